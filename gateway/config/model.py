@@ -1,0 +1,85 @@
+"""One configuration, read and checked: frozen records that point at each other, with no name left to look up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+
+from gateway.policy.providers import Provider
+from gateway.policy.routes import Policy
+from gateway.policy.upstreams import Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A socket address to listen on."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """The certificate of the public port; both files are read again with the configuration."""
+
+    certificate_file: Path
+    key_file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a client may send, in bytes and seconds. `body_bytes` None: no limit."""
+
+    header_bytes: int = 32 * 1024
+    header_timeout_seconds: float = 10.0
+    body_bytes: int | None = None
+    body_idle_timeout_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """Which pages of other origins may read our answers (Fetch standard, CORS protocol).
+
+    `origins` are serialised origins, compared whole; `*` alone means any, and then never with credentials.
+    """
+
+    origins: frozenset[str]
+    credentials: bool = False
+    methods: tuple[str, ...] = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+    headers: tuple[str, ...] = (
+        "Authorization",
+        "Content-Type",
+        "A2A-Version",
+        "x-mastra-client-type",
+        "mcp-session-id",
+        "mcp-protocol-version",
+        "last-event-id",
+    )
+    expose: tuple[str, ...] = ("WWW-Authenticate", "X-Request-Id", "Retry-After", "mcp-session-id")
+    max_age_seconds: int = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything one file says.
+
+    `strip_headers` are lower case with `_` turned to `-`; one that ends in `*` is a prefix.
+    `sources` are the files it was read from (the YAML file, secrets, certificates), to be watched.
+    `warnings` are what `gateway check` prints about a file that is valid.
+    """
+
+    listen: Address
+    admin: Address | None
+    tls: Tls | None
+    workers: int
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
+    limits: Limits
+    drain_timeout_seconds: float
+    strip_headers: tuple[str, ...]
+    upstreams: tuple[Upstream, ...]
+    providers: tuple[Provider, ...]
+    policy: Policy
+    cors: Cors | None
+    warnings: tuple[str, ...]
+    sources: tuple[Path, ...]

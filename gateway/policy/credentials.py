@@ -1,0 +1,139 @@
+"""Find the one credential of a request, where the route's providers look for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from urllib.parse import unquote_plus
+
+from gateway.policy.model import RequestHead
+from gateway.policy.providers import TokenSource
+from gateway.policy.reasons import Denied, Reason
+
+MAX_TOKEN_BYTES = 16 * 1024
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 section 9.2.1; TRACE never gets here
+_BEARER = re.compile(r"bearer +([^\s,]+)", re.IGNORECASE)  # the scheme in any case: RFC 9110 section 11.1
+_BEARER_SCHEME = re.compile(r"bearer(?![A-Za-z0-9])", re.IGNORECASE)
+_NOT_BARE = re.compile(r"[\s,]")
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")  # RFC 6750 section 2.1, b64token
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A token and where it stood. `name` is that of the cookie, the query parameter or the sub-protocol."""
+
+    token: str
+    source: TokenSource
+    name: str = ""
+
+    def __repr__(self) -> str:
+        return f"Credential({self.source!r})"
+
+
+def find_credential(head: RequestHead, query: str, sources: Iterable[TokenSource]) -> Credential | None:
+    """Return the request's one token, or None if it has none in any of `sources`.
+
+    A place that `sources` does not name is not looked at. Raises `Denied` (SEVERAL_CREDENTIALS: gateway and
+    upstream might choose different ones, RFC 6750 section 2; TOKEN_MALFORMED; TOKEN_TOO_LARGE).
+    """
+    if len(head.headers.all("authorization")) > 1:
+        raise Denied(Reason.SEVERAL_CREDENTIALS, "more than one Authorization header")
+    found: list[Credential] = []
+    for source in sources:
+        match source.place:
+            case "bearer":
+                found += _in_bearer(head, source)
+            case "bare":
+                found += _in_bare(head, source)
+            case "cookie":
+                found += _in_cookies(head, source)
+            case "query":
+                found += _in_query(query, source)
+            case "websocket_protocol":
+                found += _in_protocols(head, source)
+    if len(found) > 1:
+        raise Denied(Reason.SEVERAL_CREDENTIALS, f"{len(found)} credentials in one request")
+    if not found:
+        return None
+    _check_shape(found[0].token)
+    return found[0]
+
+
+def check_origin(head: RequestHead, allowed: frozenset[str]) -> None:
+    """Refuse a cookie that a page of another origin made the browser send (cross-site request forgery).
+
+    Asked for what is not a safe method, and for WebSocket, to which the same-origin policy does not apply.
+    Raises `Denied` (ORIGIN_REFUSED).
+    """
+    if head.method in _SAFE_METHODS and not head.wants_websocket:
+        return
+    origins = head.headers.all("origin")
+    own = f"{head.scheme}://{head.headers.first('host') or ''}".lower()
+    if len(origins) != 1 or (origins[0].lower() != own and origins[0] not in allowed):
+        found = "no Origin header" if not origins else f"Origin {origins[0][:100]!r}"
+        raise Denied(Reason.ORIGIN_REFUSED, f"{found}; a cookie counts only with the gateway's own or a listed one")
+
+
+def without_parameter(query: str, name: str) -> str:
+    """Return a query without the parameters of a name; the others stay byte for byte."""
+    kept = [piece for piece in query[1:].split("&") if _parameter_name(piece) != name]
+    return "?" + "&".join(kept) if kept else ""
+
+
+def _in_bearer(head: RequestHead, source: TokenSource) -> Iterator[Credential]:
+    value = _authorization(head)
+    match = _BEARER.fullmatch(value)
+    if match is not None:
+        yield Credential(match[1], source)
+    elif _BEARER_SCHEME.match(value):
+        raise Denied(Reason.TOKEN_MALFORMED, "Authorization is not 'Bearer' and one token")
+    # Another scheme (Basic ...) is none of ours: the request has no token.
+
+
+def _in_bare(head: RequestHead, source: TokenSource) -> Iterator[Credential]:
+    value = _authorization(head)
+    if value and _NOT_BARE.search(value) is None and not _BEARER_SCHEME.match(value):
+        yield Credential(value, source)
+
+
+def _authorization(head: RequestHead) -> str:
+    return (head.headers.first("authorization") or "").strip(" \t")
+
+
+def _in_cookies(head: RequestHead, source: TokenSource) -> Iterator[Credential]:
+    for line in head.headers.all("cookie"):
+        for piece in line.split(";"):
+            name, _, value = piece.strip(" \t").partition("=")
+            if name == source.name and value:
+                yield Credential(value.strip('"'), source, name)
+
+
+def _in_query(query: str, source: TokenSource) -> Iterator[Credential]:
+    for piece in query[1:].split("&"):
+        _, _, value = piece.partition("=")
+        if value and _parameter_name(piece) == source.name:
+            yield Credential(unquote_plus(value), source, source.name)
+
+
+def _in_protocols(head: RequestHead, source: TokenSource) -> Iterator[Credential]:
+    """A browser's WebSocket can send no header but its list of sub-protocols: one that looks like a JWS is it."""
+    if not head.wants_websocket:
+        return
+    for line in head.headers.all("sec-websocket-protocol"):
+        for protocol in line.split(","):
+            name = protocol.strip(" \t")
+            if name.count(".") == 2 and len(name) > 32:
+                yield Credential(name, source, name)
+
+
+def _parameter_name(piece: str) -> str:
+    return unquote_plus(piece.partition("=")[0])
+
+
+def _check_shape(token: str) -> None:
+    # Before any parsing: a bomb must not get as far as a parser (CVE-2025-30204, CVE-2025-53864).
+    if len(token) > MAX_TOKEN_BYTES:
+        raise Denied(Reason.TOKEN_TOO_LARGE, f"a token of {len(token)} characters, at most {MAX_TOKEN_BYTES} are read")
+    if not _TOKEN.fullmatch(token):
+        raise Denied(Reason.TOKEN_MALFORMED, "the token holds a character that no token has")

@@ -1,0 +1,265 @@
+"""May this request reach this route? One straight line, almost pure: its only state is a cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.policy.cache import VerifiedToken
+from gateway.policy.credentials import Credential, check_origin, find_credential, without_parameter
+from gateway.policy.expressions import Facts
+from gateway.policy.jwk import Key
+from gateway.policy.model import Principal, RequestHead
+from gateway.policy.paths import Path, split_target
+from gateway.policy.providers import KeySource, Provider, TokenSource
+from gateway.policy.reasons import Denied, Reason
+from gateway.policy.routes import Match, MethodNotAllowed, Policy, Route
+from gateway.policy.rules import evaluate, scopes_of
+from gateway.policy.token import Token, parse_token
+from gateway.policy.verify import check_claims, check_signature, pick_provider
+
+# What `enforce: false` may let pass: who is asking, never how the request is written.
+_OBSERVABLE = frozenset({401, 403, 503})
+# Refused while looking for the credential, though there was one.
+_BROKEN_TOKENS = frozenset({Reason.TOKEN_MALFORMED, Reason.TOKEN_TOO_LARGE})
+
+
+@dataclass(frozen=True, slots=True)
+class NoKey:
+    """No key for a token: whether a fetch may help, and whether it is the issuer that is at fault.
+
+    `is_outage` True: there are no keys at all that may be used now (503); False: the keys are there
+    and none of them fits (401).
+    """
+
+    fetch_may_help: bool
+    is_outage: bool
+
+
+class Keys(Protocol):
+    """The key store as deciding sees it: an answer at once, never a fetch."""
+
+    def find(self, source: KeySource, kid: str | None, algorithm: str, now: float) -> Key | NoKey:
+        """Return the one key that fits, or why there is none. `now` is Unix seconds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """The request may go on, as `target`: the canonical path that was judged, with its query.
+
+    `principal` is None on public routes. A query token is no longer in `target`; a cookie token is
+    named in `spent_cookie`, a WebSocket protocol token in `spent_protocol`, so that neither is forwarded.
+    `would_deny` is what `enforce: false` let through; with `drops_credentials` its token did not count, so
+    neither Authorization nor a cookie or sub-protocol that holds it may reach the upstream.
+    """
+
+    route: Route
+    target: str
+    principal: Principal | None = None
+    spent_cookie: str | None = None
+    spent_protocol: str | None = None
+    would_deny: Deny | None = None
+    drops_credentials: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """The request stops here. `detail` is for the log only."""
+
+    reason: Reason
+    detail: str
+    route: Route | None = None
+    principal: Principal | None = None
+    provider: str | None = None
+    had_token: bool = False
+    allowed_methods: tuple[str, ...] = ()  # METHOD_NOT_ALLOWED
+    missing_scopes: tuple[str, ...] = ()  # INSUFFICIENT_SCOPE
+
+
+@dataclass(frozen=True, slots=True)
+class NeedKey:
+    """Nothing stands against the request so far; fetch the keys of `source`, then decide again."""
+
+    source: KeySource
+    kid: str | None
+    route: Route
+    provider: Provider
+
+
+Decision = Allow | Deny | NeedKey
+
+
+def decide(policy: Policy, keys: Keys, head: RequestHead, now: float, *, may_fetch: bool = True) -> Decision:
+    """Return what becomes of a request. `now` is Unix seconds. Never raises for anything a client sends.
+
+    With `may_fetch` False the answer is final: `NeedKey` is not returned.
+    """
+    try:
+        path, query = split_target(head.target)
+        match = policy.match(path, head.method)
+    except MethodNotAllowed as refusal:
+        return Deny(refusal.reason, refusal.detail, allowed_methods=refusal.allowed)
+    except Denied as refusal:
+        return Deny(refusal.reason, refusal.detail)
+    if match.route.public:
+        return _with_websocket_checked(Allow(match.route, path.text + query), head)
+    asked = _Asked(policy, keys, head, now, match, path, query, may_fetch)
+    decision = _decide_guarded(asked)
+    if isinstance(decision, Deny) and not match.route.enforce and decision.reason.status in _OBSERVABLE:
+        decision = _let_pass(decision, asked)
+    return decision if not isinstance(decision, Allow) else _with_websocket_checked(decision, head)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Everything one decision looks at."""
+
+    policy: Policy
+    keys: Keys
+    head: RequestHead
+    now: float
+    match: Match
+    path: Path
+    query: str
+    may_fetch: bool
+
+
+def _decide_guarded(asked: _Asked) -> Decision:
+    route = asked.match.route
+    credential: Credential | None = None
+    principal: Principal | None = None
+    try:
+        credential = find_credential(asked.head, asked.query, _sources(route.providers))
+        if credential is None:
+            raise Denied(Reason.TOKEN_MISSING, "no token where the route's providers look for one")
+        found = _principal(asked, credential)
+        if isinstance(found, NeedKey):
+            return found
+        principal = found
+        _check_rules(asked, principal)
+    except InsufficientScope as refusal:
+        return Deny(refusal.reason, refusal.detail, route, principal, _name(principal), True, (), refusal.scopes)
+    except Denied as refusal:
+        had_token = credential is not None or refusal.reason in _BROKEN_TOKENS
+        return Deny(refusal.reason, refusal.detail, route, principal, _name(principal), had_token)
+    return Allow(
+        route,
+        asked.path.text + _sent_query(asked),
+        principal,
+        spent_cookie=credential.name if credential.source.place == "cookie" else None,
+        spent_protocol=credential.name if credential.source.place == "websocket_protocol" else None,
+    )
+
+
+def _principal(asked: _Asked, credential: Credential) -> Principal | NeedKey:
+    """Return whom the token speaks for, from the cache or by verifying it."""
+    providers = asked.match.route.providers
+    names = tuple(provider.name for provider in providers)
+    known = asked.policy.verified.get(credential.token, names, asked.now)
+    if known is not None and _is_in_use(asked, known):
+        _check_place(asked.head, known.provider, credential)
+        return known.principal
+    token = parse_token(credential.token)
+    provider = pick_provider(token, providers)
+    _check_place(asked.head, provider, credential)
+    principal = check_claims(token, provider, asked.now)
+    key = _verifying_key(asked, token, provider)
+    if isinstance(key, NeedKey):
+        return key
+    asked.policy.verified.put(credential.token, names, principal, provider, key, token.kid, token.algorithm, asked.now)
+    return principal
+
+
+def _verifying_key(asked: _Asked, token: Token, provider: Provider) -> Key | NeedKey:
+    """Return the key that made the token's signature. Raises `Denied`."""
+    if provider.key_source is None:
+        return _verifying_secret(token, provider.secrets)
+    found = asked.keys.find(provider.key_source, token.kid, token.algorithm, asked.now)
+    if isinstance(found, NoKey):
+        if found.fetch_may_help and asked.may_fetch:
+            return NeedKey(provider.key_source, token.kid, asked.match.route, provider)
+        if found.is_outage:
+            raise Denied(Reason.KEYS_UNAVAILABLE, f"no usable keys of provider {provider.name}")
+        raise Denied(Reason.KEY_UNKNOWN, f"provider {provider.name} has no key for this kid and algorithm")
+    check_signature(token, found)
+    return found
+
+
+def _verifying_secret(token: Token, secrets: tuple[Key, ...]) -> Key:
+    for number, key in enumerate(secrets, start=1):
+        try:
+            check_signature(token, key)
+        except Denied:
+            if number == len(secrets):
+                raise
+        else:
+            return key
+    raise Denied(Reason.KEY_UNKNOWN, "the provider has no secret")
+
+
+def _is_in_use(asked: _Asked, known: VerifiedToken) -> bool:
+    """True while the very key that verified the token would be chosen again: a revoked key ends its tokens at once."""
+    source = known.provider.key_source
+    return source is None or asked.keys.find(source, known.kid, known.algorithm, asked.now) is known.key
+
+
+def _check_place(head: RequestHead, provider: Provider, credential: Credential) -> None:
+    if credential.source not in provider.token_sources:
+        raise Denied(Reason.TOKEN_MISSING, f"provider {provider.name} takes no token from {credential.source.place}")
+    if credential.source.place == "cookie":
+        check_origin(head, provider.origins)
+
+
+def _check_rules(asked: _Asked, principal: Principal) -> None:
+    route = asked.match.route
+    facts = Facts(principal, asked.head, asked.path, asked.match.captures, asked.now)
+    for rule in route.deny:
+        verdict = evaluate(rule, facts)
+        if verdict is not False:
+            raise Denied(Reason.DENIED_BY_RULE, "a `deny` rule holds" if verdict else "a `deny` rule cannot be decided")
+    if any(evaluate(rule, facts) is True for rule in route.allow):
+        return
+    for rule in route.allow:
+        if evaluate(rule, facts, grant_scopes=True) is True:
+            raise InsufficientScope(tuple(dict.fromkeys(scopes_of(rule))))
+    raise Denied(Reason.ACCESS_DENIED, "no `allow` rule holds")
+
+
+class InsufficientScope(Denied):
+    """Only scopes stand between the caller and a rule: RFC 6750 section 3.1."""
+
+    def __init__(self, scopes: tuple[str, ...]) -> None:
+        super().__init__(Reason.INSUFFICIENT_SCOPE, f"needs the scopes {' '.join(scopes)}")
+        self.scopes = scopes
+
+
+def _with_websocket_checked(allow: Allow, head: RequestHead) -> Allow | Deny:
+    if not head.wants_websocket or allow.route.websocket:
+        return allow
+    detail = "a WebSocket was asked for on a route without `websocket: true`"
+    return Deny(Reason.WEBSOCKET_REFUSED, detail, allow.route, allow.principal, _name(allow.principal))
+
+
+def _let_pass(deny: Deny, asked: _Asked) -> Allow:
+    """What `enforce: false` makes of a refusal: the request passes, and nothing unverified as an identity with it."""
+    target = asked.path.text + _sent_query(asked)
+    return Allow(asked.match.route, target, deny.principal, would_deny=deny, drops_credentials=deny.principal is None)
+
+
+def _sent_query(asked: _Asked) -> str:
+    query = asked.query
+    for source in _sources(asked.match.route.providers):
+        if source.place == "query" and query:
+            query = without_parameter(query, source.name)
+    return query
+
+
+def _sources(providers: tuple[Provider, ...]) -> tuple[TokenSource, ...]:
+    if len(providers) == 1:
+        return providers[0].token_sources
+    return tuple(dict.fromkeys(source for provider in providers for source in provider.token_sources))
+
+
+def _name(principal: Principal | None) -> str | None:
+    return principal.provider if principal is not None else None

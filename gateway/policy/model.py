@@ -1,0 +1,88 @@
+"""What a request says about itself, and whom a verified token speaks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+class Headers:
+    """Header lines in the order they came, found by name in any case.
+
+    Values are text as the HTTP parser gives it: UTF-8 with surrogate escapes for stray bytes.
+    """
+
+    __slots__ = ("_by_name", "lines")
+
+    def __init__(self, lines: Iterable[tuple[str, str]]) -> None:
+        self.lines = tuple(lines)
+        self._by_name: dict[str, list[str]] = {}
+        for name, value in self.lines:
+            self._by_name.setdefault(name.lower(), []).append(value)
+
+    def all(self, lower_name: str) -> list[str]:
+        """Return every value of a header; the name is given in lower case."""
+        return self._by_name.get(lower_name, [])
+
+    def first(self, lower_name: str) -> str | None:
+        """Return the first value of a header, or None."""
+        values = self._by_name.get(lower_name)
+        return values[0] if values else None
+
+    def __contains__(self, lower_name: str) -> bool:
+        return lower_name in self._by_name
+
+    def __repr__(self) -> str:
+        # Values may be secrets: a repr ends in logs and tracebacks.
+        return f"Headers({', '.join(name for name, _ in self.lines)})"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """A request line and its headers, as they came, plus who is on the other end of the socket.
+
+    `target` is the raw request target, never decoded. `client_ip` and `scheme` already take
+    `trusted_proxies` into account. Header names and values are untrusted.
+    """
+
+    method: str
+    target: str
+    headers: Headers
+    client_ip: str
+    scheme: str  # http or https
+
+    @property
+    def wants_websocket(self) -> bool:
+        """True if this asks for a WebSocket (RFC 6455 section 4.1)."""
+        return "websocket" in (value.strip().lower() for value in self.headers.all("upgrade"))
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Whom a verified token speaks for. Every field is safe to compare as it stands.
+
+    None means that the token does not say so (absent, of a wrong type, or, for `email`, not verified),
+    which is not the same as an empty list. `email` has exactly one `@`, is ASCII, and keeps the case of
+    its local part; `email_domain` is its domain in lower case. `expires_at` is Unix seconds.
+    """
+
+    provider: str
+    subject: str
+    issuer: str | None
+    claims: Mapping[str, Any]
+    expires_at: float | None = None
+    email: str | None = None
+    email_domain: str | None = None
+    organization: str | None = None
+    client: str | None = None
+    roles: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
+    scopes: tuple[str, ...] | None = None
+    permissions: tuple[str, ...] | None = None
+    # What an identity header says: the email as the token has it, unless the token says it is not verified.
+    email_claim: str | None = None
+
+    def __repr__(self) -> str:
+        # Claims are personal: never in a log or a traceback.
+        return f"Principal(provider={self.provider!r})"

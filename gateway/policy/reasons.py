@@ -1,0 +1,96 @@
+"""Every answer that the gateway gives by itself, in one table.
+
+Status, public code, log field, metric label, documentation row and test all come from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+_BAD_REQUEST = "Bad request"
+_WHO = "Authentication required"
+_INVALID = "Invalid or expired token"
+_NO = "Access denied"
+_BAD_GATEWAY = "Bad gateway"
+_UNAVAILABLE = "Service unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a client gets: HTTP status, the `error` text that Mastra's clients know, and what it means."""
+
+    status: int
+    error: str
+    meaning: str
+
+
+class Reason(Enum):
+    """Why the gateway answered itself. The public code is the name in lower case."""
+
+    # 400: two parsers could read the request in two ways.
+    TARGET_AMBIGUOUS = Answer(400, _BAD_REQUEST, "the request target has no single reading")
+    REQUEST_MALFORMED = Answer(400, _BAD_REQUEST, "the request is not well-formed HTTP")
+    SEVERAL_CREDENTIALS = Answer(400, _BAD_REQUEST, "more than one credential in one request")
+
+    # 401: no token, or one that does not count. Never a 5xx: Mastra's client retries those.
+    TOKEN_MISSING = Answer(401, _WHO, "no token where the route looks for one")
+    TOKEN_MALFORMED = Answer(401, _INVALID, "the token is not a compact JWS of a JSON object")
+    TOKEN_TOO_LARGE = Answer(401, _INVALID, "the token is longer than 16 KiB")
+    TOKEN_UNSUPPORTED = Answer(401, _INVALID, "the token's header asks for something refused here")
+    ALGORITHM_NOT_ALLOWED = Answer(401, _INVALID, "no provider of the route accepts the algorithm")
+    ISSUER_MISMATCH = Answer(401, _INVALID, "no provider of the route has the token's issuer")
+    AUDIENCE_MISMATCH = Answer(401, _INVALID, "the token is for another audience")
+    AUTHORIZED_PARTY_MISMATCH = Answer(401, _INVALID, "the token was issued to another application")
+    TOKEN_KIND_REFUSED = Answer(401, _INVALID, "a token of a kind the provider does not accept")
+    SESSION_PENDING = Answer(401, _INVALID, "the session has tasks left, so nobody is signed in yet")
+    CLAIM_INVALID = Answer(401, _INVALID, "a required claim is missing or of the wrong type")
+    TOKEN_EXPIRED = Answer(401, _INVALID, "the token has expired")
+    TOKEN_NOT_YET_VALID = Answer(401, _INVALID, "the token is not valid yet")
+    KEY_UNKNOWN = Answer(401, _INVALID, "the issuer has no fitting key for the token")
+    SIGNATURE_INVALID = Answer(401, _INVALID, "the signature does not verify")
+
+    # 403: the caller is known, and may not.
+    ACCESS_DENIED = Answer(403, _NO, "no rule of `allow` holds")
+    DENIED_BY_RULE = Answer(403, _NO, "a rule of `deny` holds, or cannot be decided")
+    INSUFFICIENT_SCOPE = Answer(403, _NO, "the token lacks a scope that a rule asks for")
+    ORIGIN_REFUSED = Answer(403, _NO, "a cookie was sent by a page of another origin")
+    IDENTITY_UNSAFE = Answer(403, _NO, "a claim cannot be passed on as a header without loss")
+    WEBSOCKET_REFUSED = Answer(403, _NO, "the route does not say `websocket: true`")
+
+    # 404, 405: no such door.
+    NO_ROUTE = Answer(404, "Not found", "no route covers the path")
+    METHOD_NOT_ALLOWED = Answer(405, "Method not allowed", "routes cover the path, none the method")
+
+    # Too large or too slow, decided before the body is read.
+    REQUEST_TIMEOUT = Answer(408, "Request timeout", "the client stopped sending in mid-request")
+    BODY_TOO_LARGE = Answer(413, "Request body too large", "the body is over `limits.body_size`")
+    TARGET_TOO_LONG = Answer(414, "Request target too long", "the target is over `limits.header_size`")
+    HEADERS_TOO_LARGE = Answer(431, "Request headers too large", "the head is over `limits.header_size`")
+
+    # The other side.
+    INTERNAL_ERROR = Answer(500, "Internal error", "a mistake in the gateway; the log has the trace")
+    UPSTREAM_UNREACHABLE = Answer(502, _BAD_GATEWAY, "the upstream refused the connection")
+    UPSTREAM_BROKEN = Answer(502, _BAD_GATEWAY, "the upstream broke off, or answered no valid HTTP")
+    UPSTREAM_TIMEOUT = Answer(504, "Gateway timeout", "the upstream was too slow to answer")
+    KEYS_UNAVAILABLE = Answer(503, _UNAVAILABLE, "the issuer's keys cannot be had now")
+    SHUTTING_DOWN = Answer(503, _UNAVAILABLE, "the gateway is stopping")
+
+    @property
+    def code(self) -> str:
+        """The stable public code, as in the answer's body and the log."""
+        return self.name.lower()
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self.value.status
+
+
+class Denied(Exception):
+    """Raised by a step that says no. `detail` is for our log, never for the client."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason.code}: {detail}")
+        self.reason = reason
+        self.detail = detail

@@ -1,0 +1,260 @@
+"""Rules: conditions about a verified caller and the request, and trees of them.
+
+A condition holds (True), does not hold (False) or cannot be decided (None): a missing claim, a wrong type, an
+error inside an expression. `allow` asks for True, `deny` passes only on False, so what is unclear closes the
+door on both sides, also below `not`. The three values combine as in Kleene's logic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Any, Literal
+
+from gateway.policy.expressions import Expression, Facts
+
+Value = str | int | float | bool | None  # a JSON value that `claim` can be compared with
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """`allow: authenticated`: any verified token."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmailDomain:
+    """The email's domain is one of these (lower case, IDNA), or with `include_subdomains` below one of them."""
+
+    domains: frozenset[str]
+    include_subdomains: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Equals:
+    """A single fact of the principal equals one of these. For `email` the domain is compared in any case."""
+
+    fact: Literal["email", "subject", "organization", "client"]
+    values: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class HasAny:
+    """The principal has at least one of these roles or groups."""
+
+    fact: Literal["roles", "groups"]
+    values: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class HasAll:
+    """The principal has every one of these scopes or permissions."""
+
+    fact: Literal["scopes", "permissions"]
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim equals one of `values`, or is an array that contains one.
+
+    `steps` is the way to it: one literal name, or the reference tokens of a JSON Pointer (RFC 6901).
+    """
+
+    name: str  # as written
+    steps: tuple[str, ...]
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MethodIs:
+    """The request's method is one of these."""
+
+    methods: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PathUnder:
+    """The path is one of these prefixes or below it, cut at segment borders."""
+
+    prefixes: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AddressIn:
+    """The client's address is in one of these networks."""
+
+    networks: tuple[IPv4Network | IPv6Network, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """A CEL expression is true."""
+
+    expression: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Every rule holds. One rule of the file with several conditions is this, too."""
+
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """At least one rule holds."""
+
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The rule does not hold, which is more than that it cannot be decided."""
+
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A rule of the file's `rules:`, by its name."""
+
+    name: str
+    rule: Rule
+
+
+Condition = Authenticated | EmailDomain | Equals | HasAny | HasAll | Claim | MethodIs | PathUnder | AddressIn | When
+Rule = Condition | AllOf | AnyOf | Not | Named
+
+
+def evaluate(rule: Rule, facts: Facts, *, grant_scopes: bool = False) -> bool | None:
+    """Return True if the rule holds, False if not, None if it cannot be decided.
+
+    With `grant_scopes` the caller is taken to have every scope: what a refusal then says is that only scopes
+    are missing (RFC 6750 section 3.1, insufficient_scope). Never raises.
+    """
+    match rule:
+        case AllOf(rules):
+            return _all(evaluate(member, facts, grant_scopes=grant_scopes) for member in rules)
+        case AnyOf(rules):
+            return _any(evaluate(member, facts, grant_scopes=grant_scopes) for member in rules)
+        case Not(inner):
+            # Below `not` a granted scope would turn into its opposite: there scopes are what they are.
+            verdict = evaluate(inner, facts)
+            return None if verdict is None else not verdict
+        case Named(_, inner):
+            return evaluate(inner, facts, grant_scopes=grant_scopes)
+        case HasAll(fact="scopes") if grant_scopes:
+            return True
+        case _:
+            return _holds(rule, facts)
+
+
+def scopes_of(rule: Rule) -> Iterator[str]:
+    """Yield the scopes that a rule asks for, outside `not`."""
+    match rule:
+        case AllOf(rules) | AnyOf(rules):
+            for member in rules:
+                yield from scopes_of(member)
+        case Named(_, inner):
+            yield from scopes_of(inner)
+        case HasAll("scopes", values):
+            yield from values
+        case _:
+            return
+
+
+def _holds(condition: Condition, facts: Facts) -> bool | None:
+    principal = facts.principal
+    match condition:
+        case Authenticated():
+            return True
+        case EmailDomain(domains, include_subdomains):
+            return _domain_is_in(principal.email_domain, domains, include_subdomains=include_subdomains)
+        case Equals("email", values):
+            return None if principal.email is None else _same_email(principal.email) in map(_same_email, values)
+        case Equals(fact, values):
+            single = getattr(principal, fact)
+            return None if single is None else single in values
+        case HasAny(fact, values):
+            several = getattr(principal, fact)
+            return None if several is None else not values.isdisjoint(several)
+        case HasAll(fact, wanted):
+            several = getattr(principal, fact)
+            return None if several is None else set(wanted) <= set(several)
+        case Claim(_, steps, wanted_values):
+            return _claim_is(principal.claims, steps, wanted_values)
+        case MethodIs(methods):
+            return facts.head.method in methods
+        case PathUnder(prefixes):
+            return any(facts.path.segments[: len(prefix)] == prefix for prefix in prefixes)
+        case AddressIn(networks):
+            return _address_is_in(facts.head.client_ip, networks)
+        case When(expression):
+            return expression.holds(facts)
+
+
+def _all(verdicts: Iterator[bool | None]) -> bool | None:
+    undecided = False
+    for verdict in verdicts:
+        if verdict is False:
+            return False
+        undecided = undecided or verdict is None
+    return None if undecided else True
+
+
+def _any(verdicts: Iterator[bool | None]) -> bool | None:
+    undecided = False
+    for verdict in verdicts:
+        if verdict is True:
+            return True
+        undecided = undecided or verdict is None
+    return None if undecided else False
+
+
+def _domain_is_in(domain: str | None, domains: frozenset[str], *, include_subdomains: bool) -> bool | None:
+    if domain is None:
+        return None
+    if domain in domains:
+        return True
+    # Cut at a dot, or `evil-example.com` would be below `example.com`.
+    return include_subdomains and any(domain.endswith("." + parent) and domain[0] != "." for parent in domains)
+
+
+def _same_email(email: str) -> str:
+    local, _, domain = email.rpartition("@")
+    return f"{local}@{domain.lower()}"
+
+
+def _claim_is(claims: Any, steps: tuple[str, ...], wanted: tuple[Value, ...]) -> bool | None:
+    value = claims
+    for step in steps:
+        if isinstance(value, list):
+            if not (step.isascii() and step.isdigit() and len(step) <= 6 and int(step) < len(value)):
+                return None
+            value = value[int(step)]
+        elif hasattr(value, "keys") and step in value:
+            value = value[step]
+        else:
+            return None
+    if isinstance(value, list):
+        return any(_same(member, one) for member in value for one in wanted)
+    if isinstance(value, dict):
+        return None  # no scalar is equal to an object: the rule is about something else
+    return any(_same(value, one) for one in wanted)
+
+
+def _same(value: object, wanted: Value) -> bool:
+    # JSON's true is not 1, as it is in Python; 1 and 1.0 are one number.
+    if isinstance(value, bool) or isinstance(wanted, bool):
+        return value is wanted
+    return type(value) in (str, int, float, type(None)) and value == wanted
+
+
+def _address_is_in(address: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool | None:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return None
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return any((mapped or parsed) in network for network in networks)

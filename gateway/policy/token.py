@@ -1,0 +1,123 @@
+"""Take a compact JWS apart, strictly. What comes out is untrusted until `verify` has seen the signature."""
+
+from __future__ import annotations
+
+import binascii
+import json
+import math
+import re
+from base64 import urlsafe_b64decode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from gateway.policy.reasons import Denied, Reason
+
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
+# The only bits of the last character that carry data, by length modulo 4: others must be 0, or one
+# signature has many spellings (RFC 4648 section 3.5) and a cache or a revocation list can be walked round.
+_LAST_OF_2 = frozenset("AQgw")
+_LAST_OF_3 = frozenset("AEIMQUYcgkosw048")
+_MAX_INTEGER_DIGITS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """The parts of a compact JWS (RFC 7515 section 3.1), decoded and not yet believed."""
+
+    header: Mapping[str, Any]
+    claims: Mapping[str, Any]
+    signing_input: bytes
+    signature: bytes
+    algorithm: str
+    kid: str | None
+
+    def __repr__(self) -> str:
+        return f"Token(algorithm={self.algorithm!r})"
+
+
+def parse_token(text: str) -> Token:
+    """Return the parts of a token.
+
+    Three non-empty parts of strict base64url, header and payload strict UTF-8 JSON objects (RFC 8725
+    section 3.7). Raises `Denied` (TOKEN_MALFORMED, TOKEN_UNSUPPORTED).
+    """
+    parts = text.split(".", 5)
+    if len(parts) == 5:
+        # A decrypted token is not a verified one: CVE-2026-29000.
+        raise Denied(Reason.TOKEN_UNSUPPORTED, "five parts: an encrypted token (JWE), which is not read here")
+    if len(parts) != 3:
+        found = "more than five" if len(parts) > 5 else str(len(parts))
+        raise Denied(Reason.TOKEN_MALFORMED, f"{found} parts, a JWT has three")
+    header = _json_object(_decode(parts[0], "header"), "header")
+    algorithm, kid = _check_header(header)
+    claims = _json_object(_decode(parts[1], "payload"), "payload")
+    signature = _decode(parts[2], "signature")
+    return Token(header, claims, f"{parts[0]}.{parts[1]}".encode(), signature, algorithm, kid)
+
+
+def _check_header(header: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Return `alg` and `kid`. `jku`, `x5u`, `x5c` and `jwk` are never looked at: RFC 8725 section 3.10."""
+    algorithm, kid = header.get("alg"), header.get("kid")
+    if not isinstance(algorithm, str):
+        raise Denied(Reason.TOKEN_MALFORMED, "the header's alg is missing or no string")
+    if kid is not None and not isinstance(kid, str):
+        raise Denied(Reason.TOKEN_MALFORMED, "the header's kid is no string")
+    if "crit" in header:
+        # RFC 7515 section 4.1.11: what is critical and not understood makes a token invalid; we understand none.
+        raise Denied(Reason.TOKEN_UNSUPPORTED, "the header has crit")
+    if "zip" in header:
+        raise Denied(Reason.TOKEN_UNSUPPORTED, "the header has zip: compressed tokens are not inflated")
+    if "b64" in header:
+        raise Denied(Reason.TOKEN_UNSUPPORTED, "the header has b64: RFC 7797 section 7 forbids it in a JWT")
+    if "enc" in header:
+        raise Denied(Reason.TOKEN_UNSUPPORTED, "the header has enc: an encrypted token, which is not read here")
+    content = header.get("cty")
+    if content is not None and (not isinstance(content, str) or content.lower() in ("jwt", "application/jwt")):
+        raise Denied(Reason.TOKEN_UNSUPPORTED, "the header's cty says that another token is nested inside")
+    return algorithm, kid
+
+
+def _decode(part: str, what: str) -> bytes:
+    remainder = len(part) % 4
+    is_canonical = (
+        _BASE64URL.fullmatch(part) is not None
+        and remainder != 1
+        and (remainder != 2 or part[-1] in _LAST_OF_2)
+        and (remainder != 3 or part[-1] in _LAST_OF_3)
+    )
+    if not is_canonical:
+        raise Denied(Reason.TOKEN_MALFORMED, f"the {what} is not strict base64url without padding")
+    try:
+        return urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    except binascii.Error:  # pragma: no cover  # the checks above leave nothing to fail
+        raise Denied(Reason.TOKEN_MALFORMED, f"the {what} is not base64url") from None
+
+
+def _json_object(data: bytes, what: str) -> dict[str, Any]:
+    try:
+        # Decoded here, since json.loads(bytes) guesses UTF-16 and UTF-32 as well: RFC 8725 section 3.7.
+        text = data.decode("utf-8", "strict")
+        value = json.loads(text, parse_constant=_refuse_constant, parse_int=_bounded_int, parse_float=_finite_float)
+    except (ValueError, RecursionError):
+        raise Denied(Reason.TOKEN_MALFORMED, f"the {what} is not strict UTF-8 JSON") from None
+    if not isinstance(value, dict):
+        raise Denied(Reason.TOKEN_MALFORMED, f"the {what} is JSON, but no object")
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)  # NaN and Infinity are not JSON: RFC 8259 section 6
+
+
+def _bounded_int(digits: str) -> int:
+    if len(digits) > _MAX_INTEGER_DIGITS:
+        raise ValueError("too many digits")  # CVE-2020-10735
+    return int(digits)
+
+
+def _finite_float(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError("out of range")  # 1e999 would be "never expires"
+    return value

@@ -1,0 +1,59 @@
+"""The servers behind the gateway, and what each is told about the caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+# Facts about a principal, by the names that rules (`user.NAME`) and identity headers use.
+FACTS = (
+    "subject",
+    "email",
+    "provider",
+    "issuer",
+    "roles",
+    "groups",
+    "scopes",
+    "permissions",
+    "organization",
+    "client",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something known about a principal: one of `FACTS`, or with `is_claim` the claim of that literal name."""
+
+    name: str
+    is_claim: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What an upstream is told about the caller.
+
+    `sign` replaces the caller's token by an HS256 token of ours that lives `ttl_seconds` and holds `claims`.
+    """
+
+    authorization: Literal["forward", "strip", "sign"] = "forward"
+    secret: bytes = b""
+    ttl_seconds: float = 60.0
+    claims: tuple[str, ...] = ("sub", "email")
+    headers: tuple[tuple[str, Fact], ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Identity({self.authorization!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A server behind the gateway. `url` is `scheme://host[:port]` with no path."""
+
+    name: str
+    url: str
+    connect_timeout_seconds: float = 5.0
+    response_timeout_seconds: float = 190.0
+    idle_timeout_seconds: float = 300.0
+    keeps_encoded_slash: bool = False
+    ca_file: str | None = None
+    identity: Identity = Identity()

@@ -1,0 +1,187 @@
+"""The many names of issuers come out under one set of names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.policy.claims import principal_of, read_email
+from gateway.policy.model import Principal
+from gateway.policy.providers import Kind, Provider
+
+
+def principal(kind: Kind = "oidc", settings: dict[str, Any] | None = None, **claims: Any) -> Principal:
+    provider = Provider("p", kind, frozenset({"RS256"}), **(settings or {}))
+    return principal_of({"sub": "u1", **claims}, provider)
+
+
+@pytest.mark.parametrize(
+    ("email", "domain"),
+    [
+        ("alice@example.com", "example.com"),
+        ("Alice@EXAMPLE.COM", "example.com"),
+        ("a.b+c_d!#$%&*=?^`|~/@x-y.example.com", "x-y.example.com"),
+    ],
+)
+def test_email_that_can_be_compared(email: str, domain: str) -> None:
+    assert read_email(email) == (email, domain)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param("a@evil.com@example.com", id="two-ats"),  # CVE-2026-40574
+        pytest.param("example.com", id="no-at"),
+        pytest.param("@example.com", id="no-local-part"),
+        pytest.param("a@", id="no-domain"),
+        pytest.param("a b@example.com", id="space"),
+        pytest.param('"a"@example.com', id="quotes"),
+        pytest.param("a,b@example.com", id="comma"),
+        pytest.param("a;b@example.com", id="semicolon"),
+        pytest.param("<a@example.com>", id="angle-brackets"),
+        pytest.param("(x)a@example.com", id="comment"),
+        pytest.param("a\n@example.com", id="newline"),
+        pytest.param("a\x00@example.com", id="nul"),
+        pytest.param("a@exa mple.com", id="space-in-domain"),
+        pytest.param("a@example.com\n", id="newline-last"),
+        pytest.param("a@[127.0.0.1]", id="address-literal"),
+        pytest.param("a@ex\u0430mple.com", id="cyrillic"),
+        pytest.param("\u00fc@example.com", id="unicode-local-part"),
+        pytest.param(["alice@example.com"], id="list"),
+        pytest.param({"alice@example.com": 1}, id="object"),
+        pytest.param(None, id="null"),
+        pytest.param(7, id="number"),
+    ],
+)
+def test_email_that_no_rule_may_compare(value: object) -> None:
+    assert read_email(value) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("verified", "counts"),
+    [(True, True), (False, False), ("true", False), (1, False), (None, False), ([True], False)],
+)
+def test_email_verified_must_be_the_boolean_true_where_it_is(verified: object, counts: bool) -> None:
+    found = principal(email="a@example.com", email_verified=verified)
+    assert (found.email is not None) is counts
+    assert (found.email_claim is not None) is counts, "an unverified address is no identity to pass on either"
+
+
+def test_email_verified_can_be_demanded() -> None:
+    demanded = {"requires_verified_email": True}
+    assert principal(email="a@example.com").email_domain == "example.com"
+    assert principal(settings=demanded, email="a@example.com").email is None
+    assert principal(settings=demanded, email="a@example.com", email_verified=True).email == "a@example.com"
+
+
+def test_email_claim_has_its_own_verified_flag() -> None:
+    chosen = {"email_claim": "https://example.com/email"}
+    claims = {"https://example.com/email": "a@example.com", "email": "b@other.com"}
+    assert principal(settings=chosen, **claims).email == "a@example.com"
+    assert principal(settings=chosen, **claims, **{"https://example.com/email_verified": False}).email is None
+    assert principal(settings=chosen, **claims, email_verified=False).email is None
+    assert principal(settings=chosen, email="b@other.com").email is None, "no falling back to another claim"
+
+
+def test_auth0_namespaced_email_is_found_when_there_is_exactly_one() -> None:
+    namespaced = {"https://example.com/email": "a@example.com"}
+    assert principal("auth0", **namespaced).email == "a@example.com"
+    assert principal("auth0", email="b@example.com", **namespaced).email == "b@example.com"
+    assert principal("auth0", **namespaced, **{"https://x.test/email": "e@evil.test"}).email is None
+    assert principal("oidc", **namespaced).email is None
+    assert principal("auth0", **namespaced, **{"https://example.com/email_verified": False}).email is None
+
+
+def test_email_that_is_told_keeps_what_rules_cannot_compare() -> None:
+    found = principal(email="\u00fc@example.com")
+    assert (found.email, found.email_claim) == (None, "\u00fc@example.com")
+    assert principal(email="").email_claim is None
+
+
+@pytest.mark.parametrize(
+    ("claims", "scopes"),
+    [
+        ({}, None),
+        ({"scope": "read write  read"}, ("read", "write")),
+        ({"scp": ["read", "write"]}, ("read", "write")),
+        ({"scp": "read", "scope": ["write"]}, ("write", "read")),
+        ({"scope": ""}, ()),
+        ({"scope": 7}, None),
+        ({"scope": ["read", 7]}, None),
+    ],
+)
+def test_scopes_of_scope_and_scp(claims: dict[str, Any], scopes: tuple[str, ...] | None) -> None:
+    assert principal(**claims).scopes == scopes
+
+
+def test_roles_and_groups_by_their_usual_or_chosen_names() -> None:
+    assert principal(roles=["a", "b"], groups=["g"]).roles == ("a", "b")
+    assert principal(role="admin", group="g").roles == ("admin",)
+    assert principal(group="g").groups == ("g",)
+    assert principal(roles={"admin": True}).roles is None
+    assert principal(roles="").roles is None
+    chosen = {"roles_claim": "cognito:groups", "groups_claim": "teams"}
+    found = principal(settings=chosen, **{"cognito:groups": ["x"], "teams": ["t"], "roles": ["admin"]})
+    assert (found.roles, found.groups) == (("x",), ("t",))
+
+
+def test_auth0_namespaced_roles() -> None:
+    assert principal("auth0", **{"https://example.com/roles": ["admin"]}).roles == ("admin",)
+    assert principal("oidc", **{"https://example.com/roles": ["admin"]}).roles is None
+    two = {"https://example.com/roles": ["a"], "https://x.test/roles": ["admin"]}
+    assert principal("auth0", **two).roles is None
+
+
+def test_auth0_permissions_organization_and_client() -> None:
+    found = principal("auth0", permissions=["agents:run"], org_id="org_1", org_name="Acme", azp="app1")
+    assert (found.permissions, found.organization, found.client) == (("agents:run",), "org_1", "app1")
+    assert principal("auth0", client_id="app2").client == "app2"
+    assert principal("auth0", azp=7).client is None
+
+
+def test_clerk_version_1_and_2_come_out_alike() -> None:
+    old = principal(
+        "clerk",
+        org_id="org_1",
+        org_role="org:admin",
+        org_permissions=["org:posts:read", "org:posts:manage"],
+        azp="https://x",
+    )
+    new = principal("clerk", v=2, o={"id": "org_1", "rol": "admin", "per": "read,manage", "fpm": "3"}, fea="o:posts")
+    for found in (old, new):
+        assert found.organization == "org_1"
+        assert found.roles == ("admin", "org:admin")
+        assert found.permissions == ("org:posts:read", "org:posts:manage")
+        assert found.client is None
+
+
+@pytest.mark.parametrize(
+    ("fea", "per", "fpm", "permissions"),
+    [
+        ("o:dashboard,o:teams", "manage,read", "3,2", ("org:dashboard:manage", "org:dashboard:read", "org:teams:read")),
+        ("u:billing,o:teams", "manage,read", "1", ("org:teams:manage",)),
+        ("uo:both,o:teams", "read", "1,0", ("org:both:read",)),
+        ("o:a", "read", "x", ()),
+        ("o:a", "read", "", ()),
+        ("o:a,o:b", "read", "1", ("org:a:read",)),
+        ("", "read", "1", ()),
+        (None, "read", "1", None),
+        ("o:a", None, "1", None),
+        ("o:a", "read", 1, None),
+        ("o:a", "read", "\u0661", ()),
+        ("o:a", "read", "9" * 30, ()),
+    ],
+)
+def test_clerk_permission_map(fea: object, per: object, fpm: object, permissions: tuple[str, ...] | None) -> None:
+    assert principal("clerk", fea=fea, o={"id": "org_1", "per": per, "fpm": fpm}).permissions == permissions
+
+
+def test_clerk_without_organization() -> None:
+    found = principal("clerk")
+    assert (found.organization, found.roles, found.permissions) == (None, None, None)
+    assert principal("clerk", o="org_1", org_id="org_2").organization == "org_2"
+
+
+def test_principal_repr_shows_no_claim() -> None:
+    assert "a@example.com" not in repr(principal(email="a@example.com"))

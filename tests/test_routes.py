@@ -1,0 +1,126 @@
+"""The most specific route wins, whatever the order; what comes near a route without being it is refused."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from gateway.policy.paths import path_segments, split_target
+from gateway.policy.reasons import Denied, Reason
+from gateway.policy.routes import Capture, MethodNotAllowed, Policy, Route
+from gateway.policy.upstreams import Upstream
+
+PLAIN = Upstream("plain", "http://127.0.0.1:1")
+KEEPS = Upstream("keeps", "http://127.0.0.1:1", keeps_encoded_slash=True)
+
+
+def route(key: str, exact: bool = False, upstream: Upstream = PLAIN) -> Route:
+    methods, _, prefix = key.rpartition(" ")
+    segments = tuple(Capture(s[1:-1]) if s.startswith("{") else s for s in path_segments(prefix))
+    return Route(key, segments, upstream, frozenset(methods.split(",")) if methods else None, public=True, exact=exact)
+
+
+def matched(policy: Policy, target: str, method: str = "GET") -> str:
+    return policy.match(split_target(target)[0], method).route.key
+
+
+ROUTES = [
+    route("/"),
+    route("/api"),
+    route("/api/agents/{agent}/stream"),
+    route("/api/agents/list"),
+    route("/api/agents/{agent}"),
+    route("POST,DELETE /api/memory"),
+    route("GET /api"),
+    route("/health", exact=True),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "key"),
+    [
+        ("GET", "/", "/"),
+        ("GET", "/apiary", "/"),
+        ("GET", "/api", "GET /api"),
+        ("POST", "/api", "/api"),
+        ("POST", "/api/", "/api"),
+        ("POST", "/api/x/y", "/api"),
+        ("GET", "/api/agents/list", "/api/agents/list"),
+        ("GET", "/api/agents/list/x", "/api/agents/list"),
+        ("GET", "/api/agents/list/stream", "/api/agents/{agent}/stream"),
+        ("GET", "/api/agents/weatherAgent", "/api/agents/{agent}"),
+        ("GET", "/api/agents/weatherAgent/stream/x", "/api/agents/{agent}/stream"),
+        ("GET", "/api/agents", "GET /api"),
+        ("POST", "/api/memory/threads", "POST,DELETE /api/memory"),
+        ("PUT", "/api/memory/threads", "/api"),
+        ("GET", "/health", "/health"),
+        ("GET", "/health/x", "/"),
+        ("GET", "/health/", "/"),
+        ("GET", "/%61pi/x", "GET /api"),
+    ],
+)
+def test_most_specific_route_wins(method: str, target: str, key: str) -> None:
+    assert matched(Policy(ROUTES), target, method) == key
+
+
+def test_order_in_the_file_does_not_matter() -> None:
+    for order in itertools.permutations(ROUTES[:5]):
+        assert matched(Policy(order), "/api/agents/list/stream") == "/api/agents/{agent}/stream"
+        assert matched(Policy(order), "/api/agents/x") == "/api/agents/{agent}"
+
+
+def test_captures_stand_for_their_segment() -> None:
+    policy = Policy([route("/api/agents/{agent}/tools/{tool}", upstream=KEEPS)])
+    match = policy.match(split_target("/api/agents/a%2Fb/tools/caf%C3%A9/run")[0], "GET")
+    assert match.captures == {"agent": "a/b", "tool": "caf\u00e9"}
+
+
+def test_nothing_matches() -> None:
+    with pytest.raises(Denied) as refusal:
+        matched(Policy([route("/api")]), "/apiary/x")
+    assert refusal.value.reason is Reason.NO_ROUTE
+
+
+def test_no_method_matches() -> None:
+    policy = Policy([route("GET,HEAD /api"), route("POST /api/x")])
+    with pytest.raises(MethodNotAllowed) as refusal:
+        matched(policy, "/api/x/y", "DELETE")
+    assert refusal.value.reason is Reason.METHOD_NOT_ALLOWED
+    assert refusal.value.allowed == ("GET", "HEAD", "POST")
+
+
+def test_root_may_be_exact() -> None:
+    policy = Policy([route("/", exact=True)])
+    assert matched(policy, "/") == "/"
+    with pytest.raises(Denied):
+        matched(policy, "/x")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param("/API/x", id="case"),  # a case-insensitive server
+        pytest.param("/api;x=1/agents", id="parameters"),  # a servlet container
+        pytest.param("/api%3Bx/agents", id="encoded-parameters"),
+        pytest.param("/api%20/x", id="trailing-space"),
+        pytest.param("/api%2Fx", id="encoded-slash"),
+        pytest.param("/%2561pi/x", id="double-encoded"),
+        pytest.param("/api/Agents%252Flist", id="deeper"),
+        pytest.param("/api/agents/weather/Stream", id="below-a-capture"),
+    ],
+)
+@pytest.mark.parametrize("upstream", [PLAIN, KEEPS], ids=["refuse", "keep"])
+def test_segment_spelt_almost_like_a_routes_is_refused(target: str, upstream: Upstream) -> None:
+    # A public catch-all must not let through what the server behind could take for a guarded path.
+    routes = [route(key, upstream=upstream) for key in ("/", "/api", "/api/agents", "/api/agents/{agent}/stream")]
+    with pytest.raises(Denied) as refusal:
+        matched(Policy(routes), target)
+    assert refusal.value.reason is Reason.TARGET_AMBIGUOUS
+
+
+def test_encoded_slash_passes_only_where_the_upstream_keeps_it() -> None:
+    assert matched(Policy([route("/api/agents", upstream=KEEPS)]), "/api/agents/a%2Fb") == "/api/agents"
+    with pytest.raises(Denied) as refusal:
+        matched(Policy([route("/api/agents")]), "/api/agents/a%2Fb")
+    assert refusal.value.reason is Reason.TARGET_AMBIGUOUS

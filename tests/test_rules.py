@@ -1,0 +1,186 @@
+"""Conditions and trees: holds, does not hold, cannot be decided."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+
+from gateway.policy.expressions import Facts, compile_expression
+from gateway.policy.model import Headers, Principal, RequestHead
+from gateway.policy.paths import split_target
+from gateway.policy.rules import (
+    AddressIn,
+    AllOf,
+    AnyOf,
+    Authenticated,
+    Claim,
+    EmailDomain,
+    Equals,
+    HasAll,
+    HasAny,
+    MethodIs,
+    Named,
+    Not,
+    PathUnder,
+    Rule,
+    When,
+    evaluate,
+    scopes_of,
+)
+
+YES, NO = MethodIs(frozenset({"GET"})), MethodIs(frozenset({"PUT"}))
+UNCLEAR = HasAny("roles", frozenset({"admin"}))
+
+
+def facts(claims: dict[str, Any] | None = None, ip: str = "192.0.2.7", **principal: Any) -> Facts:
+    head = RequestHead("GET", "/api/agents/x", Headers([]), ip, "https")
+    return Facts(Principal("p", "u1", None, claims or {}, **principal), head, split_target(head.target)[0], {}, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "principal", "expected"),
+    [
+        pytest.param(Authenticated(), {}, True, id="authenticated"),
+        pytest.param(EmailDomain(frozenset({"example.com"})), {"email_domain": "example.com"}, True, id="domain"),
+        pytest.param(EmailDomain(frozenset({"example.com"})), {"email_domain": "evil.com"}, False, id="other-domain"),
+        pytest.param(
+            EmailDomain(frozenset({"example.com"})), {"email_domain": "notexample.com"}, False, id="lookalike-suffix"
+        ),
+        pytest.param(
+            EmailDomain(frozenset({"example.com"})),
+            {"email_domain": "example.com.evil.com"},
+            False,
+            id="lookalike-prefix",
+        ),
+        pytest.param(EmailDomain(frozenset({"example.com"})), {"email_domain": "a.example.com"}, False, id="subdomain"),
+        pytest.param(
+            EmailDomain(frozenset({"example.com"}), True),
+            {"email_domain": "a.b.example.com"},
+            True,
+            id="subdomain-asked",
+        ),
+        pytest.param(
+            EmailDomain(frozenset({"example.com"}), True), {"email_domain": "notexample.com"}, False, id="no-border"
+        ),
+        pytest.param(EmailDomain(frozenset({"example.com"}), True), {"email_domain": ".example.com"}, False, id="dot"),
+        pytest.param(EmailDomain(frozenset({"example.com"})), {}, None, id="no-email"),
+        pytest.param(Equals("email", frozenset({"a@example.com"})), {"email": "a@EXAMPLE.com"}, True, id="email"),
+        pytest.param(Equals("email", frozenset({"a@example.com"})), {"email": "A@example.com"}, False, id="local-part"),
+        pytest.param(Equals("email", frozenset({"a@example.com"})), {}, None, id="email-missing"),
+        pytest.param(Equals("subject", frozenset({"u1", "u2"})), {}, True, id="subject"),
+        pytest.param(Equals("subject", frozenset({"U1"})), {}, False, id="subject-case"),
+        pytest.param(Equals("organization", frozenset({"o"})), {"organization": "o"}, True, id="organization"),
+        pytest.param(Equals("organization", frozenset({"o"})), {}, None, id="no-organization"),
+        pytest.param(Equals("client", frozenset({"c"})), {"client": "d"}, False, id="client"),
+        pytest.param(HasAny("roles", frozenset({"a", "b"})), {"roles": ("b", "c")}, True, id="any-role"),
+        pytest.param(HasAny("roles", frozenset({"a"})), {"roles": ("admin",)}, False, id="role-by-prefix"),
+        pytest.param(HasAny("groups", frozenset({"a"})), {"groups": ()}, False, id="no-group"),
+        pytest.param(HasAny("roles", frozenset({"a"})), {}, None, id="roles-missing"),
+        pytest.param(HasAll("scopes", ("a", "b")), {"scopes": ("b", "a", "c")}, True, id="all-scopes"),
+        pytest.param(HasAll("scopes", ("a", "b")), {"scopes": ("a",)}, False, id="a-scope-short"),
+        pytest.param(HasAll("permissions", ("a",)), {}, None, id="permissions-missing"),
+    ],
+)
+def test_condition_about_the_principal(rule: Rule, principal: dict[str, Any], expected: bool | None) -> None:
+    assert evaluate(rule, facts(**principal)) is expected
+
+
+def claim(name: str, *values: Any) -> Claim:
+    steps = tuple(name[1:].split("/")) if name.startswith("/") else (name,)
+    return Claim(name, steps, values)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        pytest.param(claim("plan", "pro"), True, id="equal"),
+        pytest.param(claim("plan", "free", "pro"), True, id="one-of-several"),
+        pytest.param(claim("plan", "free"), False, id="different"),
+        pytest.param(claim("tags", "b"), True, id="array-contains"),
+        pytest.param(claim("tags", "c"), False, id="array-lacks"),
+        pytest.param(claim("https://example.com/plan", "gold"), True, id="url-name"),
+        pytest.param(claim("/o/id", "org_1"), True, id="pointer"),
+        pytest.param(claim("/tags/1", "b"), True, id="pointer-into-array"),
+        pytest.param(claim("/tags/9", "b"), None, id="pointer-past-the-end"),
+        pytest.param(claim("/tags/x", "b"), None, id="pointer-no-index"),
+        pytest.param(claim("/tags/-1", "b"), None, id="pointer-negative"),
+        pytest.param(claim("/o/id/x", "b"), None, id="pointer-into-a-string"),
+        pytest.param(claim("o", "org_1"), None, id="object"),
+        pytest.param(claim("missing", "x"), None, id="missing"),
+        pytest.param(claim("yes", True), True, id="true"),
+        pytest.param(claim("yes", 1), False, id="true-is-not-one"),
+        pytest.param(claim("one", True), False, id="one-is-not-true"),
+        pytest.param(claim("one", 1), True, id="number"),
+        pytest.param(claim("one", 1.0), True, id="same-number"),
+        pytest.param(claim("one", "1"), False, id="number-is-no-string"),
+        pytest.param(claim("nothing", None), True, id="null"),
+    ],
+)
+def test_condition_about_a_claim(rule: Claim, expected: bool | None) -> None:
+    claims = {
+        "plan": "pro",
+        "tags": ["a", "b"],
+        "https://example.com/plan": "gold",
+        "o": {"id": "org_1"},
+        "yes": True,
+        "one": 1,
+        "nothing": None,
+    }
+    assert evaluate(rule, facts(claims)) is expected
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (PathUnder((("api", "agents"),)), True),
+        (PathUnder((("other",), ("api",))), True),
+        (PathUnder((("api", "agent"),)), False),
+        (AddressIn((ip_network("192.0.2.0/24"),)), True),
+        (AddressIn((ip_network("198.51.100.0/24"), ip_network("2001:db8::/32"))), False),
+        (When(compile_expression("request.method == 'GET'")), True),
+        (When(compile_expression("claims.x")), None),
+    ],
+)
+def test_condition_about_the_request(rule: Rule, expected: bool | None) -> None:
+    assert evaluate(rule, facts()) is expected
+
+
+def test_address_of_an_ipv4_client_on_an_ipv6_socket() -> None:
+    network = AddressIn((ip_network("192.0.2.0/24"),))
+    assert evaluate(network, facts(ip="::ffff:192.0.2.9")) is True
+    assert evaluate(network, facts(ip="2001:db8::1")) is False
+    assert evaluate(network, facts(ip="unix")) is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (AllOf((YES, YES)), True),
+        (AllOf((YES, UNCLEAR)), None),
+        (AllOf((UNCLEAR, NO)), False),
+        (AnyOf((NO, YES)), True),
+        (AnyOf((NO, UNCLEAR)), None),
+        (AnyOf((UNCLEAR, YES)), True),
+        (AnyOf((NO, NO)), False),
+        (Not(YES), False),
+        (Not(NO), True),
+        (Not(UNCLEAR), None),
+        (Named("company", YES), True),
+    ],
+)
+def test_trees_combine_three_values(rule: Rule, expected: bool | None) -> None:
+    assert evaluate(rule, facts()) is expected
+
+
+def test_only_scopes_are_missing() -> None:
+    scope = HasAll("scopes", ("a", "b"))
+    rule = Named("r", AllOf((YES, AnyOf((scope, NO)))))
+    assert evaluate(rule, facts(scopes=())) is False
+    assert evaluate(rule, facts(scopes=()), grant_scopes=True) is True
+    assert evaluate(AllOf((scope, NO)), facts(), grant_scopes=True) is False
+    assert evaluate(Not(scope), facts(scopes=("a", "b")), grant_scopes=True) is False
+    assert list(scopes_of(rule)) == ["a", "b"]
+    assert list(scopes_of(Not(scope))) == []
+    assert list(scopes_of(HasAll("permissions", ("x",)))) == []
