@@ -13,8 +13,6 @@ from typing import Any, NoReturn
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from gateway.policy.secrets import check_secret as check_secret  # a secret is a key, too
-
 _SYMMETRIC = frozenset({"HS256", "HS384", "HS512"})
 _RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 _CURVES: dict[object, tuple[ec.EllipticCurve, str]] = {

@@ -1,0 +1,111 @@
+"""What is known about the keys of one source, and when they count. No I/O: the time is always given."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+from math import inf
+from typing import Literal
+
+from gateway.policy.decision import NoKey
+from gateway.policy.jwk import Key, KeySet
+from gateway.policy.providers import KeySource
+
+State = Literal["fresh", "stale", "none"]
+
+_REFRESH_SHARE = 0.8  # of the TTL: leaves time for a second and third try before it ends
+_JITTER_SHARE = 0.1  # so that many gateways started together do not ask together for ever
+_FIRST_PAUSE_SECONDS = 1.0
+_MAX_PAUSE_WITHOUT_KEYS_SECONDS = 5.0  # callers are being refused: look again soon
+_MIN_PAUSE_SECONDS = 0.1  # whatever the file says: after a fetch there is always a pause, so nothing can loop
+
+
+@dataclass(slots=True)
+class Entry:
+    """The keys of one source and the history that matters. Times are seconds of the store's clock.
+
+    Three cases once keys were fetched: within the TTL they are fresh; after it they are stale, and count
+    only while the key server was asked again and failed, for at most `stale_if_error_seconds`; then there are none.
+    """
+
+    source: KeySource
+    keys: KeySet | None = None
+    fetched_at: float = -inf
+    retry_at: float = -inf  # after a failure: no caller may cause a fetch before
+    cooldown_until: float = -inf  # after an unknown kid: no other one may cause a fetch before
+    refresh_at: float = -inf  # when the background fetch is due
+    is_tried: bool = False
+    failures_in_a_row: int = 0
+    failure_count: int = 0
+    fetch_count: int = 0
+    last_error: str | None = None
+    last_error_at: float = -inf
+
+    def state(self, now: float) -> State:
+        """Return how old the keys are, whether or not they may be used at this moment."""
+        age = now - self.fetched_at
+        if age < self.source.ttl_seconds:
+            return "fresh"
+        # Using a key does not prolong its life, nor does a failed refresh: the limit is a fixed moment.
+        return "stale" if age < self.source.ttl_seconds + self.source.stale_if_error_seconds else "none"
+
+    def find(self, kid: str | None, algorithm: str, now: float, *, is_fetching: bool) -> Key | NoKey:
+        """Return the key that fits, or why there is none and whether waiting for a fetch may help."""
+        if self.keys is None or not self._may_use(now, is_fetching):
+            return NoKey(fetch_may_help=now >= self.retry_at, is_outage=True)
+        key = self.keys.find(kid, algorithm)
+        if key is not None:
+            return key
+        # Of a kid that is there with another algorithm, a second look brings nothing.
+        is_unknown = kid not in self.keys.kids
+        return NoKey(fetch_may_help=is_unknown and now >= self.cooldown_until, is_outage=False)
+
+    def _may_use(self, now: float, is_fetching: bool) -> bool:
+        match self.state(now):
+            case "fresh":
+                return True
+            case "stale":
+                # Only after the key server had its chance to say that a key is gone: without a failure since
+                # the last good answer, and a recent one, the caller waits for the fetch instead.
+                return self.failures_in_a_row > 0 and (is_fetching or now < self.retry_at)
+            case "none":
+                return False
+
+    def accept(self, keys: KeySet, asked: Set[str | None], now: float, chance: float) -> bool:
+        """Take a good answer; True if the key ids have changed. `asked` are the kids that callers wait for.
+
+        `chance` from 0 to 1 spreads the next refresh. Keys that are not in the answer stop working here.
+        """
+        old = self.keys
+        self.keys = keys.reuse(old)
+        self.fetched_at = now
+        self.is_tried = True
+        self.failures_in_a_row = 0
+        spread = 1 + _JITTER_SHARE * (2 * chance - 1)
+        self.refresh_at = now + max(self.source.ttl_seconds * _REFRESH_SHARE * spread, _MIN_PAUSE_SECONDS)
+        if not asked <= keys.kids:
+            self._cool_down(now)
+        return old is None or old.kids != keys.kids
+
+    def fail(self, error: str, asked: Set[str | None], now: float) -> None:
+        """Take note of a failed or bad answer. Good keys stay (CVE-2026-48524: PyJWT forgot them)."""
+        self.is_tried = True
+        self.failures_in_a_row += 1
+        self.failure_count += 1
+        self.last_error = error
+        self.last_error_at = now
+        self.retry_at = now + self._pause_seconds(now)
+        self.refresh_at = max(self.refresh_at, self.retry_at)
+        if asked:
+            self._cool_down(now)
+
+    def _pause_seconds(self, now: float) -> float:
+        longest = self.source.cooldown_seconds
+        if self.keys is None or self.state(now) == "none":
+            longest = min(longest, _MAX_PAUSE_WITHOUT_KEYS_SECONDS)
+        # The exponent is bounded: 2.0 ** 1024 raises OverflowError after some hours of outage.
+        return max(min(_FIRST_PAUSE_SECONDS * 2.0 ** min(self.failures_in_a_row - 1, 16), longest), _MIN_PAUSE_SECONDS)
+
+    def _cool_down(self, now: float) -> None:
+        # Otherwise anybody could have the issuer asked once per request (CWE-770).
+        self.cooldown_until = now + max(self.source.cooldown_seconds, _MIN_PAUSE_SECONDS)
