@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from gateway import __version__
-from gateway.keys.fetch import Fetcher, FetchError, describe_source, is_loopback
+from gateway.config.addresses import is_loopback
+from gateway.keys.fetch import Fetcher, FetchError, describe_source
 from gateway.keys.store import KeyStore
 from gateway.policy.decision import NoKey
 from gateway.policy.jwk import Key, read_key_set

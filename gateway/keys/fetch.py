@@ -6,12 +6,12 @@ import asyncio
 import json
 import os
 import zlib
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from gateway import __version__
+from gateway.config.addresses import is_loopback
 from gateway.policy.providers import KeySource
 
 _CHUNK_BYTES = 64 * 1024
@@ -117,16 +117,6 @@ def describe_source(source: KeySource) -> str:
     """Return the address of a source for logs and `/status`: no user, password, query or fragment."""
     parts = urlsplit(source.jwks_uri or source.issuer or "")
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def is_loopback(host: str) -> bool:
-    """True for `localhost` and the addresses of this machine's own loopback."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _refuse_plain_http(uri: str, allow_http: bool) -> None:

@@ -49,7 +49,8 @@ class Allow:
     """The request may go on, as `target`: the canonical path that was judged, with its query.
 
     `principal` is None on public routes. A query token is no longer in `target`; a cookie token is
-    named in `spent_cookie`, a WebSocket protocol token in `spent_protocol`, so that neither is forwarded.
+    named in `spent_cookie`, a WebSocket protocol token in `spent_protocol`: these go no further where the upstream is
+    told of the caller in another way (`strip`, `sign`).
     `would_deny` is what `enforce: false` let through; with `drops_credentials` its token did not count, so
     neither Authorization nor a cookie or sub-protocol that holds it may reach the upstream.
     """

@@ -1,0 +1,193 @@
+"""The conditions of a rule, one row each: how it is read, what it means, its place in the schema."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.config.addresses import NETWORK
+from gateway.config.document import Fields, Items, Node, Text, kind_of
+from gateway.config.domains import EMAIL, EMAIL_DOMAIN
+from gateway.config.lists import some
+from gateway.config.readers import Mistake, Reader, Scalar, Schema, text
+from gateway.config.reading import Reading, Unreadable, attempt
+from gateway.config.server import METHOD
+from gateway.config.targets import RULE_PATH
+from gateway.policy.rules import (
+    AddressIn,
+    AllOf,
+    Claim,
+    EmailDomain,
+    Equals,
+    HasAll,
+    HasAny,
+    MethodIs,
+    PathUnder,
+    Rule,
+    Value,
+)
+
+# RFC 8259 section 6; `010`, `1_000` and `0x1F` are text.
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
+_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,18})?(?:[eE][+-]?[0-9]{1,2})?")
+_POINTER = re.compile(r"(?:/(?:[^~/]|~[01])*)+")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition: what reads it, and what it means to whoever writes it."""
+
+    reader: Reader[Rule]
+    meaning: str
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """Values of one kind, made into a condition."""
+
+    values: Reader[Any]
+    make: Callable[[Any], Rule]
+
+    def read(self, node: Node, reading: Reading) -> Rule:
+        return self.make(self.values.read(node, reading))
+
+    def schema(self) -> Schema:
+        return self.values.schema()
+
+
+def _scope_name(written: str) -> str:
+    if re.search(r"[\s,]", written):
+        parts = [part for part in re.split(r"[\s,]+", written) if part]
+        raise Mistake(f"with a space or comma (did you mean [{', '.join(parts)}]?)")
+    return written
+
+
+class _Claims:
+    """`claim: {NAME: x}`: every claim that is named must fit."""
+
+    def read(self, node: Node, reading: Reading) -> Rule:
+        if not isinstance(node, Fields) or not node.entries:
+            reading.refuse(node, f"found {kind_of(node)}, expected a claim's name and its value: {{plan: enterprise}}")
+        claims = [attempt(lambda key=e.key, value=e.value: _claim(key, value, reading)) for e in node.entries]  # type: ignore[misc]
+        good = tuple(claim for claim in claims if claim is not None)
+        if len(good) < len(claims):
+            raise Unreadable
+        return good[0] if len(good) == 1 else AllOf(good)
+
+    def schema(self) -> Schema:
+        one: Schema = {"type": ["string", "number", "boolean", "null"]}
+        value: Schema = {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
+        return {"type": "object", "minProperties": 1, "additionalProperties": value}
+
+
+def _claim(key: Text, value: Node, reading: Reading) -> Claim:
+    name = key.text
+    if not name:
+        reading.refuse_at(key.place, "found an empty name, expected a claim's")
+    if name.startswith("/") and not _POINTER.fullmatch(name):
+        hint = "expected /a/b, with ~1 for '/' and ~0 for '~' inside a name"
+        reading.refuse_at(key.place, f"found something that is no JSON Pointer (RFC 6901), {hint}")
+    steps: tuple[str, ...] = (name,)
+    if name.startswith("/"):
+        steps = tuple(step.replace("~1", "/").replace("~0", "~") for step in name[1:].split("/"))
+    members = value.members if isinstance(value, Items) else (value,)
+    if not members:
+        reading.refuse(value, "found an empty list, expected the value that the claim must have, or several")
+    values = [attempt(lambda member=member: (_json_value(member, reading),)) for member in members]  # type: ignore[misc]
+    good = tuple(found[0] for found in values if found is not None)
+    if len(good) < len(values):
+        raise Unreadable
+    return Claim(name, steps, good)
+
+
+def _json_value(node: Node, reading: Reading) -> Value:
+    """Return what a scalar is in JSON. Quoted, or from a variable, it is always text."""
+    if not isinstance(node, Text):
+        reading.refuse(node, f"found {kind_of(node)}, expected text, a number, true, false or null")
+    if node.is_broken:
+        raise Unreadable
+    if node.style == "plain" and node.written == node.text:
+        if node.text in ("true", "false"):
+            return node.text == "true"
+        if node.text == "null":
+            return None
+        if node.text in ("", "~"):
+            reading.refuse(node, "found nothing, expected the value that the claim must have ('' is an empty text)")
+        if _INTEGER.fullmatch(node.text):
+            return int(node.text)
+        if _DECIMAL.fullmatch(node.text):
+            return float(node.text)
+    return node.text
+
+
+def _texts(expected: str, make: Callable[[tuple[str, ...]], Rule]) -> _Made:
+    return _Made(some(text(expected), expected), make)
+
+
+_SCOPES = Scalar("a scope such as agents:run", _scope_name)
+READERS: dict[str, Condition] = {
+    "email_domain": Condition(
+        _Made(some(EMAIL_DOMAIN, "domains"), lambda domains: EmailDomain(frozenset(domains))),
+        "the email's domain is one of these, compared whole, in any case",
+        "[yourcompany.com, yourcompany.co.uk]",
+    ),
+    "email": Condition(
+        _Made(some(EMAIL, "emails"), lambda values: Equals("email", frozenset(values))),
+        "the email is one of these",
+        "alice@yourcompany.com",
+    ),
+    "subject": Condition(
+        _texts("a subject", lambda values: Equals("subject", frozenset(values))),
+        "the subject is one of these",
+        "user-17",
+    ),
+    "organization": Condition(
+        _texts("an organization's id", lambda values: Equals("organization", frozenset(values))),
+        "the organization's id is one of these",
+        "org_2aBcD",
+    ),
+    "client": Condition(
+        _texts("a client's id", lambda values: Equals("client", frozenset(values))),
+        "the client's id (`azp` or `client_id`) is one of these",
+        "batch-runner",
+    ),
+    "role": Condition(
+        _texts("a role", lambda values: HasAny("roles", frozenset(values))),
+        "the caller has any of these roles",
+        "[admin, owner]",
+    ),
+    "group": Condition(
+        _texts("a group", lambda values: HasAny("groups", frozenset(values))),
+        "the caller is in any of these groups",
+        "ops",
+    ),
+    "scope": Condition(
+        _Made(some(_SCOPES, "scopes"), lambda values: HasAll("scopes", values)),
+        "the token has all of these scopes (`scope` and `scp`, string or array)",
+        "[agents:run, agents:read]",
+    ),
+    "permission": Condition(
+        _texts("a permission", lambda values: HasAll("permissions", values)),
+        "the caller has all of these permissions",
+        "[agents:run, agents:read]",
+    ),
+    "claim": Condition(
+        _Claims(),
+        "each claim named equals the value, or contains it where it is an array; a list means any of these",
+        "{https://example.com/plan: enterprise}",
+    ),
+    "method": Condition(
+        _Made(some(METHOD, "methods"), lambda methods: MethodIs(frozenset(methods))),
+        "the method is one of these",
+        "[GET, HEAD]",
+    ),
+    "path": Condition(
+        _Made(some(RULE_PATH, "paths"), PathUnder), "the path is one of these, or below it", "/api/agents/weatherAgent"
+    ),
+    "ip": Condition(
+        _Made(some(NETWORK, "networks"), AddressIn), "the client's address is in one of these networks", "10.0.0.0/8"
+    ),
+}

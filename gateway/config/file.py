@@ -1,0 +1,154 @@
+"""One file, read whole: a `Config` out of it, or every mistake with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from gateway.config import server
+from gateway.config.document import ConfigError, Fields, Node, Place, Problem, Source, Text
+from gateway.config.lint import lint
+from gateway.config.lists import check_name
+from gateway.config.model import Address, Config, Limits
+from gateway.config.parse import decode, parse
+from gateway.config.readers import Mistake
+from gateway.config.reading import ReadFile, Reading, Unreadable, attempt
+from gateway.config.records import Values
+from gateway.config.routes import Known, ReadRoute, captures_of, read_routes
+from gateway.config.rules import RuleReader
+from gateway.config.sections import FILE_RECORD, PROVIDERS, ROUTES, RULES, UPSTREAM, UPSTREAMS
+from gateway.policy.providers import Provider
+from gateway.policy.routes import Policy
+from gateway.policy.upstreams import Upstream
+
+_DEFAULT_LISTEN = Address("0.0.0.0", 8080)  # noqa: S104  # the public port
+_DEFAULT_ADMIN = Address("127.0.0.1", 9090)
+_DEFAULT_DRAIN_SECONDS = 30.0
+
+
+def load(path: Path, environment: Mapping[str, str]) -> Config:
+    """Return the configuration of a file. Raises `ConfigError` with every mistake, or why it cannot be read."""
+    try:
+        data = path.read_bytes()
+    except OSError as problem:
+        said = f"the file cannot be read: {problem.strerror or type(problem).__name__}"
+        raise ConfigError([Problem(str(path), 0, 0, "", said)]) from None
+    config = load_text(decode(str(path), data), str(path), environment, folder=path.parent)
+    return replace(config, sources=(path, *config.sources))
+
+
+def load_text(
+    text: str,
+    file_name: str,
+    environment: Mapping[str, str],
+    read_file: ReadFile = Path.read_bytes,
+    folder: Path = Path(),
+) -> Config:
+    """Return the configuration of a text. Relative paths in it begin at `folder`. Raises `ConfigError`."""
+    reading = Reading(Source(file_name, text), environment, folder, read_file)
+    config = attempt(lambda: _read(parse(text, reading), reading))
+    if config is None or not reading.is_clean:
+        raise reading.error()
+    return config
+
+
+def _read(root: Fields, reading: Reading) -> Config:
+    values = FILE_RECORD.read(root, reading)
+    upstreams = _upstreams(values, reading)
+    providers = attempt(lambda: _providers(values, reading))
+    rules = RuleReader(_named_rules(values, reading), reading)
+    routes = _routes(values, Known(providers, upstreams, rules), reading)
+    unused = rules.check_unused(captures_of(routes))
+    _check_ports(values, reading)
+    if not reading.is_clean:
+        raise Unreadable
+    policy = Policy([read.route for read in routes])
+    lint(values, routes, unused, reading)
+    default_limits = Limits()
+    return Config(
+        listen=values.get(server.LISTEN, _DEFAULT_LISTEN),
+        admin=values.get(server.ADMIN, _DEFAULT_ADMIN),
+        tls=values.get(server.TLS),
+        workers=values.get(server.WORKERS, 1) or server.count_cores(),
+        trusted_proxies=values.get(server.TRUSTED_PROXIES, ()),
+        limits=values.get(server.LIMITS, default_limits),
+        drain_timeout_seconds=values.get(server.DRAIN_TIMEOUT, _DEFAULT_DRAIN_SECONDS),
+        strip_headers=values.get(server.STRIP_HEADERS, ()),
+        upstreams=tuple(upstream for upstream in (upstreams or {}).values() if upstream is not None),
+        providers=tuple(provider for provider in (providers or {}).values() if provider is not None),
+        policy=policy,
+        cors=values.get(server.CORS),
+        warnings=reading.warnings,
+        sources=tuple(reading.files),
+    )
+
+
+def _upstreams(values: Values, reading: Reading) -> Mapping[str, Upstream | None] | None:
+    if UPSTREAM in values and UPSTREAMS in values:
+        reading.add(values.key_place(UPSTREAM), "found upstream and upstreams, expected one of them")
+        return None
+    if UPSTREAM in values:
+        url = values.get(UPSTREAM)
+        return {"default": Upstream("default", url) if url is not None else None}
+    if UPSTREAMS in values:
+        found = values.get(UPSTREAMS)
+        if found is None:
+            return None
+        if not found:
+            reading.add(
+                values.key_place(UPSTREAMS), "found no upstream, expected at least one: mastra: {url: http://...}"
+            )
+            return None
+        return {name: replace(one, name=name) if one else None for name, one in found.items()}
+    if not {UPSTREAM.name, UPSTREAMS.name} & values.broken:
+        reading.add(Place(1, 1, ""), "no upstream is named, expected 'upstream: http://localhost:4111' or 'upstreams:'")
+    return None
+
+
+def _providers(values: Values, _reading: Reading) -> Mapping[str, Provider | None]:
+    if PROVIDERS.name in values.broken:
+        raise Unreadable
+    found = values.get(PROVIDERS) or {}
+    return {name: replace(one, name=name) if one else None for name, one in found.items()}
+
+
+def _named_rules(values: Values, reading: Reading) -> dict[str, Node]:
+    node = values.get(RULES)
+    if node is None:
+        return {}
+    if not isinstance(node, Fields):
+        attempt(lambda: reading.refuse(node, "found something else, expected names, each with a rule"))
+        return {}
+    for entry in node.entries:
+        _check_rule_name(entry.key, reading)
+    return {entry.key.text: entry.value for entry in node.entries}
+
+
+def _check_rule_name(key: Text, reading: Reading) -> None:
+    try:
+        check_name(key.text)
+        if key.text == "authenticated":
+            raise Mistake("found the name 'authenticated', which means any token that counts, expected another")
+    except Mistake as mistake:
+        reading.add(key.place, str(mistake))
+
+
+def _routes(values: Values, known: Known, reading: Reading) -> tuple[ReadRoute, ...]:
+    node = values.get(ROUTES)
+    if node is not None:
+        return attempt(lambda: read_routes(node, known, reading)) or ()
+    if ROUTES.name not in values.broken:
+        reading.add(Place(1, 1, ""), "'routes' is missing, expected at least one: /api: {provider: ..., allow: ...}")
+    return ()
+
+
+def _check_ports(values: Values, reading: Reading) -> None:
+    listen, admin = values.get(server.LISTEN, _DEFAULT_LISTEN), values.get(server.ADMIN, _DEFAULT_ADMIN)
+    if admin is None or listen.port == 0 or listen.port != admin.port:
+        return
+    wildcards = {"0.0.0.0", "::"}  # noqa: S104  # compared, not listened on
+    if listen.host == admin.host or wildcards & {listen.host, admin.host}:
+        field = server.ADMIN if server.ADMIN in values else server.LISTEN
+        hint = "expected another port: health and metrics are not for the public"
+        reading.add(values.node(field).place, f"listen and admin are both on port {listen.port}, {hint}")

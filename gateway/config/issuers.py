@@ -1,0 +1,173 @@
+"""Where tokens of a provider come from: its issuers, and the address of its keys."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from gateway.config.addresses import host_of, is_loopback, origin_of, split_url
+from gateway.config.document import Place
+from gateway.config.provider_fields import DOMAIN, ISSUERS, JWKS_URI, PUBLISHABLE_KEY
+from gateway.config.readers import Mistake
+from gateway.config.reading import Reading
+from gateway.config.records import Field, Values
+
+_KEYS_PATH = "/.well-known/jwks.json"
+# The Backend API: one address for all instances, and it asks for the secret key.
+_CLERK_API = frozenset({"api.clerk.com", "api.clerk.dev"})
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """The issuers of a provider's tokens, and where their keys are; `jwks_uri` None: found by discovery."""
+
+    issuers: tuple[str, ...]
+    jwks_uri: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value, the place to blame for it, and the variable it came from, if the file did not name it."""
+
+    value: str
+    place: Place
+    variable: str = ""
+
+
+def given(values: Values, field: Field[str], variable: str, reading: Reading) -> Given | None:
+    """Return what the file says, else what the environment says under Mastra's own name."""
+    value = values.get(field)
+    if value is not None:
+        return Given(value, values.node(field).place)
+    if field.name in values.broken:
+        return None
+    from_environment = reading.environment.get(variable, "").strip()
+    return Given(from_environment, values.place, variable) if from_environment else None
+
+
+def auth0_addresses(values: Values, reading: Reading) -> Addresses:
+    """Return `https://DOMAIN/` and its keys; a given `issuer` or `jwks_uri` counts instead."""
+    issuers, jwks_uri = values.get(ISSUERS), values.get(JWKS_URI)
+    found = given(values, DOMAIN, "AUTH0_DOMAIN", reading)
+    domain = _parsed(found, DOMAIN, reading) if found else None
+    if domain is None and not (issuers and jwks_uri):
+        reading.refuse_at(
+            values.place,
+            "'domain' is missing and AUTH0_DOMAIN is not set, expected one of them, such as tenant.eu.auth0.com",
+        )
+    return Addresses(issuers or (f"https://{domain}/",), jwks_uri or f"https://{domain}{_KEYS_PATH}")
+
+
+def oidc_addresses(values: Values, reading: Reading) -> Addresses:
+    """Return the given issuers; without `jwks_uri` there is one, whose discovery document names the keys."""
+    issuers, jwks_uri = values.get(ISSUERS), values.get(JWKS_URI)
+    if not issuers:
+        reading.refuse_at(values.place, "'issuer' is missing, expected the issuer exactly as in the tokens' iss")
+    if jwks_uri is None and len(issuers) > 1:
+        hint = "expected 'jwks_uri' as well, or a provider for each"
+        reading.refuse(
+            values.node(ISSUERS), f"found {len(issuers)} issuers, of which discovery can ask only one, {hint}"
+        )
+    return Addresses(issuers, jwks_uri)
+
+
+def clerk_addresses(values: Values, reading: Reading) -> Addresses:
+    """Return the instance's address as issuer, from the publishable key or the address of the keys."""
+    issuers = values.get(ISSUERS)
+    key = given(values, PUBLISHABLE_KEY, "CLERK_PUBLISHABLE_KEY", reading)
+    # What the file says about the keys counts before the environment; an issuer alone says nothing about them.
+    asks_environment = PUBLISHABLE_KEY not in values
+    uri = given(values, JWKS_URI, "CLERK_JWKS_URI" if asks_environment else "", reading)
+    if uri is not None and uri.variable:
+        uri = Given(_parsed(uri, JWKS_URI, reading), uri.place, uri.variable)
+    host = _instance(key, reading) if key else None
+    uri_parts = urlsplit(uri.value) if uri else None
+    is_api = uri_parts is not None and uri_parts.hostname in _CLERK_API
+    from_uri = origin_of(uri_parts) if uri_parts is not None and not is_api else None
+    from_key = f"https://{host}" if host else None
+    named = from_key if key and not key.variable else from_uri or from_key
+    if issuers is None and named is None:
+        _refuse_clerk(values, reading, uri)
+    known = issuers or ((named,) if named else ())
+    return Addresses(known, uri.value if uri else f"{(from_key or known[0]).rstrip('/')}{_KEYS_PATH}")
+
+
+def check_plain_http(values: Values, addresses: Addresses, reading: Reading) -> None:
+    """Refuse addresses on which anybody in between could put keys of their own."""
+    all_of_them: list[tuple[Field[Any], str]] = [(ISSUERS, issuer) for issuer in addresses.issuers]
+    if addresses.jwks_uri is not None:
+        all_of_them.append((JWKS_URI, addresses.jwks_uri))
+    for field, address in all_of_them:
+        if not address.lower().startswith("http:"):
+            continue
+        if not is_loopback(_host(address)):
+            place = values.node(field).place if field in values else values.place
+            hint = "expected https://... ('allow_http: true' on the provider permits it in a private network)"
+            reading.refuse_at(place, f"found an http address that is not loopback, {hint}")
+
+
+def check_discovery(values: Values, addresses: Addresses, reading: Reading) -> None:
+    """Refuse an issuer whose discovery document has no address."""
+    if addresses.jwks_uri is not None:
+        return
+    try:
+        parts = split_url(addresses.issuers[0])
+        if parts.query or parts.fragment:
+            raise Mistake("with a query or fragment")
+    except Mistake as mistake:
+        said = f" {mistake.unquoted}" if mistake.unquoted else ""
+        hint = "expected an address such as https://login.example.com (or 'jwks_uri' as well)"
+        reading.refuse(values.node(ISSUERS), f"found an issuer{said}, {hint}")
+
+
+def _host(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _parsed(found: Given, field: Field[str], reading: Reading) -> str:
+    """Return a value as its field reads it: what the environment gave was not read yet."""
+    if not found.variable:
+        return found.value
+    parse = field.reader.parse  # type: ignore[attr-defined]  # both fields are scalars
+    try:
+        value: str = parse(found.value)
+    except Mistake as mistake:
+        said = f" {mistake.unquoted}" if mistake.unquoted else ""
+        expected = field.reader.expected  # type: ignore[attr-defined]
+        reading.refuse_at(found.place, f"{found.variable}: found a value{said}, expected {expected}")
+    return value
+
+
+def _instance(key: Given, reading: Reading) -> str:
+    """Return the host inside a publishable key: `pk_test_` or `pk_live_`, then base64 of `host$`."""
+    kind, _, encoded = key.value.partition("_")[2].partition("_")
+    try:
+        decoded = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True).decode("ascii")
+        if not key.value.startswith("pk_") or kind not in ("test", "live") or not decoded.endswith("$"):
+            raise ValueError
+        return host_of(decoded[:-1])
+    except (ValueError, binascii.Error):
+        name = f"{key.variable}: " if key.variable else ""
+        reading.refuse_at(
+            key.place,
+            f"{name}found no publishable key, expected pk_live_... or pk_test_... from Clerk's dashboard, whole",
+        )
+
+
+def _refuse_clerk(values: Values, reading: Reading, uri: Given | None) -> NoReturn:
+    if uri is not None:
+        hint = "expected 'publishable_key' (then 'jwks_uri' is not needed) or 'issuer' as well"
+        reading.refuse_at(
+            uri.place, f"found the address of Clerk's Backend API, which does not tell the instance, {hint}"
+        )
+    reading.refuse_at(
+        values.place,
+        "the instance is unknown, expected 'publishable_key' or 'jwks_uri'"
+        " (or one of the variables CLERK_PUBLISHABLE_KEY and CLERK_JWKS_URI)",
+    )

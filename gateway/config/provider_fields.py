@@ -1,0 +1,132 @@
+"""The keys of `providers:`, by type."""
+
+from __future__ import annotations
+
+from gateway.config.addresses import KEY_URL, ORIGIN, host_of
+from gateway.config.lists import ListOf, OrWord, some
+from gateway.config.readers import BOOLEAN, Mistake, Scalar, duration, one_of, size, text
+from gateway.config.reading import nearest
+from gateway.config.records import Field, Record
+from gateway.config.secrets import SECRET, SECRET_FILE
+from gateway.config.token_sources import TokenSourceReader
+from gateway.policy.providers import ASYMMETRIC, SYMMETRIC
+
+TYPES = ("jwt", "clerk", "auth0", "oidc")
+_ALGORITHMS = tuple(sorted(SYMMETRIC | ASYMMETRIC))
+
+
+def _algorithm(written: str) -> str:
+    if written.lower() == "none":
+        raise Mistake("which is a token without a signature")
+    if written not in _ALGORITHMS:
+        raise Mistake(nearest(written, _ALGORITHMS).strip())
+    return written
+
+
+def _domain(written: str) -> str:
+    if "://" in written:
+        bare = written.partition("://")[2].rstrip("/")
+        raise Mistake(f"with a scheme (did you mean '{bare}'?)")
+    if "/" in written or "@" in written:
+        raise Mistake("with a path or user")
+    host, _, port = written.partition(":")
+    if port and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
+        raise Mistake("with a port that cannot be")
+    return host_of(host) + (f":{port}" if port else "")
+
+
+# One table per preset; what several share is written once.
+TYPE = Field("type", one_of(*TYPES), "how tokens of this provider are checked", is_required=True)
+SECRET_KEY = Field(
+    "secret", SECRET, "the shared secret, at least 32 random bytes", "MASTRA_JWT_SECRET, else JWT_AUTH_SECRET"
+)
+SECRETS = Field("secrets", ListOf(SECRET, "secrets"), "several, while one is replaced by another; each counts")
+SECRET_FILE_KEY = Field("secret_file", SECRET_FILE, "a file that holds the secret; a line break at its end is ignored")
+EXPIRY = Field("expiry", one_of("required", "optional"), "whether tokens without `exp` count, forever", "required")
+ALGORITHMS = Field(
+    "algorithms",
+    some(Scalar("an algorithm such as HS256, RS256 or ES256", _algorithm, {"enum": list(_ALGORITHMS)}), "algorithms"),
+    "the algorithms that count, all of one family",
+    "HS256 for jwt, RS256 for the others",
+)
+ISSUERS = Field(
+    "issuer", some(text("an issuer, exactly as in the tokens' iss"), "issuers"), "the tokens' `iss`, compared exactly"
+)
+AUDIENCES = Field(
+    "audience",
+    OrWord("none", (), some(text("an audience"), "audiences"), ("null", "any", "off", "false")),
+    "the tokens' `aud` must hold one of these",
+)
+DOMAIN = Field("domain", Scalar("a domain such as tenant.eu.auth0.com", _domain), "the tenant's domain", "AUTH0_DOMAIN")
+JWKS_URI = Field("jwks_uri", KEY_URL, "the address of the public keys", "by type")
+PUBLISHABLE_KEY = Field(
+    "publishable_key", text("a publishable key: pk_live_... or pk_test_..."),
+    "of a Clerk instance; its address is inside", "CLERK_PUBLISHABLE_KEY",
+)  # fmt: skip
+AUTHORIZED_PARTIES = Field(
+    "authorized_parties", some(ORIGIN, "origins"), "origins of the pages whose tokens count: `azp` is one of these"
+)
+AZP = Field("azp", one_of("required", "if_present"), "whether a token without `azp` counts", "required")
+ACCEPT = Field(
+    "accept", some(one_of("session", "template"), "session, template"), "the kinds of tokens that count", "[session]"
+)
+LEEWAY = Field("leeway", duration(allow_zero=True, at_most_seconds=600), "how far clocks may differ", "5s")
+TOKEN_FROM = Field("token_from", some(TokenSourceReader(), "places"), "where a token may stand", "bearer")
+PAGES = Field(
+    "origins", some(ORIGIN, "origins"), "pages that may send the cookie, besides those of the gateway's own origin"
+)
+SUBJECT_CLAIM = Field("subject_claim", text("a claim's name"), "the claim that names the caller", "sub")
+EMAIL_CLAIM = Field(
+    "email_claim", text("a claim's name"), "the claim that holds the email, a literal name",
+    "email, for auth0 also the one that ends in /email",
+)  # fmt: skip
+EMAIL_VERIFIED = Field(
+    "email_verified", one_of("required", "if_present"), "whether an email without `email_verified` counts", "if_present"
+)
+ROLES_CLAIM = Field(
+    "roles_claim", text("a claim's name"), "the claim that holds the roles", "roles or role; Clerk: of the organization"
+)
+GROUPS_CLAIM = Field("groups_claim", text("a claim's name"), "the claim that holds the groups", "groups or group")
+ALLOW_HTTP = Field(
+    "allow_http",
+    BOOLEAN,
+    "let issuer and keys have http addresses that are not loopback, in a private network",
+    "false",
+)
+
+KEYS_TTL = Field("ttl", duration(), "how long fetched keys count as fresh", "10m")
+STALE = Field(
+    "stale_if_error", duration(allow_zero=True), "how long old keys serve after that while fetching fails", "1h"
+)
+TIMEOUT = Field("timeout", duration(at_most_seconds=120), "for one fetch in all", "5s")
+COOLDOWN = Field("cooldown", duration(), "between two fetches because of an unknown key id or a failure", "30s")
+MAX_SIZE = Field("max_size", size(1024, 64 * 1024 * 1024), "of the answer", "1MiB")
+JWKS_RECORD = Record("jwks", (KEYS_TTL, STALE, TIMEOUT, COOLDOWN, MAX_SIZE))
+JWKS = Field("jwks", JWKS_RECORD, "how the public keys are fetched and kept")
+
+_COMMON = (
+    ALGORITHMS, ISSUERS, AUDIENCES, LEEWAY, TOKEN_FROM, PAGES,
+    SUBJECT_CLAIM, EMAIL_CLAIM, EMAIL_VERIFIED, ROLES_CLAIM, GROUPS_CLAIM,
+)  # fmt: skip
+_FETCHED = (JWKS_URI, JWKS, ALLOW_HTTP)
+_BY_TYPE = {
+    "jwt": (TYPE, SECRET_KEY, SECRETS, SECRET_FILE_KEY, EXPIRY, *_COMMON),
+    "clerk": (TYPE, PUBLISHABLE_KEY, *_FETCHED, AUTHORIZED_PARTIES, AZP, ACCEPT, *_COMMON),
+    "auth0": (TYPE, DOMAIN, *_FETCHED, *_COMMON),
+    "oidc": (TYPE, *_FETCHED, *_COMMON),
+}
+
+
+def _elsewhere(kind: str) -> dict[str, str]:
+    """Return, for keys of the other types, where they belong."""
+    own = {field.name for field in _BY_TYPE[kind]}
+    found: dict[str, str] = {}
+    for other, fields in _BY_TYPE.items():
+        for name in (field.name for field in fields if field.name not in own):
+            found[name] = f"{found[name]}, {other}" if name in found else f"it belongs to type {other}"
+    if kind == "clerk":
+        found |= {"secret_key": "tokens are checked with public keys, no secret of Clerk is needed: leave it out"}
+    return found
+
+
+RECORDS = {kind: Record(f"providers, type {kind}", fields, _elsewhere(kind)) for kind, fields in _BY_TYPE.items()}

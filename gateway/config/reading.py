@@ -1,0 +1,144 @@
+"""One reading of a file: where mistakes are collected, so that all of them come out of one run."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+from gateway.config.document import ConfigError, Node, Place, Problem, Source, Text, printable
+
+T = TypeVar("T")
+ReadFile = Callable[[Path], bytes]
+_MAX_MOUNTED_BYTES = 1024 * 1024
+
+
+class Unreadable(Exception):  # no fault of ours: the mistake is in the reading already
+    """A value that cannot be used. Whoever needs it stops too, without another message."""
+
+
+class Reading:
+    """What a reading has and finds: the source, the environment, mounted files, problems and warnings."""
+
+    def __init__(
+        self, source: Source, environment: Mapping[str, str], folder: Path, read_file: ReadFile = Path.read_bytes
+    ) -> None:
+        self.source = source
+        self.environment = environment
+        self.files: list[Path] = []  # those that the file names: secrets, certificates
+        self._folder = folder
+        self._read_file = read_file
+        self._problems: list[Problem] = []
+        self._warnings: list[Problem] = []
+
+    def add(self, place: Place, message: str, note: str = "") -> None:
+        """Collect a mistake."""
+        problem = self._problem(place, message, note)
+        if problem not in self._problems:
+            self._problems.append(problem)
+
+    def warn(self, place: Place, message: str) -> None:
+        """Collect a warning: the file is valid, and probably not what was meant."""
+        warning = self._problem(place, message, "")
+        if warning not in self._warnings:
+            self._warnings.append(warning)
+
+    def refuse_at(self, place: Place, message: str, note: str = "") -> NoReturn:
+        """Collect a mistake and give its value up."""
+        self.add(place, message, note)
+        raise Unreadable
+
+    def refuse(self, node: Node, message: str, note: str = "") -> NoReturn:
+        """Collect the mistake of a value and give it up. A value that is broken already gets no second message."""
+        if isinstance(node, Text) and node.is_broken:
+            raise Unreadable
+        self.refuse_at(start_of(node), message, note)
+
+    def place_in(self, node: Text, offset: int) -> Place:
+        """Return the place of a character of a value, counted from 0; the value's own where that is unclear."""
+        if node.style == "literal":
+            return self._place_in_block(node, offset)
+        quote = 1 if node.style == "quoted" else 0
+        line = self.source.line(node.place.line)
+        begin = node.place.column - 1 + quote
+        if not node.is_single_line or line[begin : begin + len(node.written)] != node.written:
+            return node.place
+        return Place(node.place.line, begin + offset + 1, node.place.path)
+
+    def mounted(self, node: Text) -> tuple[Path, bytes]:
+        """Return the path and the bytes of a file that the file names. A relative path begins at the file's folder."""
+        try:
+            path = self._folder / node.text
+            self.files.append(path)
+            content = self._read_file(path)
+        except OSError as problem:
+            self.refuse(node, f"the file cannot be read: {problem.strerror or type(problem).__name__}")
+        except ValueError:
+            self.refuse(node, "found a character that no path has, expected a file")
+        if len(content) > _MAX_MOUNTED_BYTES:
+            self.refuse(node, f"found a file of {len(content)} bytes, expected at most 1 MiB")
+        return path, content
+
+    @property
+    def is_clean(self) -> bool:
+        """True while no mistake was found."""
+        return not self._problems
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The warnings in the order of the file, one line each."""
+        return tuple(warning.headline for warning in sorted(self._warnings, key=_order))
+
+    def error(self) -> ConfigError:
+        """Return every mistake, in the order of the file."""
+        return ConfigError([self._with_line(problem) for problem in sorted(self._problems, key=_order)])
+
+    def _with_line(self, problem: Problem) -> Problem:
+        # Only now is it known which parts of the line are secrets.
+        line, caret = self.source.shown(problem.line, problem.column)
+        return replace(problem, shown_line=line, caret=caret)
+
+    def _problem(self, place: Place, message: str, note: str) -> Problem:
+        path, words, more = map(printable, (place.path, message, note))  # keys and file names are in them
+        return Problem(self.source.file, place.line, place.column, path, words, note=more)
+
+    def _place_in_block(self, node: Text, offset: int) -> Place:
+        before = node.written[:offset]
+        first = node.place.line + 1
+        content = node.written.split("\n")
+        indent = self.source.line(first).find(content[0])
+        if indent < 0 or not content[0]:
+            return node.place
+        return Place(first + before.count("\n"), indent + len(before.rpartition("\n")[2]) + 1, node.place.path)
+
+
+def attempt(step: Callable[[], T]) -> T | None:
+    """Return what a step gives, or None where it could not: so that the next one can still say what it finds."""
+    try:
+        return step()
+    except Unreadable:
+        return None
+
+
+def start_of(node: Node) -> Place:
+    """Return where a message about a value points: the value, or its key where there is nothing to point at."""
+    return node.key_place if isinstance(node, Text) and node.is_nothing else node.place
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return ` (did you mean 'x'?)` for the nearest of the known words, or nothing."""
+    by_fold = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(word.lower(), by_fold, n=1, cutoff=0.6)
+    return f" (did you mean '{by_fold[found[0]]}'?)" if found else ""
+
+
+def listed(words: Iterable[str], last: str = "or") -> str:
+    """Return `a, b or c`."""
+    names = list(words)
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}" if names else ""
+
+
+def _order(problem: Problem) -> tuple[int, int]:
+    return problem.line, problem.column

@@ -1,0 +1,228 @@
+"""`routes:` what leads where, and past whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TypeVar
+
+from gateway.config import route_fields as keys
+from gateway.config.document import Entry, Fields, Items, Node, kind_of
+from gateway.config.readers import Mistake, text_of
+from gateway.config.reading import Reading, Unreadable, attempt, listed, nearest
+from gateway.config.records import Values
+from gateway.config.route_fields import RouteKey, read_key
+from gateway.config.rules import RuleReader
+from gateway.policy.providers import Provider
+from gateway.policy.routes import Capture, Route
+from gateway.policy.rules import Rule
+from gateway.policy.upstreams import Upstream
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What routes may name. None: it is in the file, broken, and was complained about. No mapping at all: likewise."""
+
+    providers: Mapping[str, Provider | None] | None
+    upstreams: Mapping[str, Upstream | None] | None
+    rules: RuleReader
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRoute:
+    """A route and where it stands."""
+
+    route: Route
+    entry: Entry
+
+
+def read_routes(node: Node, known: Known, reading: Reading) -> tuple[ReadRoute, ...]:
+    """Return the routes that could be read. Raises `Unreadable` only for what is no mapping."""
+    if not isinstance(node, Fields) or not node.entries:
+        reading.refuse(node, f"found {kind_of(node)}, expected at least one route: /api: {{provider: ..., allow: ...}}")
+    routes: list[ReadRoute] = []
+    good_keys: list[tuple[Entry, RouteKey, bool]] = []
+    for entry in node.entries:
+        key = attempt(lambda entry=entry: _key(entry, reading))  # type: ignore[misc]  # bound in the same turn
+        values = attempt(lambda entry=entry: keys.ROUTE_RECORD.read(entry.value, reading))  # type: ignore[misc]
+        if values is None:
+            continue
+        if key is not None:
+            good_keys.append((entry, key, values.get(keys.EXACT, False)))
+        route = attempt(lambda e=entry, k=key, v=values: _Route(e, k, v, known, reading).read())  # type: ignore[misc]
+        if route is not None:
+            routes.append(ReadRoute(route, entry))
+    _refuse_overlaps(good_keys, reading)
+    return tuple(routes)
+
+
+def _key(entry: Entry, reading: Reading) -> RouteKey:
+    try:
+        return read_key(entry.key.text)
+    except Mistake as mistake:
+        reading.refuse_at(entry.key.place, str(mistake))
+
+
+class _Route:
+    """One route, being read."""
+
+    def __init__(self, entry: Entry, key: RouteKey | None, values: Values, known: Known, reading: Reading) -> None:
+        self._entry = entry
+        self._key = key
+        self._values = values
+        self._known = known
+        self._reading = reading
+
+    def read(self) -> Route:
+        """Return the route. Raises `Unreadable`."""
+        values = self._values
+        upstream = attempt(self._upstream)
+        guard = attempt(self._nobody if values.get(keys.PUBLIC) else self._guard)
+        if self._key is None or upstream is None or guard is None or values.broken:
+            raise Unreadable
+        providers, allow, deny = guard
+        return Route(
+            key=self._entry.key.text,
+            segments=self._key.segments,
+            upstream=upstream,
+            methods=self._key.methods,
+            public=values.get(keys.PUBLIC, False),
+            exact=values.get(keys.EXACT, False),
+            providers=providers,
+            allow=allow,
+            deny=deny,
+            websocket=values.get(keys.WEBSOCKET, False),
+            enforce=values.get(keys.ENFORCE, True),
+        )
+
+    def _upstream(self) -> Upstream:
+        upstreams = self._known.upstreams
+        node = self._values.get(keys.UPSTREAM)
+        if node is not None:
+            return _named(node, "upstream", upstreams, self._reading)
+        if upstreams is None or keys.UPSTREAM.name in self._values.broken:
+            raise Unreadable
+        if len(upstreams) > 1:
+            names = listed(upstreams)
+            self._reading.refuse_at(self._entry.key.place, f"'upstream' is missing, expected {names}")
+        only = next(iter(upstreams.values()), None)
+        if only is None:
+            raise Unreadable
+        return only
+
+    def _nobody(self) -> tuple[tuple[Provider, ...], tuple[Rule, ...], tuple[Rule, ...]]:
+        """The guard of a public route: there is none, and none may look as if."""
+        for field in (keys.PROVIDER, keys.ALLOW, keys.DENY, keys.ENFORCE):
+            if field in self._values:
+                found = (
+                    f"found '{field.name}' on a public route, which asks nobody for a token, expected one or the other"
+                )
+                self._reading.add(self._values.key_place(field), found)
+                raise Unreadable
+        return (), (), ()
+
+    def _guard(self) -> tuple[tuple[Provider, ...], tuple[Rule, ...], tuple[Rule, ...]]:
+        self._check_complete()
+        providers = attempt(self._providers)
+        allow = attempt(lambda: self._rules(self._values.get(keys.ALLOW)))
+        deny = attempt(lambda: self._rules(self._values.get(keys.DENY)))
+        if not providers or not allow or deny is None:
+            raise Unreadable
+        return providers, allow, deny
+
+    def _check_complete(self) -> None:
+        values, place = self._values, self._entry.key.place
+        missing = [f for f in (keys.PROVIDER, keys.ALLOW) if f not in values and f.name not in values.broken]
+        if keys.PUBLIC.name in values.broken:
+            return
+        if len(missing) == 2:
+            self._reading.add(place, "nobody is named, expected 'provider' and 'allow', or 'public: true'")
+        elif missing == [keys.PROVIDER]:
+            self._reading.add(place, "'provider' is missing, expected the name of a provider whose tokens count")
+        elif missing == [keys.ALLOW]:
+            hint = "expected who may pass ('allow: authenticated': everybody with a token that counts)"
+            self._reading.add(place, f"'allow' is missing, {hint}")
+
+    def _providers(self) -> tuple[Provider, ...]:
+        node = self._values.need(keys.PROVIDER)
+        members = node.members if isinstance(node, Items) else (node,)
+        if not members:
+            self._reading.refuse(node, "found an empty list, expected the name of a provider")
+        known = self._known.providers
+        found = [attempt(lambda m=m: _named(m, "provider", known, self._reading)) for m in members]  # type: ignore[misc]
+        providers = [provider for provider in found if provider is not None]
+        for first, second in combinations(providers, 2):
+            if first is second:
+                self._reading.refuse(node, f"found the provider '{first.name}' twice in one list")
+            self._refuse_twins(first, second, node)
+        if len(providers) < len(found):
+            raise Unreadable
+        return tuple(providers)
+
+    def _refuse_twins(self, first: Provider, second: Provider, node: Node) -> None:
+        """The token picks its provider by issuer, then by algorithm: for no token may two be left."""
+        algorithms = first.algorithms & second.algorithms
+        if not algorithms:
+            return
+        if first.issuers is not None and second.issuers is not None:
+            if first.issuers.isdisjoint(second.issuers):
+                return
+            why = f"both have the same issuer and {min(algorithms)}"
+        else:
+            without = first.name if first.issuers is None else second.name
+            why = f"both take {min(algorithms)}, and '{without}' takes any issuer"
+        ways = "'issuer' on each, other 'algorithms', or one provider ('secrets' and 'audience' take lists)"
+        self._reading.refuse(
+            node, f"no token can tell '{first.name}' and '{second.name}' apart: {why}, expected {ways}"
+        )
+
+    def _rules(self, node: Node | None) -> tuple[Rule, ...]:
+        captures = self._key.segments if self._key is not None else ()
+        names = frozenset(segment.name for segment in captures if isinstance(segment, Capture))
+        if self._key is None and node is not None:
+            # What it captures is unknown, so an expression could be blamed for nothing.
+            raise Unreadable
+        return self._known.rules.alternatives(node, names) if node is not None else ()
+
+
+def _named(node: Node, what: str, known: Mapping[str, T | None] | None, reading: Reading) -> T:
+    """Return what a name stands for. Raises `Unreadable`, in silence for what is broken by itself."""
+    name = text_of(node, reading, f"the name of {'an' if what == 'upstream' else 'a'} {what}")
+    if known is None:
+        raise Unreadable
+    if name.text not in known:
+        names = f"the {what}s are {', '.join(known)}" if known else f"there are no '{what}s:' in the file"
+        reading.refuse(node, f"unknown {what} {name.shown}{nearest(name.text, known)}", names)
+    found = known[name.text]
+    if found is None:
+        raise Unreadable
+    return found
+
+
+def _refuse_overlaps(found: Sequence[tuple[Entry, RouteKey, bool]], reading: Reading) -> None:
+    """Refuse routes of which no rule says which one counts: the same shape, a method in common."""
+    by_shape: dict[tuple[object, ...], list[tuple[Entry, RouteKey]]] = {}
+    for entry, key, exact in found:
+        shape = (exact, *("{}" if isinstance(segment, Capture) else f"/{segment}" for segment in key.segments))
+        for other, other_key in by_shape.setdefault(shape, []):
+            if _share_methods(key.methods, other_key.methods):
+                where = f"line {other.key.place.line}"
+                shown = other.key.text
+                said = f"overlaps '{shown}' ({where}): the same paths and methods, expected one of them"
+                reading.add(entry.key.place, said)
+                break
+        by_shape[shape].append((entry, key))
+
+
+def _share_methods(first: frozenset[str] | None, second: frozenset[str] | None) -> bool:
+    if first is None or second is None:
+        return first is second  # named methods go before any
+    return not first.isdisjoint(second)
+
+
+def captures_of(routes: Iterable[ReadRoute]) -> frozenset[str]:
+    """Return every capture of every route."""
+    return frozenset(s.name for read in routes for s in read.route.segments if isinstance(s, Capture))

@@ -1,0 +1,188 @@
+"""`upstream:` and `upstreams:`: the servers behind the gateway, and what each is told about the caller."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, cast
+
+from gateway.config.addresses import HEADER_NAME, UPSTREAM_URL, folded
+from gateway.config.document import Entry, Fields, Node, kind_of
+from gateway.config.lists import ListOf
+from gateway.config.readers import Mistake, Scalar, Schema, duration, one_of
+from gateway.config.reading import Reading, Unreadable, listed, nearest
+from gateway.config.records import Field, Record, Values
+from gateway.config.secrets import CERTIFICATE_FILE, SECRET, SECRET_FILE
+from gateway.policy.upstreams import FACTS, Fact, Identity, Upstream
+
+# Fields about the connection or the message itself, and those that say who is asking (RFC 9110 section 7.6.1).
+_HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+_MESSAGE = frozenset(
+    {"content-length", "content-type", "content-encoding", "content-range", "expect", "date", "origin", "range"}
+)
+_SIGNED_BY_US = frozenset({"exp", "iat", "nbf"})
+
+
+def _fact(written: str) -> Fact:
+    if written.startswith("claim:"):
+        if not written.removeprefix("claim:").strip():
+            raise Mistake("without a claim's name")
+        return Fact(written.removeprefix("claim:"), is_claim=True)
+    if written not in FACTS:
+        raise Mistake(nearest(written, FACTS).strip())
+    return Fact(written)
+
+
+def _claim_to_sign(name: str) -> str:
+    if name in _SIGNED_BY_US:
+        raise Mistake("which the gateway sets by itself")
+    return name
+
+
+class _IdentityHeaders:
+    """A mapping from header names to facts."""
+
+    _value = Scalar(f"{listed(FACTS)}, or claim:NAME", _fact)
+
+    def read(self, node: Node, reading: Reading) -> tuple[tuple[str, Fact], ...]:
+        if not isinstance(node, Fields):
+            reading.refuse(node, f"found {kind_of(node)}, expected header names, each with a fact: X-Auth-Email: email")
+        headers: dict[str, tuple[str, Fact]] = {}
+        is_broken = False
+        for entry in node.entries:
+            try:
+                fact = self._value.read(entry.value, reading)
+                self._check_name(entry, headers, reading)
+                headers[folded(entry.key.text)] = entry.key.text, fact
+            except Unreadable:
+                is_broken = True
+        if is_broken:
+            raise Unreadable
+        return tuple(headers.values())
+
+    def schema(self) -> Schema:
+        facts: Schema = {"anyOf": [{"enum": list(FACTS)}, {"type": "string", "pattern": "^claim:.|\\$\\{"}]}
+        return {"type": "object", "propertyNames": {"pattern": "^[A-Za-z0-9_-]+$"}, "additionalProperties": facts}
+
+    def _check_name(self, entry: Entry, others: dict[str, Any], reading: Reading) -> None:
+        name = HEADER_NAME.read(entry.key, reading)
+        lower = folded(name)
+        if lower in _HOP_BY_HOP:
+            why = "is hop-by-hop: it ends at the next server"
+            reading.refuse(entry.key, f"{name} {why}, expected a header like X-Auth-Email")
+        if lower in ("host", "cookie", "authorization"):
+            hint = " ('authorization: sign' puts a token of ours there)" if lower == "authorization" else ""
+            reading.refuse(entry.key, f"{name} cannot carry an identity, expected a header like X-Auth-Email{hint}")
+        if lower in _MESSAGE or lower.startswith(("sec-websocket-", "x-forwarded-", "access-control-")):
+            reading.refuse(entry.key, f"{name} has a meaning of its own, expected a header like X-Auth-Email")
+        if lower in others:
+            twin = others[lower][0]
+            reading.refuse(entry.key, f"{name} and {twin} are one header to many servers, expected one of them")
+
+
+AUTHORIZATION = Field(
+    "authorization",
+    one_of("forward", "strip", "sign"),
+    "what becomes of the caller's token: passed on, removed, or replaced by a short-lived HS256 token of the gateway",
+    "forward",
+)
+SIGN_SECRET = Field("secret", SECRET, "the secret of `authorization: sign`, the one that Mastra checks tokens with")
+SIGN_SECRET_FILE = Field("secret_file", SECRET_FILE, "a file that holds that secret")
+TTL = Field("ttl", duration(at_most_seconds=86400), "how long a signed token lives", "60s")
+CLAIMS = Field(
+    "claims",
+    ListOf(Scalar("a claim's name", _claim_to_sign), "claims' names"),
+    "the claims of a signed token, by the names they have in the caller's token or as facts",
+    "[sub, email]",
+)
+HEADERS = Field(
+    "headers", _IdentityHeaders(), "headers that tell the upstream a fact about the caller; clients cannot send them"
+)
+IDENTITY_RECORD = Record("identity", (AUTHORIZATION, SIGN_SECRET, SIGN_SECRET_FILE, TTL, CLAIMS, HEADERS))
+
+
+class _IdentityReader:
+    """What an upstream is told about the caller."""
+
+    def read(self, node: Node, reading: Reading) -> Identity:
+        values = IDENTITY_RECORD.read(node, reading)
+        default = Identity()
+        kind = values.get(AUTHORIZATION, default.authorization)
+        secret = self._secret(values, reading, is_signing=kind == "sign")
+        if values.broken:
+            raise Unreadable
+        return Identity(
+            cast(Literal["forward", "strip", "sign"], kind),
+            secret,
+            values.get(TTL, default.ttl_seconds),
+            values.get(CLAIMS, default.claims),
+            values.get(HEADERS, default.headers),
+        )
+
+    def schema(self) -> Schema:
+        return IDENTITY_RECORD.schema()
+
+    def _secret(self, values: Values, reading: Reading, *, is_signing: bool) -> bytes:
+        if AUTHORIZATION.name in values.broken:
+            return b""
+        given = [field for field in (SIGN_SECRET, SIGN_SECRET_FILE) if field in values]
+        if not is_signing:
+            for field in [*given, *(field for field in (TTL, CLAIMS) if field in values)]:
+                reading.refuse_at(values.key_place(field), f"'{field.name}' is for 'authorization: sign' only")
+            return b""
+        if len(given) == 2:
+            reading.refuse_at(values.key_place(SIGN_SECRET_FILE), "found secret and secret_file, expected one of them")
+        if not given and not {"secret", "secret_file"} & values.broken:
+            reading.refuse_at(values.place, "'authorization: sign' needs a secret, expected 'secret' or 'secret_file'")
+        return values.get(SIGN_SECRET) or values.get(SIGN_SECRET_FILE) or b""
+
+
+URL = Field("url", UPSTREAM_URL, "the server's address, `http` or `https`, without a path", is_required=True)
+CONNECT_TIMEOUT = Field("connect_timeout", duration(), "to connect, TLS included", "5s")
+RESPONSE_TIMEOUT = Field("response_timeout", duration(), "from the request to the response's headers", "190s")
+IDLE_TIMEOUT = Field("idle_timeout", duration(), "between two chunks of a response; there is no total limit", "5m")
+CA_FILE = Field(
+    "ca_file", CERTIFICATE_FILE, "certificates that an https upstream is verified with, instead of the system's"
+)
+ENCODED_SLASH = Field("encoded_slash", one_of("refuse", "keep"), "what becomes of a path that holds `%2F`", "refuse")
+IDENTITY = Field("identity", _IdentityReader(), "what this upstream is told about the caller")
+UPSTREAM_RECORD = Record(
+    "upstreams", (URL, CONNECT_TIMEOUT, RESPONSE_TIMEOUT, IDLE_TIMEOUT, CA_FILE, ENCODED_SLASH, IDENTITY)
+)
+
+
+class UpstreamReader:
+    """One server behind the gateway, still without its name."""
+
+    def read(self, node: Node, reading: Reading) -> Upstream:
+        values = UPSTREAM_RECORD.read(node, reading)
+        default = Upstream("", "")
+        url = values.get(URL, "")
+        if url.startswith("http:") and CA_FILE in values:
+            reading.refuse_at(values.key_place(CA_FILE), "found ca_file with an http address, expected https://...")
+        if values.broken or not url:
+            raise Unreadable
+        ca_file = values.get(CA_FILE)
+        return Upstream(
+            "",
+            url,
+            values.get(CONNECT_TIMEOUT, default.connect_timeout_seconds),
+            values.get(RESPONSE_TIMEOUT, default.response_timeout_seconds),
+            values.get(IDLE_TIMEOUT, default.idle_timeout_seconds),
+            values.get(ENCODED_SLASH) == "keep",
+            str(ca_file) if ca_file is not None else None,
+            values.get(IDENTITY, default.identity),
+        )
+
+    def schema(self) -> Schema:
+        return UPSTREAM_RECORD.schema()
