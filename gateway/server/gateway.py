@@ -1,0 +1,190 @@
+"""One running gateway in one process: listening, serving, reloading, draining."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import Callable
+
+from aiohttp import http_parser
+
+from gateway.config.model import Config, Tls
+from gateway.keys.fetch import Fetcher
+from gateway.keys.store import KeyStore
+from gateway.proxy.tunnel import Tunnel
+from gateway.server.connection import ConnectionLimits, ConnectionServer
+from gateway.server.handler import Handler
+from gateway.server.metrics import Metrics
+from gateway.server.outcome import Outcome, write_line
+from gateway.server.runtime import Runtime
+
+_log = logging.getLogger("gateway.server")
+_BACKLOG = 1024
+_CLOSE_SECONDS = 0.05  # 0 would mean for ever
+_CUT_SECONDS = 5.0  # for requests that are cut at the end of the drain to notice
+
+
+class StartError(Exception):
+    """The gateway cannot start, and what would help."""
+
+
+class Gateway:
+    """A gateway on a running loop. `start`, then `drain` or `stop`; `use` swaps the configuration."""
+
+    def __init__(self, config: Config, *, clock: Callable[[], float] = time.time) -> None:
+        _require_c_parser()
+        self.runtime = _make_runtime(config)
+        self.metrics = Metrics()
+        self.is_draining = False
+        self.tunnels: set[Tunnel] = set()
+        self.open_requests = 0
+        self.quiet = asyncio.Event()  # set while no request is under way
+        self.quiet.set()
+        self.started_at = self.loaded_at = time.time()
+        self.last_reload_error: str | None = None
+        self._fetcher = Fetcher()
+        self.keys = KeyStore(self._fetcher.fetch)
+        self._limits = _connection_limits(config)
+        handler = Handler(self, clock)
+        self._server = ConnectionServer(handler.handle, handler.refuse_broken, self._limits)
+        self._listener: asyncio.Server | None = None
+        self._tls: ssl.SSLContext | None = None
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self.runtime.config
+
+    @property
+    def port(self) -> int:
+        """The public port, also when the file asked for any free one (0)."""
+        if self._listener is None:
+            raise RuntimeError("the gateway does not listen yet")
+        port: int = self._listener.sockets[0].getsockname()[1]
+        return port
+
+    async def start(self, *, shares_port: bool = False) -> None:
+        """Listen, and begin to fetch keys. A key server that is down does not stop the start.
+
+        `shares_port`: several processes listen on the same port (SO_REUSEPORT). Raises `StartError`.
+        """
+        address = self.config.listen
+        self._tls = _tls_context(self.config.tls)
+        self.keys.use(self.runtime.key_sources())
+        try:
+            self._listener = await asyncio.get_running_loop().create_server(
+                self._server,
+                address.host or None,
+                address.port,
+                ssl=self._tls,
+                ssl_handshake_timeout=self._limits.header_timeout_seconds if self._tls is not None else None,
+                backlog=_BACKLOG,
+                reuse_port=shares_port or None,
+            )
+        except OSError as problem:
+            raise StartError(f"cannot listen on {address.host}:{address.port}: {problem.strerror or problem}") from None
+
+    def is_ready(self) -> bool:
+        """True while requests are welcome: listening, not stopping, keys there."""
+        return self._listener is not None and not self.is_draining and self.keys.is_ready()
+
+    async def use(self, config: Config) -> None:
+        """Swap the configuration in one step. Requests under way keep the old one. Raises `StartError`."""
+        if config.tls is not None and self._tls is not None:
+            _load_certificate(self._tls, config.tls)
+        fresh = _make_runtime(config)
+        retired, self.runtime = self.runtime, fresh
+        self.loaded_at = time.time()
+        limits = _connection_limits(config)
+        self._limits.header_bytes = limits.header_bytes
+        self._limits.header_timeout_seconds = limits.header_timeout_seconds
+        self.keys.use(fresh.key_sources())
+        await retired.retire()
+
+    async def drain(self) -> None:
+        """Stop accepting, let requests end for `drain_timeout`, close WebSockets with 1001, then cut what is left."""
+        if self._listener is None:
+            return
+        self.is_draining = True
+        self._listener.close()
+        self._server.close_idle()  # aiohttp's own way would also stop reading uploads that are under way
+        farewells = [asyncio.create_task(tunnel.go_away()) for tunnel in list(self.tunnels)]
+        if not await self._quiet_within(self.config.drain_timeout_seconds):
+            _log.warning("drain: %d requests are cut after %g s", self.open_requests, self.config.drain_timeout_seconds)
+        for farewell in farewells:
+            farewell.cancel()
+        await self.stop()
+
+    async def stop(self) -> None:
+        """End at once."""
+        self.is_draining = True
+        if self._listener is not None:
+            self._listener.close()
+        self._server.cut()
+        await self._quiet_within(_CUT_SECONDS)
+        await self._server.shutdown(_CLOSE_SECONDS)
+        await self.runtime.retire()
+        await self.keys.close()
+        await self._fetcher.close()
+
+    def began(self, outcome: Outcome) -> None:
+        """A request has begun."""
+        self.open_requests += 1
+        self.quiet.clear()
+
+    def ended(self, outcome: Outcome) -> None:
+        """A request has ended: one log line, and the counters."""
+        self.open_requests -= 1
+        if not self.open_requests:
+            self.quiet.set()
+        self.metrics.record(outcome)
+        write_line(outcome)
+
+    async def _quiet_within(self, seconds: float) -> bool:
+        """Wait until no request is under way; False if some still are after that time."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.quiet.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+def _connection_limits(config: Config) -> ConnectionLimits:
+    return ConnectionLimits(config.limits.header_bytes, config.limits.header_timeout_seconds)
+
+
+def _make_runtime(config: Config) -> Runtime:
+    try:
+        return Runtime(config)
+    except (OSError, ssl.SSLError) as problem:
+        raise StartError(f"an upstream's ca_file cannot be used: {problem}") from None
+
+
+def _tls_context(tls: Tls | None) -> ssl.SSLContext | None:
+    if tls is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    _load_certificate(context, tls)
+    return context
+
+
+def _load_certificate(context: ssl.SSLContext, tls: Tls) -> None:
+    try:
+        # First on the side: a certificate whose key does not fit would leave the live context without either.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.certificate_file, tls.key_file)
+        context.load_cert_chain(tls.certificate_file, tls.key_file)
+    except (OSError, ssl.SSLError) as problem:
+        raise StartError(f"cannot use {tls.certificate_file} with {tls.key_file}: {problem}") from None
+
+
+def _require_c_parser() -> None:
+    # aiohttp falls back to a laxer parser of its own without a word: CVE-2023-37276, CVE-2024-23829, CVE-2025-53643.
+    if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+        raise StartError(
+            "aiohttp runs without its C parser: unset AIOHTTP_NO_EXTENSIONS, or install a wheel of aiohttp"
+        )

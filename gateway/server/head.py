@@ -1,0 +1,79 @@
+"""A request's head as deciding sees it, once nothing in it can be read in two ways."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from aiohttp import web
+
+from gateway.policy.model import Headers, RequestHead
+from gateway.policy.reasons import Denied, Reason
+from gateway.server.refusal import REFUSED_METHODS
+from gateway.server.runtime import Runtime
+
+# RFC 9110 section 7.2, RFC 3986 section 3.2.2: a name or address with an optional port, and nothing else.
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::\d{0,5})?")
+_LINE_OVERHEAD_BYTES = 4  # ": " and the line's end
+
+
+def read_head(request: web.BaseRequest, runtime: Runtime) -> tuple[RequestHead, str]:
+    """Return the head as it came, and the `X-Forwarded-For` to send with it."""
+    headers = Headers(request.headers.items())
+    is_tls = request.transport is not None and request.transport.get_extra_info("ssl_object") is not None
+    peer = _address_of(request.transport)
+    client_ip, scheme, forwarded_for = runtime.client_of(peer, "https" if is_tls else "http", headers)
+    return RequestHead(request.method, request.raw_path, headers, client_ip, scheme), forwarded_for
+
+
+def check_head(head: RequestHead, max_bytes: int, *, is_http_1_0: bool) -> None:
+    """Refuse what the parser lets through and another one could read differently (CWE-444).
+
+    Raises `Denied`: TARGET_TOO_LONG, HEADERS_TOO_LARGE, METHOD_NOT_ALLOWED, REQUEST_MALFORMED.
+    """
+    _check_size(head, max_bytes)
+    if head.method in REFUSED_METHODS:
+        raise Denied(Reason.METHOD_NOT_ALLOWED, head.method)
+    headers = head.headers
+    codings = [coding.lower() for coding in headers.all("transfer-encoding")]
+    if codings and (codings != ["chunked"] or "content-length" in headers or is_http_1_0):
+        raise Denied(Reason.REQUEST_MALFORMED, "Transfer-Encoding is something else than 'chunked' alone")
+    hosts = headers.all("host")
+    if len(hosts) > 1 or (not hosts and not is_http_1_0) or (hosts and not _HOST.fullmatch(hosts[0])):
+        raise Denied(Reason.REQUEST_MALFORMED, "there is no single valid Host")
+    if not all(_is_text(value) for _, value in headers.lines):
+        raise Denied(Reason.REQUEST_MALFORMED, "a header holds a control character, or bytes that are no UTF-8")
+
+
+def check_length(head: RequestHead, max_bytes: int | None) -> None:
+    """Refuse a body by what its head declares, before a byte of it is read. Raises `Denied` (BODY_TOO_LARGE)."""
+    length = head.headers.first("content-length")
+    if max_bytes is not None and length is not None and int(length) > max_bytes:
+        raise Denied(Reason.BODY_TOO_LARGE, f"Content-Length {length[:20]}, at most {max_bytes} pass")
+
+
+def is_websocket_handshake(head: RequestHead, *, is_http_1_0: bool) -> bool:
+    """True for a handshake (RFC 6455 section 4.2.1); what only looks like one is served without its Upgrade."""
+    options = (option.strip().lower() for value in head.headers.all("connection") for option in value.split(","))
+    return head.wants_websocket and head.method == "GET" and not is_http_1_0 and "upgrade" in options
+
+
+def _check_size(head: RequestHead, max_bytes: int) -> None:
+    target = len(head.target)
+    if target > max_bytes:
+        raise Denied(Reason.TARGET_TOO_LONG, f"a target of {target} bytes, at most {max_bytes} pass")
+    size = target + sum(len(name) + len(value) + _LINE_OVERHEAD_BYTES for name, value in head.headers.lines)
+    if size > max_bytes:
+        raise Denied(Reason.HEADERS_TOO_LARGE, f"a head of {size} bytes, at most {max_bytes} pass")
+
+
+def _address_of(transport: asyncio.Transport | None) -> str:
+    peer = transport.get_extra_info("peername") if transport is not None else None
+    return str(peer[0]) if isinstance(peer, tuple) else "unix"
+
+
+def _is_text(value: str) -> bool:
+    if value.isascii() and value.isprintable():
+        return True
+    # aiohttp's writer drops stray bytes without a word: better refused than changed on the way.
+    return not any((c < " " and c != "\t") or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in value)

@@ -1,0 +1,57 @@
+"""The gateway's own answers: status, headers and body, all from the table of reasons. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from gateway.policy.reasons import Reason
+from gateway.proxy.headers import Line
+
+REALM = "mastra-gateway"
+RETRY_SECONDS = 5
+# TRACE would show an attacker's page the headers that the gateway adds; CONNECT makes a proxy of us.
+REFUSED_METHODS = frozenset({"TRACE", "CONNECT"})
+ORDINARY_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+def refusal_body(reason: Reason, request_id: str) -> bytes:
+    """Return the JSON body: what Mastra's clients read (`error`), the stable code, and the id to ask about."""
+    body = {"error": reason.value.error, "code": reason.code, "request_id": request_id}
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def refusal_lines(
+    reason: Reason,
+    *,
+    had_token: bool = False,
+    missing_scopes: Sequence[str] = (),
+    allowed_methods: Sequence[str] = (),
+) -> list[Line]:
+    """Return the headers of a refusal, without length, request id and CORS, which every answer gets."""
+    lines: list[Line] = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
+    challenge = _challenge(reason, had_token=had_token, missing_scopes=missing_scopes)
+    if challenge is not None:
+        lines.append(("WWW-Authenticate", challenge))
+    if reason is Reason.METHOD_NOT_ALLOWED:
+        lines.append(("Allow", ", ".join(allowed_methods)))
+    if reason.status in (429, 503):
+        lines.append(("Retry-After", str(RETRY_SECONDS)))
+    return lines
+
+
+def _challenge(reason: Reason, *, had_token: bool, missing_scopes: Sequence[str]) -> str | None:
+    """Return `WWW-Authenticate` as RFC 6750 section 3 has it: no error where no token was sent."""
+    base = f'Bearer realm="{REALM}"'
+    if reason.status == 401:
+        return f'{base}, error="invalid_token", error_description="{reason.value.meaning}"' if had_token else base
+    if reason is Reason.SEVERAL_CREDENTIALS:
+        return f'{base}, error="invalid_request", error_description="{reason.value.meaning}"'
+    if reason is Reason.INSUFFICIENT_SCOPE:
+        return f'{base}, error="insufficient_scope", scope="{_quotable(missing_scopes)}"'
+    return None
+
+
+def _quotable(scopes: Sequence[str]) -> str:
+    # RFC 6750 section 3: scope tokens have no quotes and no backslashes; the file is not ours to trust blindly.
+    return " ".join("".join(c for c in scope if "!" <= c <= "~" and c not in '"\\') for scope in scopes)

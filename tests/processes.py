@@ -1,0 +1,74 @@
+"""Real processes for tests: the gateway as its users run it, and anything else that listens."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+START_SECONDS = 60.0
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def status_of(url: str) -> int:
+    """Return the status of a GET; 0 if nothing answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as problem:
+        return problem.code
+    except OSError:
+        return 0
+
+
+@contextlib.contextmanager
+def process(
+    command: list[str],
+    log: Path,
+    is_up: Callable[[], bool],
+    environment: dict[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command for the length of a block, once it is up; its output goes to `log`."""
+    with log.open("wb") as output:
+        running = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})}, cwd=cwd
+        )
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while not is_up():
+                if running.poll() is not None or time.monotonic() > deadline:
+                    raise AssertionError(f"{command[:4]} did not come up:\n{log.read_text()[-4000:]}")
+                time.sleep(0.05)  # polls the start of another process; nothing is ordered by it
+            yield running
+        finally:
+            running.terminate()
+            try:
+                running.wait(20)
+            except subprocess.TimeoutExpired:
+                running.kill()
+                running.wait()
+
+
+@contextlib.contextmanager
+def gateway_process(text: str, folder: Path, environment: dict[str, str] | None = None) -> Iterator[tuple[str, Path]]:
+    """Serve a YAML text (without `listen` and `admin`) as a process; gives its address and its log."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port, admin = free_port(), free_port()
+    file, log = folder / "gateway.yaml", folder / "gateway.log"
+    file.write_text(f"listen: 127.0.0.1:{port}\nadmin: 127.0.0.1:{admin}\n{text}")
+    command = [sys.executable, "-m", "gateway", "serve", "-c", str(file)]
+    with process(command, log, lambda: status_of(f"http://127.0.0.1:{admin}/readyz") == 200, environment):
+        yield f"http://127.0.0.1:{port}", log

@@ -1,0 +1,135 @@
+"""Several processes on one port, as `gateway serve` runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.processes import free_port, process, status_of
+
+START_SECONDS = 30.0
+
+
+class Served:
+    """A running `gateway serve` with two workers, in front of nothing: its own answers are enough."""
+
+    def __init__(self, master: subprocess.Popen[bytes], port: int, admin: int, file: Path, log: Path) -> None:
+        self.master, self.port, self.admin, self.file, self.log = master, port, admin, file, log
+
+    def workers(self) -> list[int]:
+        """Return the process ids of the workers, by what they were started as."""
+        ids = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    command = (entry / "cmdline").read_bytes()
+                    parent = re.search(r"\nPPid:\t(\d+)", (entry / "status").read_text())
+                except OSError:
+                    continue
+                if b"gateway.server.worker\0" in command and str(self.file).encode() in command:
+                    assert parent is not None
+                    ids.append(int(entry.name))
+        return sorted(ids)
+
+    def told(self, path: str) -> bytes:
+        """Return what the admin port says."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=10) as answer:
+            return bytes(answer.read())
+
+    def is_ready(self) -> bool:
+        """True if the admin port says that every worker is ready."""
+        return status_of(f"http://127.0.0.1:{self.admin}/readyz") == 200
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Wait for something that other processes do."""
+    deadline = time.monotonic() + START_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.05)  # polls other processes; nothing is ordered by it
+
+
+def text_of(port: int, admin: int, route: str = "/x") -> str:
+    return (
+        f"listen: 127.0.0.1:{port}\nadmin: 127.0.0.1:{admin}\nworkers: 2\nupstream: http://127.0.0.1:9\n"
+        f"routes: {{{route}: {{public: true}}}}\n"
+    )
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    port, admin = free_port(), free_port()
+    file, log = tmp_path / "gateway.yaml", tmp_path / "log"
+    file.write_text(text_of(port, admin))
+    command = [sys.executable, "-m", "gateway", "serve", "-c", str(file)]
+    with process(command, log, lambda: status_of(f"http://127.0.0.1:{admin}/readyz") == 200) as master:
+        yield Served(master, port, admin, file, log)
+
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds the workers in /proc")
+
+
+def test_both_workers_serve_and_the_admin_port_speaks_for_both(served: Served) -> None:
+    assert len(served.workers()) == 2
+    asked = 40
+    for _ in range(asked):
+        assert status_of(f"http://127.0.0.1:{served.port}/nowhere") == 404
+    status = json.loads(served.told("/status"))
+    assert [worker["ready"] for worker in status["workers"]] == [True, True]
+    assert str(served.file) in status["workers"][0]["files"]
+    counted = re.search(rb'gateway_requests_total\{[^}]*status="404"\} (\d+)', served.told("/metrics"))
+    assert counted is not None and int(counted[1]) == asked, "the sum of both"
+    assert b"/metrics" in served.told("/")
+
+
+def test_worker_that_dies_is_started_again(served: Served) -> None:
+    before = served.workers()
+    os.kill(before[0], signal.SIGKILL)
+    wait_until(lambda: len(set(served.workers()) - {before[0]}) == 2 and served.is_ready())
+    assert before[1] in served.workers(), "the other one lived on"
+    assert status_of(f"http://127.0.0.1:{served.port}/nowhere") == 404
+
+
+def test_sighup_reaches_every_worker(served: Served) -> None:
+    served.file.write_text(text_of(served.port, served.admin, "/y"))
+    served.master.send_signal(signal.SIGHUP)
+
+    def routes() -> list[str]:
+        return [worker["routes"][0]["route"] for worker in json.loads(served.told("/status"))["workers"]]
+
+    wait_until(lambda: routes() == ["/y", "/y"])
+
+
+def test_sigterm_ends_all_with_status_0(served: Served) -> None:
+    served.master.send_signal(signal.SIGTERM)
+    assert served.master.wait(START_SECONDS) == 0
+    assert served.workers() == []
+
+
+def test_workers_do_not_outlive_a_master_that_was_killed(served: Served) -> None:
+    # They would hold the port and go on with a file that nobody reads again.
+    served.master.kill()
+    served.master.wait()
+    wait_until(lambda: served.workers() == [])
+
+
+def test_port_in_use_is_said_once_and_ends_it(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        file = tmp_path / "gateway.yaml"
+        file.write_text(text_of(port, free_port()))
+        command = [sys.executable, "-m", "gateway", "serve", "-c", str(file)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS, check=False)
+    assert ended.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in ended.stderr
