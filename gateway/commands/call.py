@@ -1,0 +1,60 @@
+"""What the commands share: how one is described, the option `-c`, and the two ways to say no."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_FILE = Path("gateway.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command: `run` takes the parsed call and returns the exit status."""
+
+    description: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+class Refusal(Exception):  # an answer, not a fault: hence the name
+    """The answer is no, and why. Exit status 1."""
+
+
+class BadCall(Exception):
+    """The call makes no sense as it stands, and what would. Exit status 2."""
+
+
+def add_file_option(parser: argparse.ArgumentParser) -> None:
+    """Add `-c FILE` to a command's parser, as `parsed.file`."""
+    parser.add_argument(
+        "-c",
+        "--config",
+        dest="file",
+        metavar="FILE",
+        type=Path,
+        default=DEFAULT_FILE,
+        help="the configuration (default: gateway.yaml in the working directory)",
+    )
+
+
+def require_file(file: Path) -> Path:
+    """Return the file if it is there. Raises `BadCall` that says how to get one."""
+    if file.is_file():
+        return file
+    if file.exists():
+        raise BadCall(f"{file} is not a file; -c takes one YAML file")
+    if file != DEFAULT_FILE:
+        raise BadCall(f"{file} is not there")
+    raise BadCall(
+        "gateway.yaml is not in the working directory. Name another with -c FILE, start from config/minimal.yaml,"
+        " or see it work first: gateway demo"
+    )
+
+
+def say(text: str) -> None:
+    """Print a line to stderr: what a person should know and a pipe should not get."""
+    print(text, file=sys.stderr)

@@ -1,0 +1,19 @@
+"""Read a file for a command that is about something else than its mistakes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from gateway.commands.call import Refusal
+from gateway.config.document import ConfigError
+from gateway.config.file import load
+from gateway.config.model import Config
+
+
+def read_file(file: Path) -> Config:
+    """Return what a file says. Raises `Refusal` with all of its mistakes."""
+    try:
+        return load(file, os.environ)
+    except ConfigError as problem:
+        raise Refusal(f"{file} cannot be used\n{problem}") from problem
