@@ -1,0 +1,77 @@
+"""The order of the packages, held: who reads from the top never meets a name that is explained further down."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import gateway
+
+ROOT = Path(gateway.__file__).parent
+LAYERS = ("policy", "config", "keys", "proxy", "server", "commands")
+PURE = (*sorted((ROOT / "policy").glob("*.py")), ROOT / "proxy" / "headers.py", ROOT / "proxy" / "cors.py")
+IMPURE_MODULES = frozenset({"aiohttp", "asyncio", "time", "os", "logging"})
+MAX_LINES = 300
+MODULES = sorted(ROOT.rglob("*.py"))
+
+
+def _id(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Yield the full name of everything that a module imports, wherever in it the import stands."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Import(names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=str(module), names=names, level=0):
+                yield from (f"{module}.{alias.name}" for alias in names)
+            case ast.ImportFrom():
+                yield "a relative import"
+
+
+def _rank(layer: str) -> int:
+    return LAYERS.index(layer)
+
+
+def _layer(path: Path) -> str | None:
+    """Return the package that a module is in; None for `gateway/__init__.py` and `gateway/__main__.py`."""
+    parts = path.relative_to(ROOT).parts
+    return parts[0] if len(parts) > 1 else None
+
+
+def test_every_package_is_a_layer() -> None:
+    packages = {path.parent.name for path in ROOT.glob("*/*.py")}
+    assert packages == set(LAYERS)
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if _layer(path)], ids=_id)
+def test_module_imports_only_from_its_own_layer_and_those_below(path: Path) -> None:
+    own = _layer(path)
+    assert own is not None
+    names = list(_imports(path))
+    assert "a relative import" not in names
+    ours = [name.split(".") for name in names if name.split(".")[0] == "gateway"]
+    layers = {parts[1] for parts in ours if len(parts) > 1}
+    above = {layer for layer in layers & set(LAYERS) if _rank(layer) > _rank(own)}
+    assert not above, f"{_id(path)} imports from above: {', '.join(sorted(above))}"
+
+
+@pytest.mark.parametrize("path", PURE, ids=_id)
+def test_pure_module_imports_no_io_and_no_clock(path: Path) -> None:
+    tops = {name.split(".")[0] for name in _imports(path)}
+    assert not tops & IMPURE_MODULES
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_id)
+def test_module_can_be_read_in_one_sitting(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_id)
+def test_module_imports_nothing_for_the_type_checker_only(path: Path) -> None:
+    assert "TYPE_CHECKING" not in path.read_text(encoding="utf-8")

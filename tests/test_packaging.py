@@ -1,0 +1,107 @@
+"""What is installed, built and started, as far as reading can hold it. `.ci/run` and a container engine do the rest."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import gateway
+
+PROJECT = Path(gateway.__file__).parent.parent
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock")
+PROJECT_FILE: dict[str, Any] = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text(encoding="utf-8"))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+_PIN = re.compile(r"^(?P<name>[a-z0-9-]+)==(?P<version>\S+)(?: ; [^\\]+)? \\$")
+
+
+def read_lock(name: str) -> dict[str, int]:
+    """Return the number of hashes of each pinned package."""
+    hashes: dict[str, int] = {}
+    package = ""
+    for line in (PROJECT / name).read_text(encoding="utf-8").splitlines():
+        if line.startswith("    --hash=sha256:"):
+            hashes[package] += 1
+        elif not line.startswith("#"):
+            pin = _PIN.match(line)
+            assert pin, f"{name}: not pinned: {line}"
+            package = f"{pin['name']}=={pin['version']}"
+            hashes[package] = 0
+    return hashes
+
+
+def name_of(requirement: str) -> str:
+    match = re.match(r"[A-Za-z0-9_.-]+", requirement)
+    assert match
+    return match[0].lower().replace("_", "-")
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_locked_package_has_hashes(lock: str) -> None:
+    hashes = read_lock(lock)
+    assert hashes
+    assert [package for package, count in hashes.items() if not count] == []
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_names_no_address(lock: str) -> None:
+    # Who installs chooses the registry: a mirror, an air-gapped one.
+    text = (PROJECT / lock).read_text(encoding="utf-8")
+    assert "://" not in text
+    assert "--index" not in text
+
+
+def test_what_is_run_in_production_is_what_is_tested() -> None:
+    assert set(read_lock("requirements.lock")) <= set(read_lock("requirements-dev.lock"))
+    assert set(read_lock("requirements-build.lock")) <= set(read_lock("requirements-dev.lock"))
+
+
+def test_every_dependency_has_a_lower_bound_and_is_locked() -> None:
+    dependencies = PROJECT_FILE["project"]["dependencies"]
+    locked = {package.split("==")[0] for package in read_lock("requirements.lock")}
+    assert {name_of(one) for one in dependencies} <= locked
+    assert [one for one in dependencies if ">=" not in one] == []
+
+
+def test_only_the_gateway_is_published() -> None:
+    assert [name for name, service in SERVICES.items() if service.get("ports")] == ["gateway"]
+
+
+def test_upstream_is_on_a_network_that_leads_nowhere_else() -> None:
+    assert SERVICES["mastra"]["networks"] == ["back"]
+    assert COMPOSE["networks"]["back"] == {"internal": True}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_service_may_do_no_more_than_it_must(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "privileged" not in service
+    assert "user" not in service  # the image's own, which is not root
+
+
+def test_gateway_cannot_write_its_secret() -> None:
+    assert "secrets:/run/gateway:ro" in SERVICES["gateway"]["volumes"]
+    assert "environment" not in SERVICES["gateway"]
+
+
+def test_image_does_not_run_as_root() -> None:
+    lines = (PROJECT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    users = [line.split()[1] for line in lines if line.startswith("USER ")]
+    assert users
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[-1])
+    assert "STOPSIGNAL SIGTERM" in lines
+
+
+def test_image_is_built_from_what_is_named_only() -> None:
+    # A stray .env or key in the checkout must not end in a layer.
+    lines = (PROJECT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert rules[0] == "*"
