@@ -1,0 +1,113 @@
+"""A real Mastra server behind the gateway, and its real client: need Node 20+, and skip with a message without it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from tests.processes import free_port, process, status_of
+
+HERE = Path(__file__).parent
+GUIDE_SECRET = "supersecretdevkeythatishs256safe!"
+CLIENT_SECONDS = 120
+
+StartMastra = Callable[..., contextlib.AbstractContextManager[str]]
+RunNode = Callable[..., dict[str, Any]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.mastra)
+            item.add_marker(pytest.mark.timeout(240))
+
+
+def give_up(why: str) -> NoReturn:
+    """Skip, or fail where GATEWAY_REQUIRE_NODE=1 says that these tests must run (.ci/run)."""
+    if os.environ.get("GATEWAY_REQUIRE_NODE") == "1":
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+def find_node() -> str:
+    """Return the path of a Node binary that is new enough."""
+    found, npm = shutil.which("node"), shutil.which("npm")
+    if found is None or npm is None:
+        give_up("needs Node 20 or later with npm on PATH, to run a real Mastra server: found none")
+    version = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    number = re.match(r"v(\d+)\.", version)
+    if number is None or int(number[1]) < 20:
+        give_up(f"needs Node 20 or later, to run a real Mastra server: {found} is {version or 'broken'}")
+    return found
+
+
+def install() -> None:
+    """Install the packages of the lock file; does nothing if they are there."""
+    lock, mark = HERE / "package-lock.json", HERE / "node_modules" / ".installed"
+    if mark.exists() and mark.read_bytes() == lock.read_bytes():
+        return
+    done = subprocess.run(["npm", "ci", "--ignore-scripts"], cwd=HERE, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, f"npm ci: {done.stderr[-3000:]}"
+    mark.write_bytes(lock.read_bytes())
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Return the Node binary, with the packages of this folder installed."""
+    found = find_node()
+    install()
+    return found
+
+
+@pytest.fixture(scope="session")
+def start_mastra(node: str, tmp_path_factory: pytest.TempPathFactory) -> StartMastra:
+    """Return a function that runs Mastra for the length of a block and gives its address."""
+
+    @contextlib.contextmanager
+    def start(**settings: str) -> Iterator[str]:
+        address = f"http://127.0.0.1:{(port := free_port())}"
+        log = tmp_path_factory.mktemp("mastra") / "mastra.log"
+        environment = {"PORT": str(port), "MASTRA_JWT_SECRET": GUIDE_SECRET, **settings}
+        command = [node, str(HERE / "server.mjs")]
+        with process(command, log, lambda: status_of(f"{address}/health") == 200, environment):
+            yield address
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def mastra(start_mastra: StartMastra) -> Iterator[str]:
+    """A Mastra without auth of its own, for the whole run."""
+    with start_mastra(AUTH="none") as address:
+        yield address
+
+
+@pytest.fixture
+def run_node(node: str) -> RunNode:
+    """Return a function that runs one of this folder's scripts and gives the JSON it prints."""
+
+    def run(script: str, *arguments: str, **environment: str) -> dict[str, Any]:
+        command = [node, str(HERE / script), *arguments]
+        done = subprocess.run(
+            command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=CLIENT_SECONDS
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return dict(json.loads(done.stdout))
+
+    return run
+
+
+def arrivals(upstream: str) -> list[dict[str, Any]]:
+    """Return the requests that reached this Mastra, its own refusals included."""
+    with urllib.request.urlopen(f"{upstream}/rig/arrivals", timeout=5) as answer:
+        return list(json.load(answer))
