@@ -97,6 +97,18 @@ def test_what_a_header_must_not_ask_for(text: str) -> None:
     assert refusal.value.reason is Reason.TOKEN_UNSUPPORTED
 
 
+@pytest.mark.parametrize(("depth", "is_read"), [(63, True), (64, False)])
+def test_nesting_is_bounded_whatever_pythons_own_limit(depth: int, is_read: bool) -> None:
+    claims = json.dumps({"x": json.loads("[" * depth + "]" * depth), "y": ["[{"] * 100})
+    text = f"{HEAD}.{b64(claims)}.{SIGNATURE}"
+    if is_read:
+        assert parse_token(text).claims["y"]
+        return
+    with pytest.raises(Denied) as refusal:
+        parse_token(text)
+    assert refusal.value.reason is Reason.TOKEN_MALFORMED
+
+
 def test_header_members_that_are_ignored() -> None:
     # Clerk adds `cat`, others `nonce`; jku and x5u are never followed, but do no harm.
     assert parse_token(with_header(cat="x", cty="json", jku="http://evil.test", jwk={"kty": "oct"}, x=1.5)).kid is None

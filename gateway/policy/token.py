@@ -19,6 +19,8 @@ _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
 _LAST_OF_2 = frozenset("AQgw")
 _LAST_OF_3 = frozenset("AEIMQUYcgkosw048")
 _MAX_INTEGER_DIGITS = 400
+_MAX_DEPTH = 64  # of nested arrays and objects: no honest claim comes near
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +100,28 @@ def _json_object(data: bytes, what: str) -> dict[str, Any]:
     try:
         # Decoded here, since json.loads(bytes) guesses UTF-16 and UTF-32 as well: RFC 8725 section 3.7.
         text = data.decode("utf-8", "strict")
+        _check_depth(text)
         value = json.loads(text, parse_constant=_refuse_constant, parse_int=_bounded_int, parse_float=_finite_float)
     except (ValueError, RecursionError):
         raise Denied(Reason.TOKEN_MALFORMED, f"the {what} is not strict UTF-8 JSON") from None
     if not isinstance(value, dict):
         raise Denied(Reason.TOKEN_MALFORMED, f"the {what} is JSON, but no object")
     return value
+
+
+def _check_depth(text: str) -> None:
+    # Python's own limit differs by release (3.13 reads thousands of levels), and what is read here is read again by
+    # CEL, whose engine recurses natively: CVE-2025-53864.
+    if text.count("[") + text.count("{") <= _MAX_DEPTH:
+        return
+    depth = 0
+    for match in _STRING_OR_BRACKET.finditer(text):
+        if match[0] in "[{":
+            depth += 1
+            if depth > _MAX_DEPTH:
+                raise ValueError("nested too deep")
+        elif match[0] in "]}":
+            depth -= 1
 
 
 def _refuse_constant(name: str) -> NoReturn:
