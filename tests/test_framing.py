@@ -63,6 +63,10 @@ LENGTH = b"Content-Length: %d" % len(HIDDEN)
         pytest.param(b"GET /public/c HTTP/1.1\r\nHost: a@b\r\n\r\n", id="host-with-user"),
         pytest.param(b"GET /public/c HTTP/1.1\r\n" + H + H + b"\r\n", id="host-twice"),  # CVE-2026-34525
         pytest.param(b"GET /api/x\r\n\r\n", id="http-0.9"),
+        pytest.param(b"GET /public/c\r\n\r\n", id="http-0.9-on-a-public-route"),
+        pytest.param(b"HEAD /public/cTTP/1.1\r\n" + H + b"\r\n", id="http-0.9-by-a-lost-space"),
+        pytest.param(b"GET /public/c HTTP/0.9\r\n" + H + b"\r\n", id="http-0.9-in-words"),
+        pytest.param(b"GET /public/c HTTP/1.2\r\n" + H + b"\r\n", id="http-1.2"),
         pytest.param(b"GET /public/c HTTP/2.0\r\n" + H + b"\r\n", id="http-2.0-on-one-line"),
         pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", id="h2-preface"),
         pytest.param(b"OPTIONS * HTTP/1.1\r\n" + H + b"\r\n", id="asterisk"),
@@ -85,6 +89,19 @@ async def test_ambiguous_request_is_refused_and_the_connection_ends(data: bytes)
             assert all(request.startswith(b"POST /public/c ") for request in upstream.requests), (
                 "at most the broken body's"
             )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"HEAD /public/cTTP/1.1\r\nHost: gw.test\r\n\r\n", b"GET /public/c\r\n\r\n", b"GET /public/c HTTP/0.9\r\n\r\n"],
+)
+async def test_request_line_without_a_version_is_no_request(data: bytes) -> None:
+    # Found by mutating requests: with its space lost, the version became part of the target and was sent on.
+    async with RawUpstream() as upstream, running(config_for(upstream_at(upstream.url))) as gateway:
+        async with RawClient.connect(gateway.port) as client:
+            await client.send(data)
+            assert (await client.head()).startswith(b"HTTP/1.1 400 ")
+        assert upstream.visits == []
 
 
 async def test_chunk_extensions_and_trailers_are_not_passed_on() -> None:

@@ -132,7 +132,7 @@ class _Exchange:
     async def _decide_and_act(self) -> None:
         if self._host.is_draining:
             raise Denied(Reason.SHUTTING_DOWN, "the gateway is stopping")
-        check_head(self._head, self._runtime.config.limits.header_bytes, is_http_1_0=self._is_http_1_0)
+        check_head(self._head, self._runtime.config.limits.header_bytes, self._request.version)
         rules = self._runtime.config.cors
         if rules is not None and is_preflight(self._head):
             self._answer_preflight(rules)

@@ -6,6 +6,7 @@ import asyncio
 import re
 
 from aiohttp import web
+from aiohttp.http import HttpVersion, HttpVersion10, HttpVersion11
 
 from gateway.policy.model import Headers, RequestHead
 from gateway.policy.reasons import Denied, Reason
@@ -26,11 +27,15 @@ def read_head(request: web.BaseRequest, runtime: Runtime) -> tuple[RequestHead, 
     return RequestHead(request.method, request.raw_path, headers, client_ip, scheme), forwarded_for
 
 
-def check_head(head: RequestHead, max_bytes: int, *, is_http_1_0: bool) -> None:
+def check_head(head: RequestHead, max_bytes: int, version: HttpVersion) -> None:
     """Refuse what the parser lets through and another one could read differently (CWE-444).
 
     Raises `Denied`: TARGET_TOO_LONG, HEADERS_TOO_LARGE, METHOD_NOT_ALLOWED, REQUEST_MALFORMED.
     """
+    if version not in (HttpVersion10, HttpVersion11):
+        # llhttp takes a request line without a version for HTTP/0.9: a lost space would change the target.
+        raise Denied(Reason.REQUEST_MALFORMED, f"HTTP/{version.major}.{version.minor}, expected 1.0 or 1.1")
+    is_http_1_0 = version == HttpVersion10
     _check_size(head, max_bytes)
     if head.method in REFUSED_METHODS:
         raise Denied(Reason.METHOD_NOT_ALLOWED, head.method)
