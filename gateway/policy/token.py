@@ -63,7 +63,7 @@ def _check_header(header: Mapping[str, Any]) -> tuple[str, str | None]:
     algorithm, kid = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str):
         raise Denied(Reason.TOKEN_MALFORMED, "the header's alg is missing or no string")
-    if kid is not None and not isinstance(kid, str):
+    if not isinstance(header.get("kid", ""), str):  # a member that is there and null is no string either
         raise Denied(Reason.TOKEN_MALFORMED, "the header's kid is no string")
     if "crit" in header:
         # RFC 7515 section 4.1.11: what is critical and not understood makes a token invalid; we understand none.
@@ -74,8 +74,8 @@ def _check_header(header: Mapping[str, Any]) -> tuple[str, str | None]:
         raise Denied(Reason.TOKEN_UNSUPPORTED, "the header has b64: RFC 7797 section 7 forbids it in a JWT")
     if "enc" in header:
         raise Denied(Reason.TOKEN_UNSUPPORTED, "the header has enc: an encrypted token, which is not read here")
-    content = header.get("cty")
-    if content is not None and (not isinstance(content, str) or content.lower() in ("jwt", "application/jwt")):
+    content = header.get("cty", "")
+    if not isinstance(content, str) or content.lower() in ("jwt", "application/jwt"):
         raise Denied(Reason.TOKEN_UNSUPPORTED, "the header's cty says that another token is nested inside")
     return algorithm, kid
 

@@ -125,8 +125,8 @@ def _check_audience(claims: Any, provider: Provider) -> None:
 
 def _check_clerk(token: Token, provider: Provider, principal: Principal) -> None:
     claims = token.claims
-    category = token.header.get("cat")
-    if category is not None:
+    if "cat" in token.header:
+        category = token.header["cat"]
         kind = _CLERK_CATEGORIES.get(category) if isinstance(category, str) else None
         if kind not in provider.clerk_kinds:
             accepted = ", ".join(sorted(provider.clerk_kinds))

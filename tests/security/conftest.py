@@ -1,18 +1,23 @@
-"""Figures of the security suite, printed when pytest has ended."""
+"""Figures of the security suite, printed when pytest has ended, and the peers that the cases share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+
+from tests.security.bench import Bench, running_bench
+from tests.security.tally import Tally
 
 Report = Callable[[str], None]
 
 _FIGURES = pytest.StashKey[list[str]]()
+_TALLY = pytest.StashKey[Tally]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_FIGURES] = []
+    config.stash[_TALLY] = Tally()
 
 
 @pytest.fixture(scope="session")
@@ -21,8 +26,21 @@ def report(request: pytest.FixtureRequest) -> Report:
     return request.config.stash[_FIGURES].append
 
 
+@pytest.fixture(scope="session")
+def tally(request: pytest.FixtureRequest) -> Tally:
+    """Give the count of all cases."""
+    return request.config.stash[_TALLY]
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Give the running peers, one set for the whole run."""
+    with running_bench(tmp_path_factory.mktemp("bench")) as made:
+        yield made
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    figures = config.stash.get(_FIGURES, [])
+    figures = [*config.stash[_FIGURES], *config.stash[_TALLY].lines()] if _TALLY in config.stash else []
     if figures:
         terminalreporter.section("security")
         for line in figures:

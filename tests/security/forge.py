@@ -11,39 +11,47 @@ from functools import cache
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from tests.minting import b64, ec_key, mint, rsa_key, sign
+from tests.minting import b64, ec_key, ed_key, rsa_key, sign
 
-_HEADER_WITH = '{"alg":"RS256","x":%s}'
 HS_SECRET = "kJ4v9QzT2mX7bW1cR8yL5nP3sD6fG0hA-cases"
 ISSUER, AUDIENCE = "https://idp.example.test", "https://api.example.test"
+ABSENT = "<absent>"
 
 # name in the cases -> (kid in the key set, members of the JWK beside the key itself)
 PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
     "rsa1": ("rsa-1", {"alg": "RS256", "use": "sig"}),
+    "rsa2": ("rsa-2", {}),
     "ec1": ("ec-1", {"alg": "ES256", "use": "sig"}),
+    "ed1": ("ed-1", {"use": "sig"}),
     "rsaenc": ("rsa-enc", {"use": "enc"}),
     "rsa512only": ("rsa-512only", {"alg": "RS512"}),
     "rsakeyops": ("rsa-keyops", {"key_ops": ["encrypt"]}),
     "ec384": ("ec-384", {}),
     "rsa512": ("rsa-512bit", {}),
+    "rsa1024": ("rsa-1024", {}),
+    "rsae1": ("rsa-e1", {}),
+    "oct1": ("oct-1", {}),
 }
+_SIZES = {"ec384": ec.SECP384R1, "ec521": ec.SECP521R1}
+_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521", "secp256k1": "secp256k1"}
 
 
-class SmallRsa:
-    """A 512-bit RSA key, which anybody can factor; no library signs with one any more."""
+class WeakRsa:
+    """An RSA key that no library signs with any more: 512 bits, which anybody can factor, or an exponent of 1."""
 
-    def __init__(self) -> None:
-        p, q = _next_prime(2**255 + 1), _next_prime(2**255 + 2**200)
-        self.n, self.e = p * q, 65537
-        self._d = pow(self.e, -1, (p - 1) * (q - 1))
+    def __init__(self, bits: int, e: int = 65537) -> None:
+        base = 3 * 2 ** (bits // 2 - 2)
+        p, q = _next_prime(base + 1), _next_prime(base + 2 ** (bits // 2 - 56))
+        self.n, self.e, self._size = p * q, e, bits // 8
+        self._d = pow(e, -1, (p - 1) * (q - 1))
 
     def sign(self, data: bytes, *_: object) -> bytes:
         """Return an RSASSA-PKCS1-v1_5 signature with SHA-256 (RFC 8017 section 8.2)."""
         info = bytes.fromhex("3031300d060960864801650304020105000420") + hashlib.sha256(data).digest()
-        block = b"\0\1" + b"\xff" * (64 - 3 - len(info)) + b"\0" + info
-        return pow(int.from_bytes(block, "big"), self._d, self.n).to_bytes(64, "big")
+        block = b"\0\1" + b"\xff" * (self._size - 3 - len(info)) + b"\0" + info
+        return pow(int.from_bytes(block, "big"), self._d, self.n).to_bytes(self._size, "big")
 
 
 def _next_prime(number: int) -> int:
@@ -55,58 +63,99 @@ def _next_prime(number: int) -> int:
 
 @cache
 def key_named(name: str) -> Any:
-    """Return the private key of a name; `evil` and `other` ones are published nowhere or elsewhere."""
+    """Return the private key of a name. Names that `PUBLISHED` does not hold are keys of strangers."""
     match name:
         case "hs":
             return HS_SECRET.encode()
-        case "ec1":
-            return ec_key("ec1")
-        case "ec384":
-            return ec.generate_private_key(ec.SECP384R1())
+        case "oct1":
+            return b"oct-1-is-published-so-it-is-no-secret"
+        case "ed1":
+            return ed_key("ed1")
+        case "ec384" | "ec521":
+            return ec.generate_private_key(_SIZES[name]())
+        case "k1":
+            return ec.generate_private_key(ec.SECP256K1())
         case "rsa512":
-            return SmallRsa()
-        case _:
-            return rsa_key(name)
+            return WeakRsa(512)
+        case "rsae1":
+            return WeakRsa(2048, e=1)
+        case "rsa1024":
+            return rsa_key(name, 1024)
+    return ec_key(name) if name.startswith("ec") else rsa_key(name)
 
 
-def key_set(*names: str) -> list[dict[str, Any]]:
-    """Return the JWKS members of these keys."""
-    return [_jwk(name) for name in names]
+def kid_of(name: str) -> str | None:
+    """Return the kid that a key's tokens carry; a forger claims to be rsa-1."""
+    return {"hs": None, "evil": "rsa-1"}.get(name, PUBLISHED.get(name, (name, {}))[0])
 
 
-def _jwk(name: str) -> dict[str, Any]:
+def jwk(name: str, **members: Any) -> dict[str, Any]:
+    """Return the public JWK of a key. `members` replace ours; `<absent>` takes one out."""
     key = key_named(name)
-    kid, members = PUBLISHED.get(name, (name, {}))
+    kid, own = PUBLISHED.get(name, (name, {}))
+    made = {**_public(key), "kid": kid, **own, **members}
+    return {member: value for member, value in made.items() if value != ABSENT}
+
+
+def _public(key: Any) -> dict[str, Any]:
+    if isinstance(key, bytes):
+        return {"kty": "oct", "k": b64(key)}
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        raw = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+        return {"kty": "OKP", "crv": "Ed25519", "x": b64(raw)}
     if isinstance(key, ec.EllipticCurvePrivateKey):
-        numbers = key.public_key().public_numbers()
+        point = key.public_key().public_numbers()
         size = (key.curve.key_size + 7) // 8
-        curve = {"secp256r1": "P-256", "secp384r1": "P-384"}[key.curve.name]
-        point = {"x": b64(numbers.x.to_bytes(size, "big")), "y": b64(numbers.y.to_bytes(size, "big"))}
-        return {"kty": "EC", "kid": kid, "crv": curve, **point, **members}
-    public = key if isinstance(key, SmallRsa) else key.public_key().public_numbers()
-    return {"kty": "RSA", "kid": kid, "n": _number(public.n), "e": _number(public.e), **members}
+        x, y = (b64(number.to_bytes(size, "big")) for number in (point.x, point.y))
+        return {"kty": "EC", "crv": _CURVES[key.curve.name], "x": x, "y": y}
+    public = key if isinstance(key, WeakRsa) else key.public_key().public_numbers()
+    return {"kty": "RSA", "n": number(public.n), "e": number(public.e)}
 
 
-def _number(value: int) -> str:
-    return b64(value.to_bytes((value.bit_length() + 7) // 8, "big"))
+def number(value: int) -> str:
+    """Return a number as a JWK holds it (RFC 7518 section 2, Base64urlUInt)."""
+    return b64(value.to_bytes((value.bit_length() + 7) // 8 or 1, "big"))
 
 
 def token_for(spec: dict[str, Any], now: float) -> str:
-    """Return the token that a case describes: `make` names one put together by hand, else key, alg, claims, header."""
-    if "make" in spec:
-        return _handmade(spec["make"], now)
-    name = spec["key"]
-    key = key_named(name)
-    algorithm = spec.get("alg", "RS256")
-    header = {"alg": algorithm, **spec.get("header", {})}
-    header = {member: None if value == "<absent>" else value for member, value in header.items()}
-    if spec.get("alg", "") is None:
-        # alg: null, signed as if it said RS256
-        raw = json.dumps({"alg": None, "kid": "rsa-1"}).encode()
-        return mint(_claims(spec, now), key, "RS256", header=raw)
-    kid = {"hs": None, "evil": "rsa-1"}.get(name, PUBLISHED.get(name, (name, {}))[0])
-    sign_as = "ES256" if name == "ec384" else algorithm
-    return mint(_claims(spec, now), key, sign_as, kid=kid, header=header)
+    """Return the token that a case describes.
+
+    `key` (rsa1), `alg` (what the header says), `sign_as` (how it is signed), `kid`, `header` (members, `<absent>`
+    removes one), `header_text` and `payload_text` (in place of the JSON, each character one byte), `claims`, `secret`
+    (text, or the name of a form of rsa1's public key), `signature` (what is done to it), `form` (how the parts are put
+    together: `{head}.{body}.{signature}`).
+    """
+    name = spec.get("key", "rsa1")
+    key = _secret(spec["secret"]) if "secret" in spec else key_named(name)
+    natural = _algorithm(key)
+    algorithm = spec.get("alg", natural)
+    header: dict[str, Any] = {"alg": algorithm, "typ": "JWT", "kid": spec.get("kid", kid_of(name))}
+    if header["kid"] is None and "kid" not in spec:
+        del header["kid"]
+    header |= spec.get("header", {})
+    header = {member: _public_part(value) for member, value in header.items() if value != ABSENT}
+    head = b64(_text(spec["header_text"], now) if "header_text" in spec else json.dumps(header).encode())
+    body = b64(_payload(spec, now))
+    raw = sign(f"{head}.{body}".encode(), key, spec.get("sign_as", algorithm if _fits(algorithm, natural) else natural))
+    parts = {"head": head, "body": body, "signature": _changed(raw, spec.get("signature", "as it is"), head, body)}
+    if spec.get("signed_bytes") == "unencoded payload":
+        parts["signature"] = b64(sign(head.encode() + b"." + _payload(spec, now), key, natural))
+    return re.sub(r"\{(\w+)\}", lambda found: parts[found[1]], spec.get("form", "{head}.{body}.{signature}"))
+
+
+def _payload(spec: dict[str, Any], now: float) -> bytes:
+    if "payload_text" not in spec:
+        return json.dumps(_claims(spec, now), ensure_ascii=spec.get("ascii", True)).encode("utf-8", "surrogatepass")
+    payload = _text(spec["payload_text"], now)
+    if "encoding" in spec:
+        return payload.decode("latin-1").encode(spec["encoding"])
+    return zlib.compress(payload) if spec.get("deflated") else payload
+
+
+def _text(text: str, now: float) -> bytes:
+    """Return a text as bytes, with `CLAIMS` replaced by the members of a good payload."""
+    good = json.dumps(_claims({}, now))[1:-1]
+    return text.replace("CLAIMS", good).encode("latin-1")
 
 
 def _claims(spec: dict[str, Any], now: float) -> dict[str, Any]:
@@ -120,93 +169,96 @@ def _claims(spec: dict[str, Any], now: float) -> dict[str, Any]:
         "exp": int(now) + 300,
     }
     claims |= spec.get("claims", {})
-    return {name: _computed(value, now) for name, value in claims.items() if value != "<absent>"}
+    return {name: _computed(value, now) for name, value in claims.items() if value != ABSENT}
 
 
 def _computed(value: Any, now: float) -> Any:
-    found = re.fullmatch(r'("?)now([+-]\d+)"?', value) if isinstance(value, str) else None
+    found = re.fullmatch(r'("?)now([+-][\d.]+)"?', value) if isinstance(value, str) else None
     if found is None:
         return value
-    moment = int(now) + int(found[2])
+    moment = int(now) + (float(found[2]) if "." in found[2] else int(found[2]))
     return str(moment) if found[1] else moment
 
 
-def _handmade(kind: str, now: float) -> str:
-    claims = _claims({}, now)
-    payload = json.dumps(claims).encode()
-    good = mint(claims, key_named("rsa1"), "RS256", kid="rsa-1")
-    head, body, signature = good.split(".")
-    evil = key_named("evil")
-    public_pem = (
-        key_named("rsa1")
-        .public_key()
-        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )
-    match kind:
-        case "alg-none":
-            return f"{b64(json.dumps({'alg': 'none', 'typ': 'JWT'}))}.{body}."
-        case "hmac-with-pem":
-            return mint(claims, public_pem, "HS256", kid="rsa-1")
-        case "hmac-with-jwk":
-            return mint(claims, json.dumps(_jwk("rsa1")).encode(), "HS256", kid="rsa-1")
-        case "hmac-empty":
-            return mint(claims, b"", "HS256")
-        case "embedded-jwk":
-            jwk = {**_jwk("evil"), "kid": "rsa-1"}
-            return mint(claims, evil, "RS256", kid="rsa-1", header={"jwk": jwk})
-        case "embedded-jku":
-            return mint(claims, evil, "RS256", kid="rsa-1", header={"jku": "http://127.0.0.1:9/jwks"})
-        case "b64-false":
-            header = json.dumps({"alg": "RS256", "kid": "rsa-1", "b64": False, "crit": ["b64"]})
-            signed = f"{b64(header)}.".encode() + payload
-            return f"{b64(header)}.{body}.{b64(sign(signed, key_named('rsa1'), 'RS256'))}"
-        case "detached":
-            return f"{head}..{signature}"
-        case "five-parts":
-            return ".".join([b64(json.dumps({"alg": "RSA-OAEP", "enc": "A128GCM"}))] + [b64("x" * 16)] * 4)
-        case "standard-alphabet":
-            raw = base64.urlsafe_b64decode(signature + "==")
-            return f"{head}.{body}.{base64.b64encode(raw).decode().rstrip('=')}+/"
-        case "space-inside":
-            return f"{head}.{body} .{signature}"
-        case "two-parts":
-            return f"{head}.{body}"
-        case "empty-signature":
-            return f"{head}.{body}."
-        case "flipped-bit":
-            raw = bytearray(base64.urlsafe_b64decode(signature + "=="))
-            raw[-1] ^= 1
-            return f"{head}.{body}.{b64(bytes(raw))}"
-        case "swapped-payload":
-            return f"{head}.{b64(json.dumps({**claims, 'sub': 'root'}))}.{signature}"
-        case "nan-exp":
-            return mint(payload.replace(str(claims["exp"]).encode(), b"NaN"), key_named("rsa1"), "RS256", kid="rsa-1")
-        case "deep-header":
-            nested = "[" * 2500 + "]" * 2500
-            return f"{b64(_HEADER_WITH % nested)}.{body}.{signature}"
-        case "long-integer":
-            return f"{b64(_HEADER_WITH % ('9' * 5000))}.{body}.{signature}"
-        case "dots":
-            return "." * 7000
-        case "list-header":
-            return f"{b64(json.dumps(['RS256']))}.{body}.{signature}"
-        case "zip":
-            header = {"zip": "DEF"}
-            return mint(zlib.compress(payload), key_named("rsa1"), "RS256", kid="rsa-1", header=header)
-        case "bad-utf8":
-            return mint(b'{"iss":"\xff\xfe"}', key_named("rsa1"), "RS256", kid="rsa-1")
-        case "array-payload":
-            return mint(b"[]", key_named("rsa1"), "RS256", kid="rsa-1")
-        case "long-token":
-            return mint({**claims, "pad": "p" * 16384}, evil, "RS256", kid="rsa-1")
-        case "long-kid":
-            return mint(claims, evil, "RS256", kid="k" * 4096)
-        case "zero-ec":
-            header = b64(json.dumps({"alg": "ES256", "kid": "ec-1"}))
-            return f"{header}.{body}.{b64(bytes(64))}"
-        case "der-ec":
-            signed = f"{b64(json.dumps({'alg': 'ES256', 'kid': 'ec-1'}))}.{body}"
-            return f"{signed}.{b64(key_named('ec1').sign(signed.encode(), ec.ECDSA(hashes.SHA256())))}"
-        case "zero-rsa":
-            return f"{head}.{body}.{b64(bytes(256))}"
-    raise ValueError(kind)
+def _algorithm(key: Any) -> str:
+    if isinstance(key, bytes):
+        return "HS256"
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return "EdDSA"
+    return "ES256" if isinstance(key, ec.EllipticCurvePrivateKey) else "RS256"
+
+
+def _fits(algorithm: Any, natural: str) -> bool:
+    return isinstance(algorithm, str) and algorithm[:2] == natural[:2] and algorithm[2:] in ("256", "384", "512")
+
+
+def _secret(form: str) -> bytes:
+    """Return a form of rsa1's public key, which a confused verifier takes for the secret (CVE-2016-5431)."""
+    public = key_named("rsa1").public_key()
+    info, pem = serialization.PublicFormat.SubjectPublicKeyInfo, serialization.Encoding.PEM
+    forms = {
+        "pem": public.public_bytes(pem, info),
+        "pem without its last line break": public.public_bytes(pem, info).strip(),
+        "pem in one line": public.public_bytes(pem, info).replace(b"\n", b""),
+        "pkcs1 pem": public.public_bytes(pem, serialization.PublicFormat.PKCS1),
+        "der": public.public_bytes(serialization.Encoding.DER, info),
+        "jwk": json.dumps(jwk("rsa1")).encode(),
+        "n": jwk("rsa1")["n"].encode(),
+        "kid": b"rsa-1",
+        "issuer": ISSUER.encode(),
+    }
+    return forms.get(form, form.encode())
+
+
+def _public_part(value: Any) -> Any:
+    """Return a header member, `jwk of NAME` replaced by that key's public JWK under the kid of the honest one."""
+    if isinstance(value, str) and value.startswith("jwk of "):
+        return jwk(value.removeprefix("jwk of "), kid="rsa-1")
+    return value
+
+
+def _changed(raw: bytes, change: str, head: str, body: str) -> str:
+    """Return a signature, or what an attacker makes of it."""
+    match change.split(" "):
+        case ["as", "it", "is"]:
+            return b64(raw)
+        case ["bit", index]:
+            flipped = bytearray(raw)
+            flipped[int(index)] ^= 1
+            return b64(bytes(flipped))
+        case ["zeros", size]:
+            return b64(bytes(int(size)))
+        case ["ones", size]:
+            return b64(b"\xff" * int(size))
+        case ["cut", size]:
+            return b64(raw[: int(size)])
+        case ["behind", text]:
+            return b64(raw + text.encode())
+        case ["before", text]:
+            return b64(text.encode() + raw)
+        case ["loose", "bits"]:  # the last character's unused bits set: one signature, two spellings
+            text = b64(raw)
+            alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+            return text[:-1] + alphabet[alphabet.index(text[-1]) | 1]
+        case ["standard", "alphabet"]:
+            return base64.b64encode(raw).decode().rstrip("=").replace("A", "+", 1).replace("B", "/", 1)
+        case ["hexadecimal"]:
+            return raw.hex()
+        case ["der"]:
+            return b64(key_named("ec1").sign(f"{head}.{body}".encode(), ec.ECDSA(hashes.SHA256())))
+        case ["s", "plus", "order"]:
+            order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+            s = int.from_bytes(raw[32:], "big") + order
+            return b64(raw[:32] + s.to_bytes(33, "big"))
+        case ["order", "order"]:
+            return b64(bytes.fromhex("FFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551" * 2))
+        case ["number", "one"]:
+            return b64((1).to_bytes(len(raw), "big"))
+        case ["modulus"]:
+            return b64(key_named("rsa1").public_key().public_numbers().n.to_bytes(256, "big"))
+        case ["plus", "modulus"]:
+            n = key_named("rsa1").public_key().public_numbers().n
+            return b64((int.from_bytes(raw, "big") + n).to_bytes(257, "big"))
+        case ["unpadded", "digest"]:
+            return b64(hashlib.sha256(f"{head}.{body}".encode()).digest())
+    raise ValueError(change)

@@ -1,4 +1,4 @@
-"""Both ends of the gateway, scripted: a key server, an upstream that keeps raw bytes, a client that sends raw bytes.
+"""Both ends of the gateway, scripted: a key server, an upstream that reads strictly, a client that sends raw bytes.
 
 Plain blocking sockets and threads, so that nothing here parses or repairs what it is asked to send.
 """
@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import socket
-import subprocess
-import sys
+import struct
 import threading
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
+
+from tests.security.strict import Reader, Seen, Violation
 
 TIMEOUT_SECONDS = 15.0
 
@@ -43,94 +42,136 @@ class Listener:
             threading.Thread(target=self._one, args=(connection,), daemon=True).start()
 
     def _one(self, connection: socket.socket) -> None:
-        try:
-            with connection:
-                self._serve(connection)
-        except OSError:
-            pass
+        with contextlib.suppress(OSError), connection:
+            self._serve(connection)
 
     def close(self) -> None:
         """Stop accepting."""
         self._socket.close()
 
-
-class KeyServer(Listener):
-    """Serves one JWKS on every path, and counts."""
-
-    def __init__(self, keys: list[dict[str, Any]]) -> None:
-        self.body = json.dumps({"keys": keys}).encode()
-        self.fetches = 0
-        super().__init__(self._answer)
-
-    def _answer(self, connection: socket.socket) -> None:
-        _read_head(connection)
-        self.fetches += 1
-        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(self.body)}\r\n"
-        connection.sendall(head.encode() + b"Connection: close\r\n\r\n" + self.body)
-
     @property
     def url(self) -> str:
-        """Where the key set is."""
-        return f"http://127.0.0.1:{self.port}/jwks"
-
-
-class Upstream(Listener):
-    """Answers 200 to every request, keeps the connection, and remembers the bytes of each."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._seen: list[bytes] = []
-        super().__init__(self._answer)
-
-    def _answer(self, connection: socket.socket) -> None:
-        rest = b""
-        while True:
-            head, rest = _read_head(connection, rest)
-            if not head:
-                return
-            body, rest = _read_body(connection, head, rest)
-            with self._lock:
-                self._seen.append(head + body)
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok")
-
-    def take(self) -> list[bytes]:
-        """Return the requests seen since the last call."""
-        with self._lock:
-            seen, self._seen = self._seen, []
-        return seen
-
-    @property
-    def url(self) -> str:
-        """The upstream's address."""
+        """Where it listens."""
         return f"http://127.0.0.1:{self.port}"
 
 
-def _read_head(connection: socket.socket, data: bytes = b"") -> tuple[bytes, bytes]:
-    while b"\r\n\r\n" not in data:
-        piece = connection.recv(65536)
-        if not piece:
-            return b"", data
-        data += piece
-    head, _, rest = data.partition(b"\r\n\r\n")
-    return head + b"\r\n\r\n", rest
+@dataclass
+class Keys:
+    """What a key server answers on one path; its members may change at any time."""
+
+    keys: list[dict[str, Any]] = field(default_factory=list)
+    status: int = 200
+    body: bytes | None = None  # in place of the key set
+    headers: dict[str, str] = field(default_factory=dict)
+    is_closed: bool = False  # takes the connection and closes it
+    gate: threading.Event = field(default_factory=threading.Event)  # while it is clear, answers wait
+    fetches: int = 0
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    def answer(self) -> bytes:
+        """Return the answer's bytes."""
+        body = json.dumps({"keys": self.keys}).encode() if self.body is None else self.body
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **self.headers}
+        lines = [f"HTTP/1.1 {self.status} Said", *(f"{name}: {value}" for name, value in headers.items())]
+        return ("\r\n".join(lines) + "\r\nConnection: close\r\n\r\n").encode() + body
 
 
-def _read_body(connection: socket.socket, head: bytes, rest: bytes) -> tuple[bytes, bytes]:
-    """Read a body by the framing its head declares, and insist that it declares one framing only."""
-    lengths = re.findall(rb"(?im)^content-length:\s*(\S+)\s*$", head)
-    codings = re.findall(rb"(?im)^transfer-encoding:\s*(.+?)\s*$", head)
-    if len(lengths) + len(codings) > 1:
-        raise OSError("the gateway sent two framings")
-    if lengths:
-        while len(rest) < int(lengths[0]):
-            rest += connection.recv(65536)
-        return rest[: int(lengths[0])], rest[int(lengths[0]) :]
-    if codings:
-        while b"0\r\n\r\n" not in rest:
-            rest += connection.recv(65536)
-        end = rest.index(b"0\r\n\r\n") + 5
-        return rest[:end], rest[end:]
-    return b"", rest
+class KeyServer(Listener):
+    """Serves key sets: each path has its own, and counts its own fetches."""
+
+    def __init__(self) -> None:
+        self.paths: dict[str, Keys] = {}
+        super().__init__(self._serve_keys)
+
+    def _serve_keys(self, connection: socket.socket) -> None:
+        request = Reader(lambda: connection.recv(65536)).request()
+        if request is None:
+            return
+        keys = self.paths[request.target]
+        keys.fetches += 1
+        keys.gate.wait(TIMEOUT_SECONDS)
+        if not keys.is_closed:
+            connection.sendall(keys.answer())
+
+
+@dataclass(frozen=True)
+class Script:
+    """What the upstream does on one target: what it sends, piece by piece, and how the connection ends."""
+
+    pieces: tuple[bytes, ...]
+    then: str = "keep"  # keep, close, reset, or echo: everything that comes is sent back
+    gate: threading.Event | None = None  # waited for before each further piece
+
+
+class Upstream(Listener):
+    """Answers 200 with the target as its body, or by a script; keeps what came, and what broke the rules of HTTP."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: list[Seen] = []
+        self._violations: list[str] = []
+        self.scripts: dict[str, Script] = {}
+        self.ends: Counter[str] = Counter()  # connections that the gateway has closed, by their last target
+        super().__init__(self._serve_requests)
+
+    def _serve_requests(self, connection: socket.socket) -> None:
+        reader = Reader(lambda: connection.recv(65536))
+        target = ""
+        try:
+            while (request := reader.request()) is not None:
+                target = request.target
+                with self._lock:
+                    self._seen.append(request)
+                if not self._play(connection, request, reader):
+                    return
+        except Violation as problem:
+            with self._lock:
+                self._violations.append(str(problem))
+        finally:
+            with self._lock:
+                self.ends[target] += 1
+
+    def _play(self, connection: socket.socket, request: Seen, reader: Reader) -> bool:
+        script = self.scripts.get(request.target.partition("?")[0])
+        if script is None:
+            body = b"" if request.method == "HEAD" else request.target.encode()
+            length = len(request.target)
+            connection.sendall(
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % length + body
+            )
+            return True
+        for number, piece in enumerate(script.pieces):
+            if number and script.gate is not None:
+                script.gate.wait(TIMEOUT_SECONDS)
+                script.gate.clear()
+            connection.sendall(piece.replace(b"{accept}", _accept_of(request)))
+        if script.then == "echo":
+            connection.sendall(reader.rest())
+            while piece := connection.recv(65536):
+                connection.sendall(piece)
+        if script.then == "reset":
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return script.then == "keep"
+
+    def take(self) -> list[Seen]:
+        """Return the requests seen since the last call. Raises `Violation` if one was none."""
+        with self._lock:
+            seen, self._seen = self._seen, []
+            violations, self._violations = self._violations, []
+        if violations:
+            raise Violation("; ".join(violations))
+        return seen
+
+
+def _accept_of(request: Seen) -> bytes:
+    """Return what Sec-WebSocket-Accept must be (RFC 6455 section 4.2.2)."""
+    import base64
+    import hashlib
+
+    key = "".join(request.all("Sec-WebSocket-Key"))
+    return base64.b64encode(hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest())  # noqa: S324
 
 
 @dataclass(frozen=True)
@@ -146,9 +187,8 @@ class Answer:
 
     def header(self, name: str) -> str | None:
         """Return a header's value, or None."""
-        found = re.search(
-            rf"(?im)^{re.escape(name)}:[ \t]*(.*?)\r$", self.raw.partition(b"\r\n\r\n")[0].decode("latin-1") + "\r"
-        )
+        head = self.raw.partition(b"\r\n\r\n")[0].decode("latin-1") + "\r"
+        found = re.search(rf"(?im)^{re.escape(name)}:[ \t]*(.*?)\r$", head)
         return found[1] if found else None
 
     @property
@@ -157,22 +197,46 @@ class Answer:
         return self.raw.partition(b"\r\n\r\n")[2]
 
 
+@contextlib.contextmanager
+def connected(port: int) -> Iterator[socket.socket]:
+    """Give a connection for the length of a block."""
+    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_SECONDS) as connection:
+        yield connection
+
+
 def exchange(port: int, data: bytes) -> Answer:
     """Send exactly these bytes on a new connection, and return the first answer's bytes."""
-    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_SECONDS) as connection:
+    with connected(port) as connection:
         with contextlib.suppress(OSError):  # refused while still sending: the answer may be there all the same
             connection.sendall(data)
+        return first_answer(connection, is_head=data.startswith(b"HEAD "))
+
+
+def first_answer(connection: socket.socket, *, is_head: bool = False) -> Answer:
+    """Return the bytes of the next answer; nothing more may have come."""
+    raw = b""
+    while not _is_whole(raw, is_head=is_head):
+        try:
+            piece = connection.recv(65536)
+        except ConnectionError:
+            break
+        if not piece:
+            break
+        raw += piece
+    return Answer(raw)
+
+
+def everything(port: int, data: bytes, silence_seconds: float) -> bytes:
+    """Send bytes, and return all that comes until the gateway closes or says nothing for a while."""
+    with connected(port) as connection:
+        with contextlib.suppress(OSError):
+            connection.sendall(data)
+        connection.settimeout(silence_seconds)
         raw = b""
-        is_head = data.startswith(b"HEAD ")
-        while not _is_whole(raw, is_head=is_head):
-            try:
-                piece = connection.recv(65536)
-            except ConnectionError:
-                break
-            if not piece:
-                break
-            raw += piece
-        return Answer(raw)
+        with contextlib.suppress(OSError):
+            while piece := connection.recv(65536):
+                raw += piece
+        return raw
 
 
 def _is_whole(raw: bytes, *, is_head: bool) -> bool:
@@ -183,50 +247,3 @@ def _is_whole(raw: bytes, *, is_head: bool) -> bool:
     if length:
         return len(body) >= int(length[1])
     return head[9:12] in (b"204", b"304") or b"0\r\n\r\n" in body
-
-
-class Gateway:
-    """The real gateway, as a process, from a configuration written as a dictionary."""
-
-    def __init__(self, configuration: dict[str, Any], folder: Path) -> None:
-        self.port, admin = _free_port(), _free_port()
-        file = folder / "gateway.yaml"
-        file.write_text(
-            json.dumps({"listen": f"127.0.0.1:{self.port}", "admin": f"127.0.0.1:{admin}", **configuration})
-        )
-        self._log = (folder / "gateway.log").open("wb")
-        command = [sys.executable, "-m", "gateway", "serve", "-c", str(file)]
-        self.log_path = folder / "gateway.log"
-        self.process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT, env=dict(os.environ))
-        self._wait_until_ready(admin)
-
-    def _wait_until_ready(self, admin: int) -> None:
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while time.monotonic() < deadline and self.process.poll() is None:
-            try:
-                if exchange(admin, b"GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").status == 200:
-                    return
-            except OSError:
-                pass
-            time.sleep(0.05)  # polls another process's start; nothing is ordered by it
-        self.close()
-        raise AssertionError(f"the gateway did not become ready:\n{self.log_path.read_text()[-4000:]}")
-
-    def send(self, data: bytes) -> Answer:
-        """Send raw bytes to the public port."""
-        return exchange(self.port, data)
-
-    def close(self) -> None:
-        """Stop the process and wait for it."""
-        self.process.terminate()
-        try:
-            self.process.wait(TIMEOUT_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self._log.close()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])

@@ -1,0 +1,109 @@
+"""The peers of the cases, all running: key server, upstream, a gateway for each profile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.processes import free_port, gateway_process
+from tests.security.casebook import FOLDER
+from tests.security.forge import HS_SECRET, jwk, token_for
+from tests.security.judge import Trial
+from tests.security.rig import Answer, Keys, KeyServer, Upstream, exchange
+
+PEOPLE = ("rsa1", "ec1", "rsaenc", "rsa512only", "rsakeyops", "ec384", "oct1", "ed1", "rsa1024", "rsa512", "rsae1")
+
+
+class Bench:
+    """`ports` has the public port of each profile."""
+
+    def __init__(self, stack: ExitStack, folder: Path) -> None:
+        self.keys, self.upstream = KeyServer(), Upstream()
+        stack.callback(self.keys.close)
+        stack.callback(self.upstream.close)
+        self.keys.paths["/people"] = Keys([jwk(name) for name in PEOPLE])
+        self.keys.paths["/others"] = Keys([jwk("rsaother")])
+        self.bait = Upstream()  # an address that only tokens name: nobody may come
+        stack.callback(self.bait.close)
+        environment = {
+            "UPSTREAM": self.upstream.url,
+            "KEYS": self.keys.url,
+            "CLOSED": f"http://127.0.0.1:{free_port()}",
+            "SECRET": HS_SECRET,
+        }
+        text = (FOLDER / "gateway.yaml").read_text()
+        self.ports: dict[str, int] = {}
+        self.logs: list[Path] = []
+        for profile, public in (("main", "  /public:"), ("catchall", "  /:")):
+            configuration = text.replace("  /public:", public)
+            url, log = stack.enter_context(gateway_process(configuration, folder / profile, environment))
+            self.ports[profile] = urlsplit(url).port or 0
+            self.logs.append(log)
+
+    def try_case(self, spec: dict[str, Any]) -> Trial:
+        """Send a case's request, and return what came of it."""
+        now = time.time()
+        self.upstream.take()
+        token = self.token(spec["token"], now) if "token" in spec else None
+        data = self.request(spec, token, now)
+        answer = exchange(self.ports[spec.get("profile", "main")], data)
+        claims = spec.get("token", {}).get("claims", {})
+        return Trial(
+            expect=spec["expect"],
+            target=spec["target"],
+            subject=claims.get("sub", "user-1") if token or spec.get("has_token") else None,
+            email=_present(claims.get("email", "alice@example.com")),
+            answer=answer,
+            seen=self.upstream.take(),
+        )
+
+    def token(self, spec: dict[str, Any], now: float) -> str:
+        """Return a case's token; `{bait}` in its header is an address that nobody may contact."""
+        header = {name: _baited(value, self.bait.url) for name, value in spec.get("header", {}).items()}
+        return token_for({**spec, "header": header}, now)
+
+    def request(self, spec: dict[str, Any], token: str | None, now: float) -> bytes:
+        """Return the bytes of a case: `method`, `target`, `token`, `headers` and `body`, or all of it in `send`."""
+        lines = [f"{spec.get('method', 'GET')} {spec['target']} HTTP/1.1", "Host: gw.test"]
+        if token is not None:
+            lines.append(f"Authorization: Bearer {token}")
+        lines += spec.get("headers", [])
+        text = "\r\n".join(lines) + "\r\n\r\n" + spec.get("body", "")
+        return self.filled(text, now).encode("latin-1")
+
+    def filled(self, text: str, now: float) -> str:
+        """Return a text with `{token}` (a good one) and `{evil}` (a forged one) filled in."""
+        if "{token}" in text:
+            text = text.replace("{token}", token_for({}, now))
+        if "{evil}" in text:
+            text = text.replace("{evil}", token_for({"key": "evil", "claims": {"sub": "evil"}}, now))
+        return text
+
+    def ask(self, target: str, profile: str = "main") -> Answer:
+        """Send an honest request without a token."""
+        return exchange(self.ports[profile], f"GET {target} HTTP/1.1\r\nHost: gw.test\r\n\r\n".encode())
+
+
+def _present(value: Any) -> str | None:
+    return value if isinstance(value, str) and value != "<absent>" else None
+
+
+def _baited(value: Any, url: str) -> Any:
+    match value:
+        case str():
+            return value.replace("{bait}", url)
+        case list():
+            return [_baited(member, url) for member in value]
+        case _:
+            return value
+
+
+@contextmanager
+def running_bench(folder: Path) -> Iterator[Bench]:
+    """Run everything for the length of a block."""
+    with ExitStack() as stack:
+        yield Bench(stack, folder)
