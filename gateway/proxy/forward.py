@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import aiohttp
+from aiohttp.http import HttpVersion10, HttpVersion11
 
 from gateway.policy.reasons import Denied, Reason
 from gateway.proxy.answer import AnswerWriter
 from gateway.proxy.headers import Line
 from gateway.proxy.origin import Origin, UploadedBody
+
+# RFC 9110 sections 5.1 and 5.5. aiohttp reads answers leniently: `Content-Length : 5` would go down as it came.
+_FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FIELD_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 Finish = Callable[[list[Line]], list[Line]]  # the upstream's header lines in, those for the client out
 
@@ -79,7 +85,15 @@ def _ends_by_close(response: aiohttp.ClientResponse) -> bool:
 
 
 def decoded_lines(response: aiohttp.ClientResponse) -> list[Line]:
-    """Return an answer's header lines as text; bytes that are no UTF-8 survive as surrogate escapes."""
+    """Return an answer's header lines as text; bytes that are no UTF-8 survive as surrogate escapes.
+
+    Raises `Denied` (UPSTREAM_BROKEN) if the client could read one of them in another way.
+    """
+    if response.version not in (HttpVersion10, HttpVersion11):
+        raise Denied(Reason.UPSTREAM_BROKEN, "the upstream's answer is not HTTP/1.0 or 1.1")
+    for name, value in response.raw_headers:
+        if not (_FIELD_NAME.fullmatch(name) and _FIELD_VALUE.fullmatch(value)):
+            raise Denied(Reason.UPSTREAM_BROKEN, "a header of the upstream's answer is malformed")
     return [
         (name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"))
         for name, value in response.raw_headers

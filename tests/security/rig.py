@@ -5,7 +5,9 @@ Plain blocking sockets and threads, so that nothing here parses or repairs what 
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import json
 import re
 import socket
@@ -101,7 +103,7 @@ class Script:
     """What the upstream does on one target: what it sends, piece by piece, and how the connection ends."""
 
     pieces: tuple[bytes, ...]
-    then: str = "keep"  # keep, close, reset, or echo: everything that comes is sent back
+    then: str = "keep"  # keep, close, reset, hang (say nothing more), echo (send back everything that comes)
     gate: threading.Event | None = None  # waited for before each further piece
 
 
@@ -113,11 +115,12 @@ class Upstream(Listener):
         self._seen: list[Seen] = []
         self._violations: list[str] = []
         self.scripts: dict[str, Script] = {}
-        self.ends: Counter[str] = Counter()  # connections that the gateway has closed, by their last target
+        self.first_lines: list[bytes] = []  # of every head that came, of whole requests or not
+        self.ends: Counter[str] = Counter()  # connections that have ended, by their last target
         super().__init__(self._serve_requests)
 
     def _serve_requests(self, connection: socket.socket) -> None:
-        reader = Reader(lambda: connection.recv(65536))
+        reader = Reader(lambda: connection.recv(65536), self.first_lines)
         target = ""
         try:
             while (request := reader.request()) is not None:
@@ -151,6 +154,8 @@ class Upstream(Listener):
             connection.sendall(reader.rest())
             while piece := connection.recv(65536):
                 connection.sendall(piece)
+        if script.then == "hang":
+            connection.recv(1)
         if script.then == "reset":
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return script.then == "keep"
@@ -167,9 +172,6 @@ class Upstream(Listener):
 
 def _accept_of(request: Seen) -> bytes:
     """Return what Sec-WebSocket-Accept must be (RFC 6455 section 4.2.2)."""
-    import base64
-    import hashlib
-
     key = "".join(request.all("Sec-WebSocket-Key"))
     return base64.b64encode(hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest())  # noqa: S324
 
@@ -215,7 +217,7 @@ def exchange(port: int, data: bytes) -> Answer:
 def first_answer(connection: socket.socket, *, is_head: bool = False) -> Answer:
     """Return the bytes of the next answer; nothing more may have come."""
     raw = b""
-    while not _is_whole(raw, is_head=is_head):
+    while _end_of(raw, is_head=is_head) is None:
         try:
             piece = connection.recv(65536)
         except ConnectionError:
@@ -226,24 +228,60 @@ def first_answer(connection: socket.socket, *, is_head: bool = False) -> Answer:
     return Answer(raw)
 
 
-def everything(port: int, data: bytes, silence_seconds: float) -> bytes:
-    """Send bytes, and return all that comes until the gateway closes or says nothing for a while."""
+def everything(port: int, data: bytes, silence_seconds: float) -> tuple[bytes, bool]:
+    """Send bytes; return all that comes until the gateway closes or says nothing for a while, and whether it closed."""
     with connected(port) as connection:
         with contextlib.suppress(OSError):
             connection.sendall(data)
         connection.settimeout(silence_seconds)
         raw = b""
-        with contextlib.suppress(OSError):
+        try:
             while piece := connection.recv(65536):
                 raw += piece
-        return raw
+        except TimeoutError:
+            return raw, False
+        except OSError:
+            return raw, True
+        return raw, True
 
 
-def _is_whole(raw: bytes, *, is_head: bool) -> bool:
+def answers(raw: bytes, *, is_head: bool = False) -> list[Answer]:
+    """Return the answers that follow each other in what a client got; the last one may be cut."""
+    found = []
+    while raw:
+        end = _end_of(raw, is_head=is_head)
+        found.append(Answer(raw[:end]))
+        raw = raw[end:] if end else b""
+    return found
+
+
+def is_whole(raw: bytes) -> bool:
+    """Return whether an answer ends where its framing says."""
+    return _end_of(raw, is_head=False) is not None
+
+
+def _end_of(raw: bytes, *, is_head: bool) -> int | None:
+    """Return where the first answer ends, or None if it has not come whole, or ends with the connection."""
     head, end, body = raw.partition(b"\r\n\r\n")
+    if not end:
+        return None
+    start = len(head) + 4
+    if is_head or head[9:12] in (b"204", b"304"):
+        return start
     length = re.search(rb"(?im)^content-length:\s*(\d+)", head)
-    if not end or is_head:
-        return bool(end)
     if length:
-        return len(body) >= int(length[1])
-    return head[9:12] in (b"204", b"304") or b"0\r\n\r\n" in body
+        return start + int(length[1]) if len(body) >= int(length[1]) else None
+    if re.search(rb"(?im)^transfer-encoding:\s*chunked", head):
+        return _end_of_chunks(raw, start)
+    return None
+
+
+def _end_of_chunks(raw: bytes, place: int) -> int | None:
+    while (line := raw.find(b"\r\n", place)) >= 0:
+        size = int(raw[place:line], 16)
+        place = line + 4 + size
+        if place > len(raw):
+            return None
+        if size == 0:
+            return place
+    return None

@@ -38,10 +38,14 @@ class Seen:
 
 
 class Reader:
-    """Takes requests off one connection. `receive` gives further bytes; none means the end."""
+    """Takes requests off one connection. `receive` gives further bytes; none means the end.
 
-    def __init__(self, receive: Receive) -> None:
+    The first line of each head is added to `first_lines` as soon as the head is there.
+    """
+
+    def __init__(self, receive: Receive, first_lines: list[bytes] | None = None) -> None:
         self._receive = receive
+        self._first_lines = first_lines if first_lines is not None else []
         self._data = b""
 
     def request(self) -> Seen | None:
@@ -49,6 +53,7 @@ class Reader:
         head = self._until(b"\r\n\r\n", may_end=True)
         if head is None:
             return None
+        self._first_lines.append(head.partition(b"\r\n")[0])
         method, target, fields = _take_apart(head)
         body, raw_body = self._body(fields)
         return Seen(head + raw_body, method, target, fields, body)

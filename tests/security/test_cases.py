@@ -6,9 +6,7 @@ import pytest
 
 from tests.security.bench import Bench
 from tests.security.casebook import Case, cases
-from tests.security.judge import Reached, Trial, judge
-from tests.security.rig import Answer
-from tests.security.strict import Seen
+from tests.security.judge import judge
 from tests.security.tally import Tally
 
 FAMILIES = ("jwt", "header", "path")
