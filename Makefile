@@ -13,7 +13,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input
 UV ?= uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check lock clean
+.PHONY: help setup demo test security lint types check lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -35,6 +35,9 @@ demo: .venv/.ready ## a gateway and a stand-in upstream on loopback, with lines 
 
 test: .venv/.ready ## all tests but the slow ones and those that need Node
 	.venv/bin/python -m pytest -W error -q -m "not slow and not mastra"
+
+security: .venv/.ready ## every attack, storm and fault, against the gateway as a process; prints what was tried
+	.venv/bin/python -m pytest -W error -q tests/security
 
 lint: .venv/.ready ## format and lint
 	.venv/bin/ruff format --check .
