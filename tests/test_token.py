@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
+import time
 
 import pytest
 from hypothesis import given
@@ -118,3 +120,30 @@ def test_header_members_that_are_ignored() -> None:
 def test_any_text_is_a_token_or_denied(text: str) -> None:
     with contextlib.suppress(Denied):
         parse_token(text)
+
+
+@pytest.mark.parametrize(
+    ("before", "repeated"),
+    [
+        ("[]" * 65 + '"', '\\"'),  # a string that never ends, with a quote at every second place
+        ("", "[]"),
+        ("", '"'),
+        ("[" * 65, "\\"),
+        ('{"a":', "9"),
+        ("{", '"a":1,'),
+    ],
+    ids=["quotes", "brackets", "strings", "backslashes", "digits", "members"],
+)
+def test_reading_costs_no_more_than_the_length(before: str, repeated: str) -> None:
+    # Whoever sends a token makes us read it before anything is verified: four times the text, four times the work.
+    def seconds(size: int) -> float:
+        token = f"{b64(before + repeated * (size // len(repeated)))}.e30.AAAA"
+        best = math.inf
+        for _ in range(20):
+            began = time.perf_counter()
+            with pytest.raises(Denied):
+                parse_token(token)
+            best = min(best, time.perf_counter() - began)
+        return best
+
+    assert seconds(12_000) < 8 * seconds(3_000)

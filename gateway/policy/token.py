@@ -20,7 +20,9 @@ _LAST_OF_2 = frozenset("AQgw")
 _LAST_OF_3 = frozenset("AEIMQUYcgkosw048")
 _MAX_INTEGER_DIGITS = 400
 _MAX_DEPTH = 64  # of nested arrays and objects: no honest claim comes near
-_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# A string that does not end goes up to the end of the text: searched for again from each quote in it, it would cost the
+# square of its length.
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]+|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
