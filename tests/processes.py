@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 START_SECONDS = 60.0
@@ -62,13 +63,30 @@ def process(
                 running.wait()
 
 
+@dataclass(frozen=True)
+class Served:
+    """A running gateway."""
+
+    port: int
+    admin: int
+    log: Path
+    pid: int
+
+
 @contextlib.contextmanager
-def gateway_process(text: str, folder: Path, environment: dict[str, str] | None = None) -> Iterator[tuple[str, Path]]:
-    """Serve a YAML text (without `listen` and `admin`) as a process; gives its address and its log."""
+def served(text: str, folder: Path, environment: dict[str, str] | None = None) -> Iterator[Served]:
+    """Serve a YAML text (without `listen` and `admin`) as a process for the length of a block."""
     folder.mkdir(parents=True, exist_ok=True)
     port, admin = free_port(), free_port()
     file, log = folder / "gateway.yaml", folder / "gateway.log"
     file.write_text(f"listen: 127.0.0.1:{port}\nadmin: 127.0.0.1:{admin}\n{text}")
     command = [sys.executable, "-m", "gateway", "serve", "-c", str(file)]
-    with process(command, log, lambda: status_of(f"http://127.0.0.1:{admin}/readyz") == 200, environment):
-        yield f"http://127.0.0.1:{port}", log
+    with process(command, log, lambda: status_of(f"http://127.0.0.1:{admin}/readyz") == 200, environment) as running:
+        yield Served(port, admin, log, running.pid)
+
+
+@contextlib.contextmanager
+def gateway_process(text: str, folder: Path, environment: dict[str, str] | None = None) -> Iterator[tuple[str, Path]]:
+    """Serve a YAML text as a process; gives its address and its log."""
+    with served(text, folder, environment) as gateway:
+        yield f"http://127.0.0.1:{gateway.port}", gateway.log

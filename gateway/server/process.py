@@ -14,6 +14,7 @@ from pathlib import Path
 from gateway.config.model import Config
 from gateway.server.admin import Admin
 from gateway.server.gateway import Gateway, StartError
+from gateway.server.memory import give_back_memory
 from gateway.server.reload import Reloader
 
 _log = logging.getLogger("gateway.server")
@@ -55,7 +56,7 @@ async def _run(path: Path, environment: Mapping[str, str], config: Config, admin
         task.add_done_callback(reloads.discard)
 
     loop.add_signal_handler(signal.SIGHUP, reload)
-    watching = [loop.create_task(reloader.watch())]
+    watching = [loop.create_task(reloader.watch()), loop.create_task(give_back_memory())]
     if admin_path is not None:
         watching.append(loop.create_task(_end_with(os.getppid(), stop)))
     _log.info("listening on %s:%d, %d routes of %s", config.listen.host, gateway.port, len(config.policy.routes), path)
