@@ -46,6 +46,16 @@ def parse_token(text: str) -> Token:
     Three non-empty parts of strict base64url, header and payload strict UTF-8 JSON objects (RFC 8725
     section 3.7). Raises `Denied` (TOKEN_MALFORMED, TOKEN_UNSUPPORTED).
     """
+    jws, payload = parse_jws(text)
+    claims = _json_object(payload, "payload")
+    return Token(jws.header, claims, jws.signing_input, jws.signature, jws.algorithm, jws.kid)
+
+
+def parse_jws(text: str) -> tuple[Token, bytes]:
+    """Return the parts of a compact JWS whose payload may be anything, and that payload; `claims` is empty.
+
+    Raises `Denied` (TOKEN_MALFORMED, TOKEN_UNSUPPORTED).
+    """
     parts = text.split(".", 5)
     if len(parts) == 5:
         # A decrypted token is not a verified one: CVE-2026-29000.
@@ -55,9 +65,8 @@ def parse_token(text: str) -> Token:
         raise Denied(Reason.TOKEN_MALFORMED, f"{found} parts, a JWT has three")
     header = _json_object(_decode(parts[0], "header"), "header")
     algorithm, kid = _check_header(header)
-    claims = _json_object(_decode(parts[1], "payload"), "payload")
-    signature = _decode(parts[2], "signature")
-    return Token(header, claims, f"{parts[0]}.{parts[1]}".encode(), signature, algorithm, kid)
+    payload, signature = _decode(parts[1], "payload"), _decode(parts[2], "signature")
+    return Token(header, {}, f"{parts[0]}.{parts[1]}".encode(), signature, algorithm, kid), payload
 
 
 def _check_header(header: Mapping[str, Any]) -> tuple[str, str | None]:
