@@ -13,7 +13,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input
 UV ?= uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test security lint types check lock clean
+.PHONY: help setup demo test security fuzz lint types check lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -38,6 +38,10 @@ test: .venv/.ready ## all tests but the slow ones and those that need Node
 
 security: .venv/.ready ## every attack, storm and fault, against the gateway as a process; prints what was tried
 	.venv/bin/python -m pytest -W error -q tests/security
+
+FOR ?= 60
+fuzz: .venv/.ready ## mutated requests for FOR=60 seconds, by SEED=number or chance; keeps what it finds as data
+	.venv/bin/python -m tests.fuzz --seconds $(FOR) $(if $(SEED),--seed $(SEED))
 
 lint: .venv/.ready ## format and lint
 	.venv/bin/ruff format --check .

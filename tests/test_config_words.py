@@ -25,6 +25,17 @@ def warnings(routes: str, **sections: str) -> list[str]:
     return [line.removeprefix("gateway.yaml:") for line in read(text).warnings]
 
 
+@pytest.mark.parametrize(
+    "others",
+    ["/open/api: {provider: jobs, allow: authenticated}", "POST /open/api: {provider: jobs, allow: authenticated}"],
+    ids=["all-methods", "the-public-one's-methods"],
+)
+def test_methods_that_another_route_guards_are_not_open(others: str) -> None:
+    public = "POST /open: {public: true}"
+    found = warnings(f"  GET /open/api: {{provider: jobs, allow: authenticated}}\n  {others}\n  {public}")
+    assert not any("only these methods" in line for line in found)
+
+
 def test_clean_file_has_no_warning() -> None:
     assert warnings("  /api: {provider: jobs, allow: {email_domain: yourcompany.com}}") == []
 
@@ -53,6 +64,11 @@ def test_clean_file_has_no_warning() -> None:
             id="public-below",
         ),
         pytest.param("GET /used: {public: true}", "public, below the guarded route '/used'", id="public-method"),
+        pytest.param(
+            "GET /open/api: {provider: jobs, allow: authenticated}\n  /open: {public: true}",
+            "only these methods are guarded: others reach '/open', which is public",
+            id="public-behind",
+        ),
         pytest.param(
             "/api: {provider: jobs, allow: authenticated, enforce: false}",
             "refusals are only logged",

@@ -129,6 +129,9 @@ def _lint_route(read: ReadRoute, routes: Sequence[ReadRoute], reading: Reading) 
     guarded = next((other.route for other in routes if _is_hole(route, other.route)), None)
     if guarded is not None:
         reading.warn(place, f"public, below the guarded route '{guarded.key}'")
+    behind = _public_behind(route, [other.route for other in routes])
+    if behind is not None:
+        reading.warn(place, f"only these methods are guarded: others reach '{behind.key}', which is public")
 
 
 def _without_email(provider: Provider) -> str:
@@ -185,8 +188,28 @@ def _is_hole(route: Route, guarded: Route) -> bool:
         return False
     if route.methods is not None and guarded.methods is not None and route.methods.isdisjoint(guarded.methods):
         return False
-    pairs = zip(guarded.segments, route.segments, strict=False)
-    return all(isinstance(outer, Capture) or outer == inner for outer, inner in pairs)
+    return _covers(guarded, route)
+
+
+def _public_behind(route: Route, others: Sequence[Route]) -> Route | None:
+    """Return the public route that methods reach which a guarded route does not name, if there is one."""
+    if route.public or route.methods is None:
+        return None
+    taken = frozenset(method for o in others if o.segments == route.segments for method in o.methods or ())
+    if any(o.segments == route.segments and o.methods is None for o in others):
+        return None
+    covering = [o for o in others if not o.exact and len(o.segments) < len(route.segments) and _covers(o, route)]
+    for outer in sorted(covering, key=lambda o: len(o.segments), reverse=True):
+        if outer.public and (outer.methods is None or outer.methods - taken):
+            return outer
+        if outer.methods is None:
+            return None
+    return None
+
+
+def _covers(outer: Route, route: Route) -> bool:
+    pairs = zip(outer.segments, route.segments, strict=False)
+    return all(isinstance(mine, Capture) or mine == theirs for mine, theirs in pairs)
 
 
 def _warn_at(section: Node | None, name: str, words: str, reading: Reading, key: str = "") -> None:

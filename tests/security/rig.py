@@ -160,11 +160,16 @@ class Upstream(Listener):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return script.then == "keep"
 
-    def take(self) -> list[Seen]:
-        """Return the requests seen since the last call. Raises `Violation` if one was none."""
+    def take_all(self) -> tuple[list[Seen], list[str]]:
+        """Return the requests seen since the last call, and why others were none."""
         with self._lock:
             seen, self._seen = self._seen, []
             violations, self._violations = self._violations, []
+        return seen, violations
+
+    def take(self) -> list[Seen]:
+        """Return the requests seen since the last call. Raises `Violation` if one was none."""
+        seen, violations = self.take_all()
         if violations:
             raise Violation("; ".join(violations))
         return seen
