@@ -185,3 +185,55 @@ def test_clerk_without_organization() -> None:
 
 def test_principal_repr_shows_no_claim() -> None:
     assert "a@example.com" not in repr(principal(email="a@example.com"))
+
+
+def test_organization_of_another_type_is_none() -> None:
+    for kind in ("oidc", "clerk"):
+        assert principal(kind, org_id=7).organization is None
+        assert principal(kind, org_id="").organization is None
+        assert principal(kind, org_id=["o"]).organization is None
+    assert principal("clerk", o={"id": 7, "rol": ["admin"]}).organization is None
+    assert principal("clerk", o={"id": "o1", "rol": ["admin"]}).roles is None
+
+
+def test_clerks_compact_claim_means_nothing_elsewhere() -> None:
+    assert principal("oidc", o={"id": "o1", "rol": "admin"}).organization is None
+    assert principal("oidc", o={"id": "o1", "rol": "admin"}).roles is None
+
+
+def test_groups_stand_under_their_name() -> None:
+    assert principal(groups=["a"], group="b").groups == ("a",)
+    assert principal(group="b").groups == ("b",)
+
+
+def test_client_of_clerk_is_the_client_id_and_not_a_pages_origin() -> None:
+    assert principal("clerk", azp="https://app.test", client_id="c1").client == "c1"
+    assert principal("oidc", azp="a1", client_id="c1").client == "a1"
+
+
+def test_issuer_that_is_no_string_is_none() -> None:
+    assert principal(iss=7).issuer is None
+
+
+def test_namespaced_claims_are_urls() -> None:
+    assert principal("auth0", **{"http://a.test/email": "a@a.test"}).email == "a@a.test"
+    assert principal("auth0", **{"a.test/email": "a@a.test"}).email is None
+    assert principal("auth0", email="a@a.test").email == "a@a.test"
+
+
+def test_scopes_are_parted_by_spaces_only() -> None:
+    assert principal(scope="a\tb c").scopes == ("a\tb", "c")
+
+
+@pytest.mark.parametrize(
+    ("grants", "expected"),
+    [
+        ("1,1", ("org:posts:read", "org:a:b:read")),
+        ("x,1", ("org:a:b:read",)),  # one number that is none costs its own feature only
+        ("9" * 18 + ",0", ("org:posts:read", "org:posts:manage")),
+        ("9" * 19 + ",1", ("org:a:b:read",)),
+    ],
+)
+def test_permissions_of_clerk_are_joined_feature_by_feature(grants: str, expected: tuple[str, ...]) -> None:
+    found = principal("clerk", fea="o:posts,u:billing,o:a:b", o={"id": "o1", "per": "read,manage", "fpm": grants})
+    assert found.permissions == expected

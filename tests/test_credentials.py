@@ -173,3 +173,25 @@ def test_query_token_is_taken_out_and_the_rest_stays(query: str, left: str) -> N
 def test_no_repr_shows_a_token() -> None:
     found = find_credential(authorization(f"Bearer {TOKEN}"), "", (BEARER,))
     assert TOKEN not in repr(found) + repr(authorization(f"Bearer {TOKEN}"))
+
+
+def test_only_the_first_equals_sign_parts_a_name_from_its_value() -> None:
+    cookie = find_credential(head(("Cookie", f"a=1; __session={TOKEN}==")), "", (COOKIE,))
+    assert cookie is not None and (cookie.token, cookie.name) == (f"{TOKEN}==", "__session")
+    query = find_credential(head(), f"?a=1&apiKey={TOKEN}==", (QUERY,))
+    assert query is not None and (query.token, query.name) == (f"{TOKEN}==", "apiKey")
+    assert without_parameter("?apiKey=a=b&c=d", "apiKey") == "?c=d"
+
+
+def test_quotes_of_a_cookie_are_no_part_of_its_token() -> None:
+    found = find_credential(head(("Cookie", '__session="XaX"')), "", (COOKIE,))
+    assert found is not None and found.token == "XaX"
+
+
+@pytest.mark.parametrize(("length", "is_token"), [(32, False), (33, True)])
+def test_sub_protocol_is_a_token_from_33_characters_on(length: int, is_token: bool) -> None:
+    upgrade = (("Connection", "Upgrade"), ("Upgrade", "websocket"))
+    offered = "x.y." + "z" * (length - 4)
+    found = find_credential(head(*upgrade, ("Sec-WebSocket-Protocol", f"chat,{offered},v2")), "", (PROTOCOL,))
+    assert (found is not None) is is_token
+    assert found is None or found.token == offered

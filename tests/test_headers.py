@@ -318,3 +318,34 @@ def test_nothing_that_a_client_sends_takes_ours_away(lines: list[Line]) -> None:
     theirs = result[: len(result) - len(OURS)]
     assert not {name.lower().replace("_", "-") for name, _ in theirs} & {"connection", "te", "x-auth-user-id"}
     assert all(line in lines for line in theirs)
+
+
+def test_cookie_is_named_by_what_stands_before_its_first_equals_sign() -> None:
+    allow = replace(allowed("strip"), spent_cookie="__session")
+    assert kept(("Cookie", f"a=b=c; __session={TOKEN}==; d=e"), allow=allow) == [("Cookie", "a=b=c; d=e")]
+
+
+def test_no_cookie_is_withheld_where_none_was_spent() -> None:
+    assert kept(("Cookie", "=x; a=b"), allow=allowed("strip")) == [("Cookie", "=x; a=b")]
+
+
+@pytest.mark.parametrize(("length", "stays"), [(32, True), (33, False)])
+def test_sub_protocol_that_looks_like_a_token_is_withheld_from_33_characters_on(length: int, stays: bool) -> None:
+    offered = "x.y." + "z" * (length - 4)
+    allow = replace(allowed(), drops_credentials=True)
+    line = ("Sec-WebSocket-Protocol", f"{offered}, chat")
+    assert kept(line, allow=allow) == [line if stays else ("Sec-WebSocket-Protocol", "chat")]
+
+
+def test_names_of_fresh_rules_are_judged_by_their_own_patterns() -> None:
+    rules = HeaderRules(("X-Team-*", "X-Only"), ())
+    lines = [("X-Team-Id", "1"), ("X-Te", "2"), ("X-Only", "3"), ("X-Only-More", "4"), ("X" * 64, "5"), ("X" * 65, "6")]
+    assert [name for name, _ in sent(*lines, rules=rules, added=[])] == ["X-Te", "X-Only-More", "X" * 64, "X" * 65]
+    assert rules.verdict_of("X-Anything-New") is rules.verdict_of("Accept")
+    assert rules.verdict_of("Cookie") is not rules.verdict_of("Accept")
+
+
+def test_answers_keep_all_but_hop_by_hop_and_cors_headers() -> None:
+    lines = [("X-New-1", "a"), ("Access-Control-New", "b"), ("Proxy-New", "c"), ("Trailer", "d"), ("X" * 65, "e")]
+    assert [name for name, _ in response_lines(lines, owns_cors=False)] == ["X-New-1", "Access-Control-New", "X" * 65]
+    assert [name for name, _ in response_lines(lines, owns_cors=True)] == ["X-New-1", "X" * 65]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from math import prod
 from typing import Any
@@ -363,3 +364,72 @@ def test_no_repr_shows_key_material() -> None:
     key: Key = secret_key(b"hush" * 8, ["HS256"])
     assert repr(key) == "Key(kid=None)"
     assert repr(read(rsa("a"))) == "KeySet(keys=(Key(kid='a'),))"
+
+
+@pytest.mark.parametrize(("first", "second"), [("P-256", "P-384"), ("one", "two")])
+def test_another_curve_key_under_the_same_kid_is_a_new_key(first: str, second: str) -> None:
+    # A key that was replaced must not live on in the place of the new one.
+    def named(name: str) -> dict[str, Any]:
+        return ec("k", name) if name.startswith("P-") else to_jwk(private_key(f"ec-{name}", "P-256"), "k")
+
+    old = read(named(first))
+    new = read(named(second)).reuse(old)
+    assert new.keys[0] is not old.keys[0]
+    assert new.keys[0].thumbprint != old.keys[0].thumbprint
+    assert read(named(first)).reuse(old).keys[0] is old.keys[0]
+
+
+def test_the_thumbprint_of_a_curve_key_is_that_of_rfc_7638() -> None:
+    key = ec("k")
+    members = {name: key[name] for name in ("crv", "kty", "x", "y")}
+    text = json.dumps(members, sort_keys=True, separators=(",", ":")).encode()
+    expected = base64.urlsafe_b64encode(hashlib.sha256(text).digest()).rstrip(b"=").decode()
+    assert read(key).keys[0].thumbprint == expected
+
+
+def test_the_thumbprint_of_a_secret_is_that_of_rfc_7638() -> None:
+    text = b'{"k":"' + base64.urlsafe_b64encode(b"s" * 33) + b'","kty":"oct"}'
+    expected = base64.urlsafe_b64encode(hashlib.sha256(text).digest()).rstrip(b"=").decode()
+    assert secret_key(b"s" * 33, ["HS256", "HS384", "HS512"]).thumbprint == expected
+
+
+def test_sizes_at_their_bounds_are_used_and_beyond_them_not() -> None:
+    modulus = 2**16383 + 2**9000 + 1
+    assert read(rsa(n=encode(modulus), e=encode(3))).keys
+    assert read(rsa(e=encode(2**63 + 1))).keys
+    for members in ({"n": encode(modulus * 2 + 1)}, {"e": encode(2**64 + 1)}, {"e": encode(1)}):
+        with pytest.raises(KeySetError):
+            read(rsa(**members))
+
+
+def test_a_hundred_keys_are_read_and_one_more_is_not() -> None:
+    keys = [rsa(f"k{number}") for number in range(101)]
+    assert len(read(*keys[:100]).keys) == 100
+    with pytest.raises(KeySetError):
+        read(*keys)
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        # Of order 4, 1, 2 and 8 (the list of libsodium's crypto_core_ed25519_is_valid_point): any signature verifies
+        # for one message in eight or more.
+        "00" * 32,
+        "01" + "00" * 31,
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        # The prime and one more: second spellings of 0 and 1.
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        # No point at all.
+        "02" + "00" * 31,
+    ],
+)
+def test_a_point_that_is_none_or_signs_for_anybody_is_no_key(point: str) -> None:
+    with pytest.raises(KeySetError):
+        read({"kty": "OKP", "crv": "Ed25519", "x": base64.urlsafe_b64encode(bytes.fromhex(point)).decode().rstrip("=")})
+
+
+def test_a_point_on_the_curve_is_a_key() -> None:
+    assert read(ed()).keys

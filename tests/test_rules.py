@@ -184,3 +184,21 @@ def test_only_scopes_are_missing() -> None:
     assert list(scopes_of(rule)) == ["a", "b"]
     assert list(scopes_of(Not(scope))) == []
     assert list(scopes_of(HasAll("permissions", ("x",)))) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("/list/1", True),
+        ("/list/2", None),  # one behind the last
+        ("/list/000001", True),
+        ("/list/0000001", None),
+    ],
+)
+def test_pointer_into_an_array_ends_with_it(name: str, expected: bool | None) -> None:
+    assert evaluate(claim(name, "b"), facts({"list": ["a", "b"]})) is expected
+
+
+def test_true_is_not_one_and_an_object_in_an_array_is_nothing() -> None:
+    assert evaluate(claim("x", 1), facts({"x": True})) is False
+    assert evaluate(claim("x", "a"), facts({"x": [{"a": "a"}, ["a"]]})) is False

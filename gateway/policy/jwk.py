@@ -242,11 +242,14 @@ _READERS: dict[str, Callable[[dict[str, Any]], tuple[frozenset[str], Any, str]]]
 
 
 def _is_on_ed25519(point: bytes) -> bool:
+    """Return whether an encoded point is one of the curve, and of no small order: under such a key anybody can sign."""
     # OpenSSL looks at the point only when it verifies. Here: does y have an x (RFC 8032 section 5.1.3)?
     y = int.from_bytes(point, "little") % 2**255
     x_squared = (y * y - 1) * pow(_ED25519_D * y * y + 1, -1, _ED25519_PRIME) % _ED25519_PRIME
-    # x = 0 is the neutral element or the point of order two, under which anybody can sign.
-    return y < _ED25519_PRIME and pow(x_squared, (_ED25519_PRIME - 1) // 2, _ED25519_PRIME) == 1
+    has_x = y < _ED25519_PRIME and pow(x_squared, (_ED25519_PRIME - 1) // 2, _ED25519_PRIME) == 1
+    # x = 0 is of order 1 or 2, y = 0 of order 4; twice a point of order 8 has y = 0.
+    is_of_order_8 = (_ED25519_D * y**4 + 2 * y * y - 1) % _ED25519_PRIME == 0
+    return has_x and y != 0 and not is_of_order_8
 
 
 def _decode(jwk: dict[str, Any], name: str) -> bytes:
