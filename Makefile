@@ -8,12 +8,12 @@ find_python = for name in python3.14 python3.13 python3.12 python3.11 python3; d
 	done; done
 PYTHON ?= $(shell $(find_python))
 
-LOCKS := requirements.lock requirements-dev.lock requirements-build.lock
+LOCKS := requirements.lock requirements-dev.lock requirements-build.lock requirements-mutants.lock
 PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input
 UV ?= uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test security fuzz lint types check lock clean
+.PHONY: help setup demo test security fuzz mutants lint types check lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -43,6 +43,11 @@ FOR ?= 60
 fuzz: .venv/.ready ## mutated requests for FOR=60 seconds, by SEED=number or chance; keeps what it finds as data
 	.venv/bin/python -m tests.fuzz --seconds $(FOR) $(if $(SEED),--seed $(SEED))
 
+mutants: .venv/.ready ## change each line of what decides, and see whether a test notices (about ten minutes)
+	$(PIP) install --quiet --require-hashes -r requirements-mutants.lock
+	.venv/bin/python -m mutmut run
+	.venv/bin/python -m tests.mutants
+
 lint: .venv/.ready ## format and lint
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
@@ -57,9 +62,11 @@ lock: ## write the lock files anew, for all supported Pythons and machines (need
 	$(UV) pip compile $(lock_options) pyproject.toml -o requirements.lock
 	$(UV) pip compile $(lock_options) pyproject.toml --group dev --group build -c requirements.lock -o requirements-dev.lock
 	$(UV) pip compile $(lock_options) --group build -c requirements-dev.lock -o requirements-build.lock
+	$(UV) pip compile $(lock_options) pyproject.toml --group dev --group mutants -c requirements-dev.lock \
+		-o requirements-mutants.lock
 lock_options = --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --custom-compile-command "make lock"
 
 clean: ## remove .venv and caches
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf .venv mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
