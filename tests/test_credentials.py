@@ -195,3 +195,20 @@ def test_sub_protocol_is_a_token_from_33_characters_on(length: int, is_token: bo
     found = find_credential(head(*upgrade, ("Sec-WebSocket-Protocol", f"chat,{offered},v2")), "", (PROTOCOL,))
     assert (found is not None) is is_token
     assert found is None or found.token == offered
+
+
+def test_names_and_tokens_lose_white_space_and_nothing_else() -> None:
+    assert find_credential(head(("Cookie", f"X__session={TOKEN}; __sessionX={TOKEN}")), "", (COOKIE,)) is None
+    bare = find_credential(authorization("\t X.token.X "), "", (BARE,))
+    assert bare is not None and bare.token == "X.token.X"
+    upgrade = (("Connection", "Upgrade"), ("Upgrade", "websocket"))
+    offered = "X.y." + "z" * 40 + "X"
+    found = find_credential(head(*upgrade, ("Sec-WebSocket-Protocol", f"\t{offered} ,chat")), "", (PROTOCOL,))
+    assert found is not None and found.token == offered
+
+
+def test_what_is_not_there_is_nothing() -> None:
+    assert find_credential(head(), "", (BARE, BEARER)) is None
+    nameless = RequestHead("POST", "/api", Headers([("Origin", "https://xxxx")]), "192.0.2.1", "https")
+    with pytest.raises(Denied):
+        check_origin(nameless, frozenset())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -14,10 +15,12 @@ from gateway.policy.model import Headers, RequestHead
 from gateway.policy.paths import split_target
 from gateway.policy.providers import BEARER, Provider, TokenSource
 from gateway.policy.reasons import Denied
-from gateway.policy.routes import MethodNotAllowed
+from gateway.policy.routes import MethodNotAllowed, Policy, Route
 from gateway.policy.token import parse_token
+from gateway.policy.upstreams import Upstream
 from gateway.policy.verify import check_claims, check_signature, pick_provider
 from tests.minting import NOW, SECRET, b64, claims_of, ec_key, mint, rsa_key
+from tests.test_jwk import encode, roca_modulus, rsa
 from tests.test_verify import AUTH0, CLERK, OIDC, SHARED
 
 HS = frozenset({"HS256"})
@@ -216,3 +219,56 @@ def test_of_a_key(jwk: Any, expected: str) -> None:
     with pytest.raises(KeySetError) as refusal:
         read_key_set(json.dumps({"keys": [jwk]}).encode())
     assert str(refusal.value) == f"found no usable key among 1, expected at least one ({expected})"
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ("[]", "found JSON that is no object with distinct names, expected a JWKS: an object with `keys`"),
+        ("{}", "found a JSON object without a list `keys`, expected a JWKS"),
+        ("[" * 100_000, "found JSON that is nested too deeply, expected a JWKS"),
+        ("{", "found 1 bytes that are not UTF-8 JSON, expected a JWKS"),
+        ('{"keys":[NaN]}', "found 14 bytes that are not UTF-8 JSON, expected a JWKS"),
+        (
+            '{"keys":[1,{"kty":"oct"}]}',
+            "found no usable key among 2, expected at least one "
+            "(a key that is no object with distinct names; a key whose `kty` is none of RSA, EC, OKP)",
+        ),
+    ],
+)
+def test_of_a_key_set(document: str, expected: str) -> None:
+    with pytest.raises(KeySetError) as refusal:
+        read_key_set(document.encode())
+    assert str(refusal.value) == expected
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({"alg": "ES256"}, "a key whose `alg` does not fit its `kty`"),
+        ({"e": "AQ"}, "an RSA exponent that is even, below 3 or over 64 bits"),
+        ({"n": encode(roca_modulus())}, "an RSA key that can be factored (ROCA, CVE-2017-15361)"),
+    ],
+)
+def test_of_an_rsa_key(members: dict[str, Any], expected: str) -> None:
+    with pytest.raises(KeySetError, match=re.escape(f"({expected})")):
+        read_key_set(json.dumps({"keys": [rsa(**members)]}).encode())
+
+
+def test_of_a_subject() -> None:
+    def of(subject: object) -> str:
+        return detail(lambda: check_claims(parse_token(mint(claims_of(sub=subject))), OIDC, NOW))
+
+    assert of(1) == "sub is missing, empty or no string"
+    assert of("a\nb") == "sub holds a control character or half a character"
+
+
+def test_of_a_route() -> None:
+    policy = Policy([Route("/api", ("api",), Upstream("u", "http://127.0.0.1:1"), public=True)])
+
+    def of(target: str) -> str:
+        return detail(lambda: policy.match(split_target(target)[0], "GET"))
+
+    assert of("/x") == "no route covers the path"
+    assert of("/API") == "a segment is spelt almost like a route's, but not the same"
+    assert of("/api/a%2Fb") == "the path holds %2F (`encoded_slash: keep` on the upstream lets it pass)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from secrets import token_hex
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,16 @@ from gateway.policy.model import Headers, RequestHead
 from gateway.policy.providers import Provider, TokenSource
 from gateway.policy.routes import Route
 from gateway.policy.upstreams import Identity, Upstream
-from gateway.proxy.headers import HOP_BY_HOP, REPLACED, UNTRUSTED, HeaderRules, Line, request_lines, response_lines
+from gateway.proxy.headers import (
+    HOP_BY_HOP,
+    REPLACED,
+    UNTRUSTED,
+    HeaderRules,
+    Line,
+    Verdict,
+    request_lines,
+    response_lines,
+)
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1In0.c2lnbmF0dXJl"
 IDENTITY = [("X-Auth-User-Id", "user-1"), ("X-Auth-Email", "alice@example.com")]
@@ -346,6 +356,34 @@ def test_names_of_fresh_rules_are_judged_by_their_own_patterns() -> None:
 
 
 def test_answers_keep_all_but_hop_by_hop_and_cors_headers() -> None:
-    lines = [("X-New-1", "a"), ("Access-Control-New", "b"), ("Proxy-New", "c"), ("Trailer", "d"), ("X" * 65, "e")]
-    assert [name for name, _ in response_lines(lines, owns_cors=False)] == ["X-New-1", "Access-Control-New", "X" * 65]
-    assert [name for name, _ in response_lines(lines, owns_cors=True)] == ["X-New-1", "X" * 65]
+    new = token_hex(4)  # a name whose verdict nobody remembers
+    lines = [
+        (f"X-{new}", "a"),
+        (f"Access-Control-{new}", "b"),
+        (f"Proxy-{new}", "c"),
+        ("Trailer", "d"),
+        ("X" * 65, "e"),
+    ]
+    kept_names = [name for name, _ in response_lines(lines, owns_cors=False)]
+    assert kept_names == [f"X-{new}", f"Access-Control-{new}", "X" * 65]
+    assert [name for name, _ in response_lines(lines, owns_cors=True)] == [f"X-{new}", "X" * 65]
+
+
+def test_lists_from_which_nothing_is_withheld_stay_byte_for_byte() -> None:
+    allow = replace(allowed("strip"), spent_cookie="__session", spent_protocol="token")
+    lines = [("Cookie", " X__session=1;  a=b "), ("Sec-WebSocket-Protocol", " Xtoken ,chat, ")]
+    assert kept(*lines, allow=allow) == lines
+    spent = [("Cookie", f"__session={TOKEN};\tX=1"), ("Sec-WebSocket-Protocol", "token,\tX")]
+    assert kept(*spent, allow=allow) == [("Cookie", "X=1"), ("Sec-WebSocket-Protocol", "X")]
+
+
+def test_connection_names_headers_with_and_without_spaces() -> None:
+    assert kept(("Connection", "X-A,X-B ,\tX-C"), ("X-A", "1"), ("X-B", "2"), ("X-C", "3"), ("X-D", "4")) == [
+        ("X-D", "4")
+    ]
+
+
+def test_pattern_ends_where_its_star_stands() -> None:
+    rules = HeaderRules(("X-Team-*",), ())
+    assert sent(("X-Team-A", "1"), ("X-Teamwork", "2"), rules=rules, added=[]) == [("X-Teamwork", "2")]
+    assert rules.verdict_of("Accept") is Verdict.KEEP

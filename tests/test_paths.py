@@ -143,3 +143,14 @@ def test_canonical_form_is_stable_or_refused(target: str) -> None:
         return
     assert canonical_path(path.text) == path
     assert not {"", ".", ".."} & set(path.segments)
+
+
+def test_a_second_level_that_is_no_utf_8_is_still_one_reading() -> None:
+    path, _ = split_target("/a/%25ff")
+    assert path.text == "/a/%25ff"
+    assert plain_readings("%25ff") == ("\ufffd",)
+
+
+def test_only_slashes_part_the_segments_of_a_prefix() -> None:
+    assert path_segments("/Xa/bX/") == ("Xa", "bX")
+    assert path_segments("XX") == ("XX",)

@@ -124,3 +124,18 @@ def test_encoded_slash_passes_only_where_the_upstream_keeps_it() -> None:
     with pytest.raises(Denied) as refusal:
         matched(Policy([route("/api/agents")]), "/api/agents/a%2Fb")
     assert refusal.value.reason is Reason.TARGET_AMBIGUOUS
+
+
+def test_exact_route_takes_its_own_path_and_leaves_what_is_below() -> None:
+    for order in itertools.permutations([route("/a", exact=True), route("GET /a"), route("/")]):
+        policy = Policy(list(order))
+        assert matched(policy, "/a") == "/a"
+        assert matched(policy, "/a/b") == "GET /a"
+        assert matched(policy, "/a/b", "POST") == "/"
+
+
+def test_second_part_of_a_kept_slash_is_no_near_miss() -> None:
+    policy = Policy([route("/api"), route("/", upstream=KEEPS)])
+    assert matched(policy, "/x%2Fapi") == "/"
+    with pytest.raises(Denied):
+        matched(policy, "/api%2Fx")

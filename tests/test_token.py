@@ -147,3 +147,30 @@ def test_reading_costs_no_more_than_the_length(before: str, repeated: str) -> No
         return best
 
     assert seconds(12_000) < 8 * seconds(3_000)
+
+
+def nested(text: str) -> str:
+    header, payload = b64('{"alg":"HS256"}'), b64('{"a":' + text + "}")
+    return f"{header}.{payload}.AAAA"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 64 + "]" * 64,  # with the object around it one too many
+        '{"a":' * 64 + "1" + "}" * 64,
+        "[" * 40 + "[]," * 20 + "[" * 30 + "]" * 70,  # siblings do not make room for more
+        "9" * 500,
+    ],
+    ids=["arrays", "objects", "siblings", "digits"],
+)
+def test_payload_that_no_honest_issuer_makes_is_refused(text: str) -> None:
+    with pytest.raises(Denied):
+        parse_token(nested(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 63 + "]" * 63, "[" + "[]," * 500 + "1]", '"' + "[" * 200 + '"'], ids=["depth", "width", "string"]
+)
+def test_payload_that_is_only_large_is_read(text: str) -> None:
+    assert parse_token(nested(text)).claims["a"]

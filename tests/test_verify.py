@@ -151,6 +151,7 @@ def test_clerk_session_of_ours() -> None:
     if_present = replace(CLERK, requires_authorized_party=False)
     assert checked(if_present)
     assert refused(if_present, azp="https://evil.test") is Reason.AUTHORIZED_PARTY_MISMATCH
+    assert refused(if_present, azp=None) is Reason.AUTHORIZED_PARTY_MISMATCH
 
 
 def test_auth0_token_bound_to_a_dpop_key_is_no_bearer_token() -> None:

@@ -248,7 +248,7 @@ def _same(value: object, wanted: Value) -> bool:
     # JSON's true is not 1, as it is in Python; 1 and 1.0 are one number.
     if isinstance(value, bool) or isinstance(wanted, bool):
         return value is wanted
-    return type(value) in (str, int, float, type(None)) and value == wanted
+    return value == wanted
 
 
 def _address_is_in(address: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool | None:

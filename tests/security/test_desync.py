@@ -95,7 +95,7 @@ def test_answer(bench: Bench, tally: Tally, case: Case) -> None:
         bench.upstream.scripts[target] = Script(pieces, case.spec["then"])
         upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
         lines = upgrade + "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" if case.spec.get("websocket") else ""
-        request = f"GET {target} HTTP/1.1\r\nHost: gw.test\r\n{lines}\r\n".encode()
+        request = f"{case.spec.get('method', 'GET')} {target} HTTP/1.1\r\nHost: gw.test\r\n{lines}\r\n".encode()
         judge_answer(case.spec, bench.ports["main"], request)
         judge_next(bench)
 
