@@ -212,3 +212,17 @@ def test_what_is_not_there_is_nothing() -> None:
     nameless = RequestHead("POST", "/api", Headers([("Origin", "https://xxxx")]), "192.0.2.1", "https")
     with pytest.raises(Denied):
         check_origin(nameless, frozenset())
+
+
+def test_a_no_break_space_is_no_white_space_of_http() -> None:
+    # RFC 9110 section 5.6.3: space and tab. A server that strips more would see another name than we do.
+    assert find_credential(head(("Cookie", f"\u00a0__session={TOKEN}")), "", (COOKIE,)) is None
+    upgrade = (("Connection", "Upgrade"), ("Upgrade", "websocket"))
+    for source, lines in (
+        (BARE, (("Authorization", f"{TOKEN}\u00a0"),)),
+        (PROTOCOL, (*upgrade, ("Sec-WebSocket-Protocol", f"\u00a0{TOKEN}"))),
+    ):
+        try:
+            assert find_credential(head(*lines), "", (source,)) is None
+        except Denied as refusal:
+            assert refusal.reason is Reason.TOKEN_MALFORMED

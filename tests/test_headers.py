@@ -387,3 +387,12 @@ def test_pattern_ends_where_its_star_stands() -> None:
     rules = HeaderRules(("X-Team-*",), ())
     assert sent(("X-Team-A", "1"), ("X-Teamwork", "2"), rules=rules, added=[]) == [("X-Teamwork", "2")]
     assert rules.verdict_of("Accept") is Verdict.KEEP
+
+
+def test_a_no_break_space_is_part_of_a_name() -> None:
+    allow = replace(allowed("strip"), spent_cookie="__session", spent_protocol="token")
+    lines = [("Cookie", "\u00a0__session=1; a=b"), ("Sec-WebSocket-Protocol", "\u00a0token, chat")]
+    assert kept(*lines, allow=allow) == lines
+    spent = [("Cookie", "__session=1;\u00a0a=b"), ("Sec-WebSocket-Protocol", "token,\u00a0chat")]
+    assert kept(*spent, allow=allow) == [("Cookie", "\u00a0a=b"), ("Sec-WebSocket-Protocol", "\u00a0chat")]
+    assert kept(("Connection", "\u00a0X-A"), ("X-A", "1")) == [("X-A", "1")]

@@ -18,8 +18,8 @@ import pytest
 from tests.mastra.conftest import GUIDE_SECRET, HERE, RunNode, StartMastra, arrivals, give_up
 from tests.minting import b64, mint, rsa_key
 from tests.processes import gateway_process
-from tests.security.forge import key_set
-from tests.security.rig import KeyServer
+from tests.security.forge import jwk
+from tests.security.rig import Keys, KeyServer
 
 GUIDES = HERE.parents[1] / "docs" / "guides"
 # What jwt.io generates for the guide's secret: no exp. https://mastra.ai/docs/auth/jwt
@@ -63,7 +63,8 @@ def refused(answer: tuple[int, dict[str, Any]]) -> tuple[int, str | None, str | 
 @pytest.fixture
 def keys() -> Iterator[KeyServer]:
     """A key server that publishes the key `idp-1`."""
-    server = KeyServer(key_set("idp-1"))
+    server = KeyServer()
+    server.paths["/jwks"] = Keys([jwk("idp-1")])
     yield server
     server.close()
 
@@ -175,13 +176,15 @@ def test_clerk_session_tokens(
     # Once the file names the issuer, the address of the keys is its business, too: the environment is not asked.
     both = f"type: clerk\n    issuer: {issuer}\n    jwks_uri: ${{CLERK_JWKS_URI}}\n"
     named = {"type: clerk\n": both} if issuer else {}
-    issuer = issuer or keys.url.removesuffix("/jwks")
+    issuer = issuer or keys.url
     session = {"sub": "user_1", "azp": PAGE_OF_CLERK, "sid": "sess_1", "v": 2, "o": {"id": "org_1", "rol": "admin"}}
 
     def token(**changes: Any) -> str:
         return issue(**{"issuer": issuer, **session, **changes})
 
-    with gateway_process(guide_file("clerk.md", 0, mastra, named), tmp_path, {"CLERK_JWKS_URI": keys.url}) as (url, _):
+    with gateway_process(
+        guide_file("clerk.md", 0, mastra, named), tmp_path, {"CLERK_JWKS_URI": f"{keys.url}/jwks"}
+    ) as (url, _):
         agents, workflows = f"{url}/api/agents", f"{url}/api/workflows"
         found = run_node("client.mjs", "listAgents", "stream", "workflowStream", BASE_URL=url, TOKEN=token())
         assert found["failed"] == [], found
@@ -204,7 +207,7 @@ def test_clerk_session_tokens(
         start = f"{workflows}/weatherWorkflow/create-run"
         assert refused(curl(start, "-X", "POST", *cookie)) == (403, "Access denied", "origin_refused")
         assert curl(start, "-X", "POST", *cookie, "-H", f"Origin: {PAGE_OF_CLERK}")[0] == 200
-    assert keys.fetches == 1, "Mastra's own class fetches the keys for every request"
+    assert keys.paths["/jwks"].fetches == 1, "Mastra's own class fetches the keys for every request"
 
 
 # ---- Auth0 -----------------------------------------------------------------------------
@@ -225,7 +228,7 @@ def auth0_environment(**more: str) -> dict[str, str]:
 def test_auth0_tokens_and_the_rule_about_the_email(
     mastra: str, keys: KeyServer, run_node: RunNode, tmp_path: Path
 ) -> None:
-    text = guide_file("auth0.md", 0, mastra, {"type: auth0\n": f"type: auth0\n    jwks_uri: {keys.url}\n"})
+    text = guide_file("auth0.md", 0, mastra, {"type: auth0\n": f"type: auth0\n    jwks_uri: {keys.url}/jwks\n"})
     with gateway_process(text, tmp_path, auth0_environment()) as (address, _):
         good = auth0_token("auth0|1", "ann@yourcompany.com")
         found = run_node("client.mjs", "listAgents", "stream", "memory", BASE_URL=address, TOKEN=good)
@@ -247,7 +250,7 @@ def test_auth0_tokens_and_the_rule_about_the_email(
         id_token = auth0_token("auth0|1", "ann@yourcompany.com", aud="client-id")
         assert refused(curl(agents, bearer=id_token)) == (401, "Invalid or expired token", "audience_mismatch")
         assert refused(curl(agents, bearer="an-opaque-token")) == (401, "Invalid or expired token", "token_malformed")
-    assert keys.fetches == 1
+    assert keys.paths["/jwks"].fetches == 1
 
 
 # ---- the token the gateway signs for Mastra ---------------------------------------------
@@ -259,7 +262,7 @@ def test_signed_identity_keeps_threads_apart_and_closes_the_side_door(
     a, b = auth0_token("auth0|a", "a@yourcompany.com"), auth0_token("auth0|b", "b@yourcompany.com")
     environment = auth0_environment(MASTRA_JWT_SECRET=SIGNING_SECRET)
     with start_mastra(AUTH="jwt", MAP_RESOURCE="1", MASTRA_JWT_SECRET=SIGNING_SECRET) as upstream:
-        text = guide_file("auth0.md", 1, upstream, {"type: auth0}": f"type: auth0, jwks_uri: {keys.url}}}"})
+        text = guide_file("auth0.md", 1, upstream, {"type: auth0}": f"type: auth0, jwks_uri: {keys.url}/jwks}}"})
         with gateway_process(text, tmp_path, environment) as (address, _):
             assert run_node("isolation.mjs", BASE_URL=address, TOKEN_A=a, TOKEN_B=b) == {
                 "owners": ["auth0|a", "auth0|b"],
@@ -294,7 +297,7 @@ def test_mastra_without_a_mapping_shows_everything_to_everybody(
     a, b = auth0_token("auth0|a", "a@yourcompany.com"), auth0_token("auth0|b", "b@yourcompany.com")
     environment = auth0_environment(MASTRA_JWT_SECRET=SIGNING_SECRET)
     with start_mastra(AUTH="jwt", MASTRA_JWT_SECRET=SIGNING_SECRET) as upstream:
-        text = guide_file("auth0.md", 1, upstream, {"type: auth0}": f"type: auth0, jwks_uri: {keys.url}}}"})
+        text = guide_file("auth0.md", 1, upstream, {"type: auth0}": f"type: auth0, jwks_uri: {keys.url}/jwks}}"})
         with gateway_process(text, tmp_path, environment) as (address, _):
             found = run_node("isolation.mjs", BASE_URL=address, TOKEN_A=a, TOKEN_B=b)
     assert (found["owners"], found["bReads"]) == (["forged", "forged"], 200)
