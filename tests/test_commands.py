@@ -312,7 +312,7 @@ def test_token_asks_which_provider_when_there_are_several(folder: Path, capsys: 
     two = FILE.replace(
         "  staff: {type: auth0}",
         "  staff: {type: auth0}\n"
-        "  other: {type: jwt, secret: a-Second-0ne-of-the-tests-Zx81-QQ7h, algorithms: [HS512], issuer: https://b.com}",
+        f"  other: {{type: jwt, secret: {SECRET[::-1] * 2}, algorithms: [HS512], issuer: https://b.com}}",
     ).replace("[jobs, staff]", "[jobs, staff, other]")
     (folder / "gateway.yaml").write_text(two, encoding="utf-8")
     assert run_command(["token"]) == 2

@@ -44,7 +44,7 @@ def test_jwt_preset() -> None:
 
 def test_jwt_with_every_key() -> None:
     found = provider(
-        f"""{{type: jwt, secrets: [{SECRET}, "{OTHER_SECRET}"], algorithms: [HS256, HS512], expiry: optional,
+        f"""{{type: jwt, secrets: [{SECRET * 2}, "{OTHER_SECRET * 2}"], algorithms: [HS256, HS512], expiry: optional,
         issuer: [a, b], audience: x, leeway: 0s, subject_claim: uid, email_claim: mail, email_verified: required,
         roles_claim: r, groups_claim: g, token_from: [bare, {{query: token}}, websocket_protocol]}}"""
     )
@@ -100,6 +100,18 @@ def test_weak_secret_is_refused_wherever_it_comes_from(secret: str, expected: st
     assert len(found) == 1
     assert expected in found[0]
     assert secret not in found[0]
+
+
+@pytest.mark.parametrize(("algorithm", "least"), [("HS384", 48), ("HS512", 64)])
+@pytest.mark.parametrize("way", ["file", "environment"])
+def test_secret_is_as_long_as_its_longest_hash(algorithm: str, least: int, way: str) -> None:
+    secret = (SECRET * 2)[: least - 1]  # RFC 7518 section 3.2; Wycheproof json_web_key 11 and 12
+    written = {"file": f"{{type: jwt, secret: {secret}", "environment": "{type: jwt"}[way]
+    found = told(f"{written}, algorithms: [HS256, {algorithm}]}}", {"MASTRA_JWT_SECRET": secret})
+    assert len(found) == 1
+    assert f"found HS256 and {algorithm} beside a short secret: found {least - 1} bytes" in found[0]
+    assert secret not in found[0]
+    assert not told(f"{{type: jwt, secret: {secret}x, algorithms: [HS256, {algorithm}]}}")
 
 
 def test_auth0_preset() -> None:

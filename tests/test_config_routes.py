@@ -188,6 +188,7 @@ def test_exact_route_may_stand_beside_its_prefix() -> None:
 
 
 JWT = f"type: jwt, secret: {SECRET}"
+LONG = "type: jwt, secret: kJ4v9QzT2mX7bW1cR8yL5nP3sD6fG0hAkJ4v9QzT2mX7bW1cR8yL5nP3sD6fG0hA"
 OIDC = "type: oidc, audience: x, issuer:"
 
 
@@ -197,7 +198,9 @@ OIDC = "type: oidc, audience: x, issuer:"
         pytest.param(JWT, JWT, True, id="two-secrets-of-any-issuer"),
         pytest.param(f"{JWT}, issuer: a", f"{JWT}, issuer: b", False, id="two-secrets-of-two-issuers"),
         pytest.param(f"{JWT}, issuer: a", JWT, True, id="one-takes-any-issuer"),
-        pytest.param(f"{JWT}, algorithms: HS256", f"{JWT}, algorithms: HS512", False, id="other-algorithms"),
+        pytest.param(
+            f"{JWT}, algorithms: HS256", f"type: jwt, secret: {LONG}, algorithms: HS512", False, id="other-algorithms"
+        ),
         pytest.param(JWT, f"{OIDC} https://a", False, id="secret-and-public-keys"),
         pytest.param(f"{OIDC} https://a", f"{OIDC} https://b", False, id="two-issuers"),
         pytest.param(f"{OIDC} https://a", f"{OIDC} https://a", True, id="one-issuer-twice"),

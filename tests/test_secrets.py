@@ -68,6 +68,13 @@ def test_a_guessable_secret_is_refused_with_what_was_found(secret: bytes, found:
     assert message is not None and found in message and "expected" in message
 
 
+@pytest.mark.parametrize(("algorithm", "least"), [("HS256", 32), ("HS384", 48), ("HS512", 64)])
+def test_a_secret_is_as_long_as_the_hash(algorithm: str, least: int) -> None:
+    secret = bytes(range(least))
+    assert check_secret(secret, [algorithm, "HS256"]) is None
+    assert f"expected at least {least}" in str(check_secret(secret[1:], [algorithm, "HS256"]))
+
+
 @given(st.randoms(use_true_random=True))
 def test_random_bytes_are_accepted(random) -> None:  # type: ignore[no-untyped-def]  # hypothesis names no type
     raw = random.randbytes(32)

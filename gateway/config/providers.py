@@ -19,9 +19,10 @@ from gateway.config.issuers import (
 from gateway.config.readers import Schema
 from gateway.config.reading import Reading, Unreadable, attempt, listed, nearest
 from gateway.config.records import Values
-from gateway.config.secrets import check_at
-from gateway.policy.jwk import Key, secret_key
+from gateway.config.secrets import WAY_OUT, check_at
+from gateway.policy.jwk import secret_key
 from gateway.policy.providers import ASYMMETRIC, BEARER, SYMMETRIC, ClerkKind, KeySource, Kind, Provider
+from gateway.policy.secrets import check_secret
 
 _JWT_VARIABLES = ("MASTRA_JWT_SECRET", "JWT_AUTH_SECRET")
 _ADDRESSES: dict[str, Callable[[Values, Reading], Addresses]] = {
@@ -155,17 +156,18 @@ def _with_secrets(provider: Provider | None, values: Values, reading: Reading) -
     secrets = attempt(lambda: _secrets(values, reading))
     if provider is None or secrets is None or values.broken:
         raise Unreadable
+    for secret in secrets:
+        why = check_secret(secret, provider.algorithms)
+        if why is not None:  # long enough for HS256, which is not written out: what asks for more is
+            shown = listed(sorted(provider.algorithms), "and")
+            reading.refuse(values.node(keys.ALGORITHMS), f"found {shown} beside a short secret: {why}", WAY_OUT)
     issuers = values.get(keys.ISSUERS)
     return replace(
         provider,
-        secrets=tuple(_fitting(secret, provider) for secret in secrets),
+        secrets=tuple(secret_key(secret, provider.algorithms) for secret in secrets),
         issuers=frozenset(issuers) if issuers else None,
         requires_expiry=values.get(keys.EXPIRY) != "optional",
     )
-
-
-def _fitting(secret: bytes, provider: Provider) -> Key:
-    return secret_key(secret, provider.algorithms)
 
 
 def _secrets(values: Values, reading: Reading) -> tuple[bytes, ...]:

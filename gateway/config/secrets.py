@@ -10,7 +10,7 @@ from gateway.config.readers import Schema, text_of
 from gateway.config.reading import Reading
 from gateway.policy.secrets import check_secret
 
-_WAY_OUT = "a good one: openssl rand -base64 48"
+WAY_OUT = "a good one: openssl rand -base64 48"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def check_at(place: Place, secret: bytes, reading: Reading, name: str = "") -> N
     """Refuse a weak secret. `name` is that of the variable where the file did not name it."""
     why = check_secret(secret)
     if why is not None:
-        reading.refuse_at(place, f"{name}: {why}" if name else why, _WAY_OUT)
+        reading.refuse_at(place, f"{name}: {why}" if name else why, WAY_OUT)
 
 
 SECRET = _Secret()
