@@ -7,6 +7,7 @@ waiting, and closes a refused upload so that the client may never see the refusa
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,8 @@ IDLE_SECONDS = 75.0
 MAX_HEADERS = 256
 # After a refusal: how long and how much of an unwanted upload is read and thrown away, so that the answer arrives.
 _LINGER_SECONDS = 5.0
-_LINGER_BYTES = 1024 * 1024
+_LINGER_BYTES = 512 * 1024
+_LINGER_BUFFER_BYTES = 64 * 1024  # the kernel takes no more either: its buffer would grow to megabytes
 # Between a client's FIN and the end of its request: enough for a refusal, too little for an agent to run on.
 _LEAVING_SECONDS = 0.02
 
@@ -186,6 +188,7 @@ class Connection(RequestHandler):
             return
         self._is_discarding = True
         self._linger_over = asyncio.Event()
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _LINGER_BUFFER_BYTES)
         if transport.can_write_eof():
             transport.write_eof()
         self._resume_transport_reading()

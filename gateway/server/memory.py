@@ -16,25 +16,31 @@ from pathlib import Path
 _log = logging.getLogger("gateway.server")
 _PAUSE_SECONDS = 5.0
 _STATM = Path("/proc/self/statm")
-_GROWTH_MIB = 16.0  # since the last time: less is not worth the milliseconds that the allocator is held up
+_GROWTH_MIB = 16.0  # since the start: less is not worth the milliseconds that the allocator is held up
+_ROUNDS_TO_REST = 2
 
 
 async def give_back_memory() -> None:
-    """Hand freed memory back whenever the process has grown, until cancelled.
+    """Hand freed memory back whenever the process is larger than it began, until cancelled.
 
     Ends at once where the C library has nothing for it (macOS, musl).
     """
     trim = _malloc_trim()
     if trim is None:
         return
-    held_mib = _resident_mib()
+    at_start_mib = _resident_mib()
+    rounds_to_rest = 0
     while True:
         await asyncio.sleep(_PAUSE_SECONDS)
-        grown_mib = _resident_mib() - held_mib
-        if grown_mib >= _GROWTH_MIB:
-            trim(0)
-            held_mib = _resident_mib()
-            _log.debug("memory grew by %.0f MiB, now %.0f MiB", grown_mib, held_mib)
+        held_mib = _resident_mib()
+        if rounds_to_rest or held_mib - at_start_mib < _GROWTH_MIB:
+            rounds_to_rest = max(0, rounds_to_rest - 1)
+            continue
+        trim(0)
+        freed_mib = held_mib - _resident_mib()
+        _log.debug("memory: %.0f MiB, of which %.0f went back", held_mib, freed_mib)
+        if freed_mib < 1:
+            rounds_to_rest = _ROUNDS_TO_REST  # what is held is in use, for now
 
 
 def _malloc_trim() -> Callable[[int], int] | None:

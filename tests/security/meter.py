@@ -16,8 +16,8 @@ from tests.processes import Served
 from tests.rawpeer import ask
 
 HONEST_SECONDS = 2.0  # within which an honest request is answered, whatever goes on
-SETTLE_SECONDS = 20.0
-LEFT_MIB = 24.0  # of a full cache of tokens, and of what an allocator never gives back
+SETTLE_SECONDS = 40.0
+LEFT_MIB = 32.0  # of a full cache of tokens, and of what an allocator never gives back
 PAUSE_SECONDS = 0.05  # between two looks at another process, and between two honest requests
 
 

@@ -90,12 +90,14 @@ def test_strangers_do_not_get_to_upload(bench: Bench, tally: Tally, framing: str
     name = f"load.body.unauth[{framing}-{target}]"
     with tally.of(Case(name, "load", True, {})), connected(bench.ports["main"]) as client:
         bench.upstream.take()
+        # What the client's own kernel keeps on the way is not what the gateway took.
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
         client.sendall(f"POST {target} HTTP/1.1\r\nHost: gw.test\r\n{framing}\r\n\r\n".encode())
         taken = 0
         with contextlib.suppress(OSError):
             while taken < 64 * 1024 * 1024:
                 taken += client.send(b"10000\r\n" + b"x" * 65536 + b"\r\n")
-        assert taken < 4 * 1024 * 1024, f"{taken} bytes of a stranger were taken"
+        assert taken < 2 * 1024 * 1024, f"{taken} bytes of a stranger were taken"
         answer = first_answer(client)
         assert answer.status in (400, 401, 404), answer.raw
         if bench.upstream.take():

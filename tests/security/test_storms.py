@@ -21,7 +21,7 @@ from tests.security.meter import honest_callers, read, settled
 from tests.security.storms import BODY_TIMEOUT_SECONDS, HEADER_TIMEOUT_SECONDS, STORMS, Field, Storm
 
 # A storm is let loose twice: what the second one adds to what stays, every further one would, too.
-ADDED_MIB = 12.0
+ADDED_MIB = 24.0
 PEAK_MIB = 400.0
 FILE = """
 upstream: {upstream}
