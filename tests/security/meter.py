@@ -17,7 +17,6 @@ from tests.rawpeer import ask
 
 HONEST_SECONDS = 2.0  # within which an honest request is answered, whatever goes on
 SETTLE_SECONDS = 40.0
-LEFT_MIB = 32.0  # of a full cache of tokens, and of what an allocator never gives back
 PAUSE_SECONDS = 0.05  # between two looks at another process, and between two honest requests
 
 
@@ -29,10 +28,10 @@ class Reading:
     descriptors: int | None
     open_requests: int
 
-    def is_back_to(self, before: Reading) -> bool:
+    def is_back_to(self, before: Reading, more_mib: float) -> bool:
         """Return whether nothing is held that was not held before, but a few kept connections and caches."""
         extra = 0 if self.descriptors is None or before.descriptors is None else self.descriptors - before.descriptors
-        is_small = self.memory_mib - before.memory_mib < LEFT_MIB
+        is_small = self.memory_mib - before.memory_mib < more_mib
         return is_small and self.open_requests <= before.open_requests and extra <= 8
 
 
@@ -51,10 +50,10 @@ def read(gateway: Served) -> Reading:
     return Reading(memory_mib(gateway.pid), descriptors, int(found[1]) if found else 0)
 
 
-async def settled(gateway: Served, before: Reading) -> Reading:
-    """Return a reading once everything that a storm took is given back. Fails if that takes too long."""
+async def settled(gateway: Served, before: Reading, more_mib: float) -> Reading:
+    """Return a reading once what a storm took is given back, up to so much memory. Fails if that takes too long."""
     deadline = time.monotonic() + SETTLE_SECONDS
-    while not (reading := await asyncio.to_thread(read, gateway)).is_back_to(before):
+    while not (reading := await asyncio.to_thread(read, gateway)).is_back_to(before, more_mib):
         assert time.monotonic() < deadline, f"not given back: {before} before, {reading} after"
         await asyncio.sleep(PAUSE_SECONDS)
     return reading
