@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.security.bench import Bench, running_bench
 from tests.security.tally import Tally
@@ -18,6 +19,9 @@ _TALLY = pytest.StashKey[Tally]()
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_FIGURES] = []
     config.stash[_TALLY] = Tally()
+    # The same examples in every run, so that a red build is red again; `--hypothesis-seed=N` or a profile tries others.
+    wants_others = config.getoption("--hypothesis-seed") is not None or config.getoption("--hypothesis-profile")
+    settings.register_profile("properties", settings.default, derandomize=not wants_others, deadline=None)
 
 
 @pytest.fixture(scope="session")
