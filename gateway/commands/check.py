@@ -14,11 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.commands.call import Command, add_file_option, require_file
-from gateway.config.describe import Row, describe, words_of
+from gateway.config.describe import Row, describe
 from gateway.config.document import ConfigError, Problem
 from gateway.config.file import load
 from gateway.config.model import Config
 from gateway.policy.routes import Route
+from gateway.policy.words import words_of
 
 _HEADINGS = ("route", "tokens of", "who may pass", "upstream")
 _GAP = "  "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from gateway.config import provider_fields as keys
 from gateway.config import server
@@ -13,7 +13,7 @@ from gateway.config.routes import ReadRoute
 from gateway.config.sections import PROVIDERS, RULES, UPSTREAMS
 from gateway.policy.providers import Provider
 from gateway.policy.routes import Capture, Route
-from gateway.policy.rules import AllOf, AnyOf, EmailDomain, Equals, Named, Not, PathUnder, Rule, When
+from gateway.policy.rules import AllOf, EmailDomain, Equals, Named, PathUnder, Rule, When, rules_within
 
 _ANYBODYS_DOMAINS = frozenset(
     {
@@ -46,17 +46,6 @@ def lint(values: Values, routes: Sequence[ReadRoute], unused_rules: Sequence[str
     for name in values.get(UPSTREAMS) or {}:
         if name not in used:
             _warn_at(values.nodes.get(UPSTREAMS.name), name, f"no route leads to the upstream '{name}'", reading)
-
-
-def rules_within(rule: Rule) -> Iterator[Rule]:
-    """Yield a rule and everything inside it."""
-    yield rule
-    match rule:
-        case AllOf(rules) | AnyOf(rules):
-            for member in rules:
-                yield from rules_within(member)
-        case Named(_, inner) | Not(inner):
-            yield from rules_within(inner)
 
 
 def asks_email(rules: Iterable[Rule]) -> bool:
@@ -110,6 +99,8 @@ def _lint_route(read: ReadRoute, routes: Sequence[ReadRoute], reading: Reading) 
     route, place = read.route, read.entry.key.place
     if not route.enforce:
         reading.warn(place, "'enforce: false': refusals are only logged, everybody passes")
+    elif route.has_unenforced_rules:
+        reading.warn(place, "a rule says 'enforce: false': what it would refuse is only logged, and passes")
     rules = (*route.allow, *route.deny)
     for provider in route.providers:
         if provider.kind in ("clerk", "auth0") and provider.email_claim is None and asks_email(rules):

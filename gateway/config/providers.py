@@ -17,12 +17,13 @@ from gateway.config.issuers import (
     oidc_addresses,
 )
 from gateway.config.readers import Schema
-from gateway.config.reading import Reading, Unreadable, attempt, listed, nearest
+from gateway.config.reading import Reading, Unreadable, attempt, nearest
 from gateway.config.records import Values
 from gateway.config.secrets import WAY_OUT, check_at
 from gateway.policy.jwk import secret_key
 from gateway.policy.providers import ASYMMETRIC, BEARER, SYMMETRIC, ClerkKind, KeySource, Kind, Provider
 from gateway.policy.secrets import check_secret
+from gateway.policy.words import listed
 
 _JWT_VARIABLES = ("MASTRA_JWT_SECRET", "JWT_AUTH_SECRET")
 _ADDRESSES: dict[str, Callable[[Values, Reading], Addresses]] = {

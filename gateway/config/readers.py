@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from gateway.config.document import Node, Text, kind_of
-from gateway.config.reading import Reading, Unreadable, listed, nearest
+from gateway.config.reading import Reading, Unreadable, nearest
+from gateway.policy.words import listed
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

@@ -134,11 +134,5 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f" (did you mean '{by_fold[found[0]]}'?)" if found else ""
 
 
-def listed(words: Iterable[str], last: str = "or") -> str:
-    """Return `a, b or c`."""
-    names = list(words)
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}" if names else ""
-
-
 def _order(problem: Problem) -> tuple[int, int]:
     return problem.line, problem.column

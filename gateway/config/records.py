@@ -8,7 +8,8 @@ from typing import Any, Generic, TypeVar, overload
 
 from gateway.config.document import Fields, Node, Place, kind_of
 from gateway.config.readers import Reader, Schema
-from gateway.config.reading import Reading, Unreadable, listed, nearest
+from gateway.config.reading import Reading, Unreadable, nearest
+from gateway.policy.words import listed
 
 T = TypeVar("T")
 D = TypeVar("D")

@@ -10,7 +10,7 @@ from typing import TypeVar
 from gateway.config import route_fields as keys
 from gateway.config.document import Entry, Fields, Items, Node, kind_of
 from gateway.config.readers import Mistake, text_of
-from gateway.config.reading import Reading, Unreadable, attempt, listed, nearest
+from gateway.config.reading import Reading, Unreadable, attempt, nearest
 from gateway.config.records import Values
 from gateway.config.route_fields import RouteKey, read_key
 from gateway.config.rules import RuleReader
@@ -18,6 +18,7 @@ from gateway.policy.providers import Provider
 from gateway.policy.routes import Capture, Route
 from gateway.policy.rules import Rule
 from gateway.policy.upstreams import Upstream
+from gateway.policy.words import listed
 
 T = TypeVar("T")
 

@@ -12,11 +12,12 @@ from gateway.config.document import Entry, Fields, Items, Node, Place, Text, kin
 from gateway.config.readers import BOOLEAN, text_of
 from gateway.config.reading import Reading, Unreadable, attempt, nearest
 from gateway.policy.expressions import VARIABLES, Expression, ExpressionError, compile_expression
-from gateway.policy.rules import AllOf, AnyOf, Authenticated, EmailDomain, Named, Not, Rule, When
+from gateway.policy.rules import AllOf, AnyOf, Authenticated, EmailDomain, Named, Not, Rule, Unenforced, When
 
 T = TypeVar("T")
 SUBDOMAINS = "include_subdomains"
-KEYS = (*READERS, SUBDOMAINS, "any", "all", "not", "when")
+ENFORCE = "enforce"
+KEYS = (*READERS, SUBDOMAINS, "any", "all", "not", "when", ENFORCE)
 _MAX_NAMES_DEEP = 16
 _FORMS = "authenticated, a rule such as {email_domain: yourcompany.com}, the name of a rule, or a list of these"
 _UNKNOWN = re.compile(r"undeclared reference to '([^']+)'")
@@ -98,12 +99,22 @@ class RuleReader:
         return known
 
     def _conditions(self, node: Fields, scope: _Scope) -> Rule:
-        conditions = [entry for entry in node.entries if entry.key.text != SUBDOMAINS]
+        conditions = [entry for entry in node.entries if entry.key.text not in (SUBDOMAINS, ENFORCE)]
         self._check_subdomains(node)
+        enforces = self._enforces(node, conditions)
         rules = self._try(lambda entry: self._condition(entry, node, scope), conditions)
         # Expressions last: they cost more than comparisons.
         ordered = tuple(sorted(rules, key=lambda rule: isinstance(rule, When)))
-        return ordered[0] if len(ordered) == 1 else AllOf(ordered)
+        rule = ordered[0] if len(ordered) == 1 else AllOf(ordered)
+        return rule if enforces else Unenforced(rule)
+
+    def _enforces(self, node: Fields, conditions: Sequence[Entry]) -> bool:
+        value = node.get(ENFORCE)
+        if value is None:
+            return True
+        if not conditions:
+            self._reading.refuse_at(value.key_place, f"found {ENFORCE} alone, expected conditions beside it")
+        return BOOLEAN.read(value, self._reading)
 
     def _condition(self, entry: Entry, node: Fields, scope: _Scope) -> Rule:
         name, value = entry.key.text, entry.value

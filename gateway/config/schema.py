@@ -34,6 +34,10 @@ def _rule() -> Schema:
             **BOOLEAN.schema(),
             "description": "whether `email_domain` also means what lies below it",
         },
+        "enforce": {
+            **BOOLEAN.schema(),
+            "description": "false: what the rule says is logged and counted, and stops nobody (default: true)",
+        },
         "any": {**many, "description": "at least one of these rules holds"},
         "all": {**many, "description": "all of these rules hold"},
         "not": {**rule, "description": "the rule does not hold; one that cannot be decided does not help"},

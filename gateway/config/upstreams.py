@@ -8,10 +8,11 @@ from gateway.config.addresses import HEADER_NAME, UPSTREAM_URL, folded
 from gateway.config.document import Entry, Fields, Node, kind_of
 from gateway.config.lists import ListOf
 from gateway.config.readers import Mistake, Scalar, Schema, duration, one_of
-from gateway.config.reading import Reading, Unreadable, listed, nearest
+from gateway.config.reading import Reading, Unreadable, nearest
 from gateway.config.records import Field, Record, Values
 from gateway.config.secrets import CERTIFICATE_FILE, SECRET, SECRET_FILE
 from gateway.policy.upstreams import FACTS, Fact, Identity, Upstream
+from gateway.policy.words import listed
 
 # Fields about the connection or the message itself, and those that say who is asking (RFC 9110 section 7.6.1).
 _HOP_BY_HOP = frozenset(

@@ -33,7 +33,7 @@ def principal_of(claims: Claims, provider: Provider) -> Principal:
     expiry = claims.get("exp")
     return Principal(
         provider=provider.name,
-        subject=_subject(claims, provider),
+        subject=subject_of(claims, provider),
         issuer=issuer if isinstance(issuer, str) else None,
         claims=claims,
         expires_at=float(expiry) if isinstance(expiry, (int, float)) else None,
@@ -63,7 +63,8 @@ def read_email(value: object) -> tuple[str, str] | tuple[None, None]:
     return value, domain.lower()
 
 
-def _subject(claims: Claims, provider: Provider) -> str:
+def subject_of(claims: Claims, provider: Provider) -> str:
+    """Return the subject. Raises `Denied` (CLAIM_INVALID) for one that is not one clean string."""
     subject = claims.get(provider.subject_claim)
     if not isinstance(subject, str) or not subject.strip():
         raise Denied(Reason.CLAIM_INVALID, f"{provider.subject_claim} is missing, empty or no string")

@@ -8,13 +8,13 @@ from typing import Protocol
 from gateway.policy.cache import VerifiedToken
 from gateway.policy.credentials import Credential, check_origin, find_credential, without_parameter
 from gateway.policy.expressions import Facts
+from gateway.policy.guard import DeniedByRules, check_rules
 from gateway.policy.jwk import Key
 from gateway.policy.model import Principal, RequestHead
 from gateway.policy.paths import Path, split_target
 from gateway.policy.providers import KeySource, Provider, TokenSource
 from gateway.policy.reasons import Denied, Reason
 from gateway.policy.routes import Match, MethodNotAllowed, Policy, Route
-from gateway.policy.rules import evaluate, scopes_of
 from gateway.policy.token import Token, parse_token
 from gateway.policy.verify import check_claims, check_signature, pick_provider
 
@@ -76,6 +76,7 @@ class Deny:
     had_token: bool = False
     allowed_methods: tuple[str, ...] = ()  # METHOD_NOT_ALLOWED
     missing_scopes: tuple[str, ...] = ()  # INSUFFICIENT_SCOPE
+    rule: str | None = None  # the rule that refused, as the file calls it
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,26 +132,30 @@ def _decide_guarded(asked: _Asked) -> Decision:
     credential: Credential | None = None
     principal: Principal | None = None
     try:
-        credential = find_credential(asked.head, asked.query, _sources(route.providers))
+        credential = find_credential(asked.head, asked.query, token_sources(route.providers))
         if credential is None:
             raise Denied(Reason.TOKEN_MISSING, "no token where the route's providers look for one")
         found = _principal(asked, credential)
         if isinstance(found, NeedKey):
             return found
         principal = found
-        _check_rules(asked, principal)
-    except InsufficientScope as refusal:
-        return Deny(refusal.reason, refusal.detail, route, principal, _name(principal), True, (), refusal.scopes)
+        unenforced = check_rules(route, Facts(principal, asked.head, asked.path, asked.match.captures, asked.now))
     except Denied as refusal:
         had_token = credential is not None or refusal.reason in _BROKEN_TOKENS
-        return Deny(refusal.reason, refusal.detail, route, principal, _name(principal), had_token)
+        return _deny(refusal, route, principal, had_token=had_token)
     return Allow(
         route,
         asked.path.text + _sent_query(asked),
         principal,
         spent_cookie=credential.name if credential.source.place == "cookie" else None,
         spent_protocol=credential.name if credential.source.place == "websocket_protocol" else None,
+        would_deny=None if unenforced is None else _deny(unenforced, route, principal, had_token=True),
     )
+
+
+def _deny(refusal: Denied, route: Route, principal: Principal | None, *, had_token: bool) -> Deny:
+    scopes, rule = (refusal.scopes, refusal.rule) if isinstance(refusal, DeniedByRules) else ((), None)
+    return Deny(refusal.reason, refusal.detail, route, principal, _name(principal), had_token, (), scopes, rule)
 
 
 def _principal(asked: _Asked, credential: Credential) -> Principal | NeedKey:
@@ -159,11 +164,11 @@ def _principal(asked: _Asked, credential: Credential) -> Principal | NeedKey:
     names = tuple(provider.name for provider in providers)
     known = asked.policy.verified.get(credential.token, names, asked.now)
     if known is not None and _is_in_use(asked, known):
-        _check_place(asked.head, known.provider, credential)
+        check_place(asked.head, known.provider, credential)
         return known.principal
     token = parse_token(credential.token)
     provider = pick_provider(token, providers)
-    _check_place(asked.head, provider, credential)
+    check_place(asked.head, provider, credential)
     principal = check_claims(token, provider, asked.now)
     key = _verifying_key(asked, token, provider)
     if isinstance(key, NeedKey):
@@ -205,34 +210,15 @@ def _is_in_use(asked: _Asked, known: VerifiedToken) -> bool:
     return source is None or asked.keys.find(source, known.kid, known.algorithm, asked.now) is known.key
 
 
-def _check_place(head: RequestHead, provider: Provider, credential: Credential) -> None:
+def check_place(head: RequestHead, provider: Provider, credential: Credential) -> None:
+    """Refuse a token that stands where its provider takes none, or came along with a foreign page's request.
+
+    Raises `Denied` (TOKEN_MISSING, ORIGIN_REFUSED).
+    """
     if credential.source not in provider.token_sources:
         raise Denied(Reason.TOKEN_MISSING, f"provider {provider.name} takes no token from {credential.source.place}")
     if credential.source.place == "cookie":
         check_origin(head, provider.origins)
-
-
-def _check_rules(asked: _Asked, principal: Principal) -> None:
-    route = asked.match.route
-    facts = Facts(principal, asked.head, asked.path, asked.match.captures, asked.now)
-    for rule in route.deny:
-        verdict = evaluate(rule, facts)
-        if verdict is not False:
-            raise Denied(Reason.DENIED_BY_RULE, "a `deny` rule holds" if verdict else "a `deny` rule cannot be decided")
-    if any(evaluate(rule, facts) is True for rule in route.allow):
-        return
-    for rule in route.allow:
-        if evaluate(rule, facts, grant_scopes=True) is True:
-            raise InsufficientScope(tuple(dict.fromkeys(scopes_of(rule))))
-    raise Denied(Reason.ACCESS_DENIED, "no `allow` rule holds")
-
-
-class InsufficientScope(Denied):
-    """Only scopes stand between the caller and a rule: RFC 6750 section 3.1."""
-
-    def __init__(self, scopes: tuple[str, ...]) -> None:
-        super().__init__(Reason.INSUFFICIENT_SCOPE, f"needs the scopes {' '.join(scopes)}")
-        self.scopes = scopes
 
 
 def _with_websocket_checked(allow: Allow, head: RequestHead) -> Allow | Deny:
@@ -250,13 +236,14 @@ def _let_pass(deny: Deny, asked: _Asked) -> Allow:
 
 def _sent_query(asked: _Asked) -> str:
     query = asked.query
-    for source in _sources(asked.match.route.providers):
+    for source in token_sources(asked.match.route.providers):
         if source.place == "query" and query:
             query = without_parameter(query, source.name)
     return query
 
 
-def _sources(providers: tuple[Provider, ...]) -> tuple[TokenSource, ...]:
+def token_sources(providers: tuple[Provider, ...]) -> tuple[TokenSource, ...]:
+    """Return where a route looks for a token: wherever one of its providers does."""
     if len(providers) == 1:
         return providers[0].token_sources
     return tuple(dict.fromkeys(source for provider in providers for source in provider.token_sources))

@@ -9,7 +9,7 @@ from gateway.policy.cache import VerifiedTokens
 from gateway.policy.paths import Path, plain_readings
 from gateway.policy.providers import Provider
 from gateway.policy.reasons import Denied, Reason
-from gateway.policy.rules import Rule
+from gateway.policy.rules import Rule, Unenforced, rules_within
 from gateway.policy.upstreams import Upstream
 
 
@@ -42,6 +42,11 @@ class Route:
     deny: tuple[Rule, ...] = ()  # none may hold, none may be undecided
     websocket: bool = False
     enforce: bool = True
+
+    @property
+    def has_unenforced_rules(self) -> bool:
+        """True if a rule within `allow` or `deny` says `enforce: false`."""
+        return any(isinstance(one, Unenforced) for rule in (*self.allow, *self.deny) for one in rules_within(rule))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,11 @@ class Policy:
         if allowed:
             raise MethodNotAllowed(tuple(sorted(allowed)))
         raise Denied(Reason.NO_ROUTE, "no route covers the path")
+
+    def covering(self, path: Path) -> tuple[Route, ...]:
+        """Return every route whose prefix covers the path, in the order they are tried. Raises `Denied`."""
+        routes = (route for node in self._covering(path) for route in node.routes)
+        return tuple(route for route in routes if not route.exact or _is_whole(route, path))
 
     def _covering(self, path: Path) -> list[_Node]:
         """Return the nodes whose prefix covers the path, most specific first."""

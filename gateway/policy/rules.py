@@ -123,27 +123,38 @@ class Named:
     rule: Rule
 
 
+@dataclass(frozen=True, slots=True)
+class Unenforced:
+    """A rule with `enforce: false`: what it says is logged and counted, and stops nobody."""
+
+    rule: Rule
+
+
 Condition = Authenticated | EmailDomain | Equals | HasAny | HasAll | Claim | MethodIs | PathUnder | AddressIn | When
-Rule = Condition | AllOf | AnyOf | Not | Named
+Rule = Condition | AllOf | AnyOf | Not | Named | Unenforced
 
 
-def evaluate(rule: Rule, facts: Facts, *, grant_scopes: bool = False) -> bool | None:
+def evaluate(rule: Rule, facts: Facts, *, grant_scopes: bool = False, unenforced: bool | None = None) -> bool | None:
     """Return True if the rule holds, False if not, None if it cannot be decided.
 
     With `grant_scopes` the caller is taken to have every scope: what a refusal then says is that only scopes
-    are missing (RFC 6750 section 3.1, insufficient_scope). Never raises.
+    are missing (RFC 6750 section 3.1, insufficient_scope). `unenforced` is what a rule with `enforce: false` counts
+    as: None for what it says, else what keeps it from refusing, True in `allow` and False in `deny`. Never raises.
     """
     match rule:
         case AllOf(rules):
-            return _all(evaluate(member, facts, grant_scopes=grant_scopes) for member in rules)
+            return _all(evaluate(one, facts, grant_scopes=grant_scopes, unenforced=unenforced) for one in rules)
         case AnyOf(rules):
-            return _any(evaluate(member, facts, grant_scopes=grant_scopes) for member in rules)
+            return _any(evaluate(one, facts, grant_scopes=grant_scopes, unenforced=unenforced) for one in rules)
         case Not(inner):
             # Below `not` a granted scope would turn into its opposite: there scopes are what they are.
-            verdict = evaluate(inner, facts)
+            harmless = None if unenforced is None else not unenforced
+            verdict = evaluate(inner, facts, unenforced=harmless)
             return None if verdict is None else not verdict
         case Named(_, inner):
-            return evaluate(inner, facts, grant_scopes=grant_scopes)
+            return evaluate(inner, facts, grant_scopes=grant_scopes, unenforced=unenforced)
+        case Unenforced(inner):
+            return evaluate(inner, facts, grant_scopes=grant_scopes) if unenforced is None else unenforced
         case HasAll(fact="scopes") if grant_scopes:
             return True
         case _:
@@ -156,12 +167,23 @@ def scopes_of(rule: Rule) -> Iterator[str]:
         case AllOf(rules) | AnyOf(rules):
             for member in rules:
                 yield from scopes_of(member)
-        case Named(_, inner):
+        case Named(_, inner) | Unenforced(inner):
             yield from scopes_of(inner)
         case HasAll("scopes", values):
             yield from values
         case _:
             return
+
+
+def rules_within(rule: Rule) -> Iterator[Rule]:
+    """Yield a rule and everything inside it."""
+    yield rule
+    match rule:
+        case AllOf(rules) | AnyOf(rules):
+            for member in rules:
+                yield from rules_within(member)
+        case Named(_, inner) | Not(inner) | Unenforced(inner):
+            yield from rules_within(inner)
 
 
 def _holds(condition: Condition, facts: Facts) -> bool | None:

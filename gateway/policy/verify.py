@@ -6,11 +6,12 @@ What can be refused without a key is refused without a key, so that no stranger 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from jwt.algorithms import get_default_algorithms
 
-from gateway.policy.claims import principal_of
+from gateway.policy.claims import principal_of, subject_of
 from gateway.policy.jwk import Key
 from gateway.policy.model import Principal
 from gateway.policy.providers import Provider
@@ -20,7 +21,7 @@ from gateway.policy.token import Token
 _ALGORITHMS = get_default_algorithms()
 
 # Clerk's header `cat` names the kind of a token; the same key signs them all.
-_CLERK_CATEGORIES = {"cl_B7d4PD111AAA": "session", "cl_I7d4PD111III": "session", "cl_B7d4PD222AAA": "template"}
+CLERK_CATEGORIES = {"cl_B7d4PD111AAA": "session", "cl_I7d4PD111III": "session", "cl_B7d4PD222AAA": "template"}
 
 
 def pick_provider(token: Token, providers: tuple[Provider, ...]) -> Provider:
@@ -46,17 +47,9 @@ def check_claims(token: Token, provider: Provider, now: float) -> Principal:
 
     `now` is Unix seconds. Raises `Denied`. Source: RFC 7519 section 4.1, RFC 8725 sections 3.8 to 3.12, RFC 9068.
     """
-    claims = token.claims
-    _check_type(token, provider)
-    _check_times(claims, provider, now)
-    _check_audience(claims, provider)
-    principal = principal_of(claims, provider)
-    if provider.kind == "clerk":
-        _check_clerk(token, provider, principal)
-    if provider.kind == "auth0" and isinstance(claims.get("cnf"), dict) and "jkt" in claims["cnf"]:
-        # Sent as Bearer it proves nothing about its holder: RFC 9449 section 7.2.
-        raise Denied(Reason.TOKEN_KIND_REFUSED, "the token is bound to a DPoP key (cnf.jkt) and was sent as Bearer")
-    return principal
+    for check in CLAIM_CHECKS.values():
+        check(token, provider, now)
+    return principal_of(token.claims, provider)
 
 
 def check_signature(token: Token, key: Key) -> None:
@@ -71,7 +64,7 @@ def check_signature(token: Token, key: Key) -> None:
         raise Denied(Reason.SIGNATURE_INVALID, "the signature does not verify")
 
 
-def _check_type(token: Token, provider: Provider) -> None:
+def _check_type(token: Token, provider: Provider, now: float) -> None:
     kind = token.header.get("typ")
     if kind is None and "typ" not in token.header:
         return
@@ -82,18 +75,23 @@ def _check_type(token: Token, provider: Provider) -> None:
         raise Denied(Reason.TOKEN_KIND_REFUSED, f"typ is {_shown(kind)}, expected {expected}")
 
 
-def _check_times(claims: Any, provider: Provider, now: float) -> None:
-    leeway = provider.leeway_seconds
-    expiry = _date(claims, "exp")
+def _check_expiry(token: Token, provider: Provider, now: float) -> None:
+    expiry = _date(token.claims, "exp")
     if expiry is None and provider.requires_expiry:
         raise Denied(Reason.CLAIM_INVALID, "exp is missing (`expiry: optional` on the provider lets such tokens in)")
-    if expiry is not None and expiry + leeway <= now:
+    if expiry is not None and expiry + provider.leeway_seconds <= now:
         raise Denied(Reason.TOKEN_EXPIRED, f"expired {now - expiry:.0f} s ago")
-    not_before = _date(claims, "nbf")
-    if not_before is not None and not_before - leeway > now:
+
+
+def _check_not_before(token: Token, provider: Provider, now: float) -> None:
+    not_before = _date(token.claims, "nbf")
+    if not_before is not None and not_before - provider.leeway_seconds > now:
         raise Denied(Reason.TOKEN_NOT_YET_VALID, f"valid in {not_before - now:.0f} s")
-    issued = _date(claims, "iat")
-    if issued is not None and issued - leeway > now:
+
+
+def _check_issued(token: Token, provider: Provider, now: float) -> None:
+    issued = _date(token.claims, "iat")
+    if issued is not None and issued - provider.leeway_seconds > now:
         raise Denied(Reason.TOKEN_NOT_YET_VALID, f"issued {issued - now:.0f} s in the future: do the clocks differ?")
 
 
@@ -113,37 +111,69 @@ def _date(claims: Any, name: str) -> float | None:
     return number
 
 
-def _check_audience(claims: Any, provider: Provider) -> None:
+def _check_audience(token: Token, provider: Provider, now: float) -> None:
     if provider.audiences is None:
         return
-    audience = claims.get("aud")
+    audience = token.claims.get("aud")
     members = audience if isinstance(audience, list) else [audience]
     if not all(isinstance(member, str) for member in members) or provider.audiences.isdisjoint(members):
         expected = " or ".join(sorted(provider.audiences))
         raise Denied(Reason.AUDIENCE_MISMATCH, f"aud is {_shown(audience)}, expected {expected}")
 
 
-def _check_clerk(token: Token, provider: Provider, principal: Principal) -> None:
-    claims = token.claims
-    if "cat" in token.header:
-        category = token.header["cat"]
-        kind = _CLERK_CATEGORIES.get(category) if isinstance(category, str) else None
-        if kind not in provider.clerk_kinds:
-            accepted = ", ".join(sorted(provider.clerk_kinds))
-            found = f"cat is {_shown(category)} ({kind or 'unknown'})"
-            raise Denied(Reason.TOKEN_KIND_REFUSED, f"{found}, accepted: {accepted}")
-    if principal.subject.startswith("mch_"):
+def _check_subject(token: Token, provider: Provider, now: float) -> None:
+    subject = subject_of(token.claims, provider)
+    if provider.kind == "clerk" and subject.startswith("mch_"):
         raise Denied(Reason.TOKEN_KIND_REFUSED, "the subject is a machine (mch_), not a session")
-    if claims.get("sts") == "pending":
-        raise Denied(Reason.SESSION_PENDING, "sts is pending")
-    if provider.authorized_parties is None:
+
+
+def _check_category(token: Token, provider: Provider, now: float) -> None:
+    if provider.kind != "clerk" or "cat" not in token.header:
         return
-    party = claims.get("azp")
-    if party is None and "azp" not in claims and not provider.requires_authorized_party:
+    category = token.header["cat"]
+    kind = CLERK_CATEGORIES.get(category) if isinstance(category, str) else None
+    if kind not in provider.clerk_kinds:
+        accepted = ", ".join(sorted(provider.clerk_kinds))
+        found = f"cat is {_shown(category)} ({kind or 'unknown'})"
+        raise Denied(Reason.TOKEN_KIND_REFUSED, f"{found}, accepted: {accepted}")
+
+
+def _check_session(token: Token, provider: Provider, now: float) -> None:
+    if provider.kind == "clerk" and token.claims.get("sts") == "pending":
+        raise Denied(Reason.SESSION_PENDING, "sts is pending")
+
+
+def _check_authorized_party(token: Token, provider: Provider, now: float) -> None:
+    if provider.kind != "clerk" or provider.authorized_parties is None:
+        return
+    party = token.claims.get("azp")
+    if party is None and "azp" not in token.claims and not provider.requires_authorized_party:
         return
     if not isinstance(party, str) or party not in provider.authorized_parties:
         expected = " or ".join(sorted(provider.authorized_parties))
         raise Denied(Reason.AUTHORIZED_PARTY_MISMATCH, f"azp is {_shown(party)}, expected {expected}")
+
+
+def _check_binding(token: Token, provider: Provider, now: float) -> None:
+    binding = token.claims.get("cnf")
+    if provider.kind == "auth0" and isinstance(binding, dict) and "jkt" in binding:
+        # Sent as Bearer it proves nothing about its holder: RFC 9449 section 7.2.
+        raise Denied(Reason.TOKEN_KIND_REFUSED, "the token is bound to a DPoP key (cnf.jkt) and was sent as Bearer")
+
+
+# In this order, by the header member or claim that each is about. Each raises `Denied`, or is content.
+CLAIM_CHECKS: Mapping[str, Callable[[Token, Provider, float], None]] = {
+    "typ": _check_type,
+    "exp": _check_expiry,
+    "nbf": _check_not_before,
+    "iat": _check_issued,
+    "aud": _check_audience,
+    "sub": _check_subject,
+    "cat": _check_category,
+    "sts": _check_session,
+    "azp": _check_authorized_party,
+    "cnf": _check_binding,
+}
 
 
 def _shown(value: object) -> str:
