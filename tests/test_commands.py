@@ -105,7 +105,12 @@ def test_bad_call_is_status_2_with_a_message(
     assert run_command(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.strip()
+    assert captured.err.startswith("gateway") and captured.err.count("\n") == 1
+
+
+def test_misspelt_command_is_told_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["sever"]) == 2
+    assert "there is no command sever (did you mean serve?)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["serve", "check", "token"])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,12 @@ def require_file(file: Path) -> Path:
         "gateway.yaml is not in the working directory. Name another with -c FILE, start from config/minimal.yaml,"
         " or see it work first: gateway demo"
     )
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return ` (did you mean x?)` for the nearest of the known words, or nothing."""
+    found = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
+    return f" (did you mean {found[0]}?)" if found else ""
 
 
 def say(text: str) -> None:

@@ -5,15 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from gateway.commands.call import Command, add_file_option, require_file
+from gateway.commands.printing import print_lines, print_table
 from gateway.config.describe import Row, describe
 from gateway.config.document import ConfigError, Problem
 from gateway.config.file import load
@@ -22,7 +18,6 @@ from gateway.policy.routes import Route
 from gateway.policy.words import words_of
 
 _HEADINGS = ("route", "tokens of", "who may pass", "upstream")
-_GAP = "  "
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,15 +34,15 @@ def _run(call: argparse.Namespace) -> int:
         if call.json:
             print(json.dumps(_report_mistakes(file, mistakes), indent=2))
         else:
-            _print(str(mistakes), "red")
+            print_lines([(str(mistakes), "red")])
         return 1
     if call.json:
         print(json.dumps(_report(file, config), indent=2))
         return 0
-    _print(f"{file}: no mistakes\n", "green")
+    print_lines([(f"{file}: no mistakes\n", "green")])
     for warning in config.warnings:
-        _print(f"warning: {warning}\n", "yellow")
-    _print_table([_cells(row) for row in describe(config)])
+        print_lines([(f"warning: {warning}\n", "yellow")])
+    print_table(_HEADINGS, [_cells(row) for row in describe(config)])
     return 0
 
 
@@ -87,30 +82,6 @@ def _route(route: Route) -> dict[str, Any]:
 
 def _cells(row: Row) -> tuple[str, str, str, str]:
     return row.key, row.providers or "-", row.who, row.upstream
-
-
-def _print(text: str, colour: str) -> None:
-    """Print a text: in colour on a terminal (NO_COLOR takes it away), plain in a pipe."""
-    if sys.stdout.isatty():
-        Console().print(Text(text, style=colour), soft_wrap=True)
-    else:
-        print(text)
-
-
-def _print_table(rows: list[tuple[str, str, str, str]]) -> None:
-    if sys.stdout.isatty():
-        table = Table(*_HEADINGS)
-        for row in rows:
-            table.add_row(*map(Text, row))  # Text: the brackets of a route are no markup
-        Console().print(table)
-    else:
-        print(_plain_table(rows))
-
-
-def _plain_table(rows: list[tuple[str, str, str, str]]) -> str:
-    lines = [_HEADINGS, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADINGS))]
-    return "\n".join(_GAP.join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
 COMMAND = Command(

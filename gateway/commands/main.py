@@ -8,16 +8,19 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import gateway
-from gateway.commands.call import BadCall, Command, Refusal
+from gateway.commands.call import BadCall, Command, Refusal, nearest
 
 # Each is a module of this package with a `COMMAND`. Those without a summary are for containers, and not listed.
 _SUMMARIES = {
     "serve": "run the gateway",
     "check": "print every mistake of a file, or its routes in words",
+    "explain": "say why a request gets its answer, and what to do about it",
     "token": "mint a test token for a provider of type jwt",
     "schema": "print the JSON Schema of the file",
     "demo": "run a gateway and a stand-in upstream on loopback, with lines to paste",
@@ -29,11 +32,14 @@ _SUMMARIES = {
 
 def run_command(arguments: Sequence[str]) -> int:
     """Return the exit status of one call of `gateway`. `arguments` are those after the program's name."""
-    parser = _make_parser(arguments[:1])
+    parser = make_parser(arguments[:1])
     try:
         parsed = parser.parse_args(arguments)
-    except SystemExit as stop:  # argparse ends the process by itself: 0 after --help, 2 after a bad call
+    except SystemExit as stop:  # argparse ends the process by itself after --help and --version
         return stop.code if isinstance(stop.code, int) else 2
+    except _CallError as problem:
+        print(problem, file=sys.stderr)
+        return 2
     try:
         status: int = parsed.run(parsed)
         sys.stdout.flush()
@@ -52,8 +58,27 @@ def run_command(arguments: Sequence[str]) -> int:
     return status
 
 
-def _make_parser(called: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+class _CallError(Exception):
+    """A call that cannot be read, in one line with the way out."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with a call in one line; the whole usage is for --help."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `_CallError`."""
+        unknown = re.search(r"invalid choice: '([^']*)'", message)
+        if unknown is not None and "COMMAND" in message:
+            known = [name for name, summary in _SUMMARIES.items() if summary]
+            message = (
+                f"there is no command {unknown[1]}{nearest(unknown[1], known)}; the commands are {', '.join(known)}"
+            )
+        raise _CallError(f"{self.prog}: {message} ({self.prog} --help says more)")
+
+
+def make_parser(called: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser of the whole command line. Only the commands in `called` take arguments of their own."""
+    parser = _Parser(
         prog="gateway",
         description="An auth gateway in front of a Mastra server. One YAML file says who may call what.",
         epilog="gateway COMMAND --help says more. Exit status: 0 fine, 1 no, 2 a bad call.",

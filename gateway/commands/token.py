@@ -11,6 +11,7 @@ from gateway.commands.call import BadCall, Command, Refusal, add_file_option, re
 from gateway.commands.mint import mint_token
 from gateway.commands.reading import read_file
 from gateway.config.readers import Mistake, duration
+from gateway.explain.issuer import complete_claims
 from gateway.policy.providers import Provider
 
 _NEVER = "never"
@@ -33,12 +34,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(call: argparse.Namespace) -> int:
     """Print a token, and nothing else, so that `TOKEN=$(gateway token)` works."""
-    added = _parse_claims(call.claims)
+    _parse_claims(call.claims)
     lifetime_seconds = _parse_lifetime(call.expires)
     config = read_file(require_file(call.file))
     provider = _choose_provider(config.providers, call.provider)
-    claims = _make_claims(provider, call.sub, call.email, lifetime_seconds, int(time.time())) | added
-    claims = {name: value for name, value in claims.items() if value is not None}
+    now = int(time.time())
+    claims = complete_claims(provider, _claims_given(provider, call, lifetime_seconds, now), now)
     if provider.requires_expiry and "exp" not in claims:
         say(f"gateway token: {provider.name} refuses tokens without exp; `expiry: optional` there would let it in")
     secret = provider.secrets[0]
@@ -86,23 +87,15 @@ def _choose_provider(providers: tuple[Provider, ...], name: str | None) -> Provi
     raise BadCall(f"the file has no provider {name}; it has {', '.join(provider.name for provider in providers)}")
 
 
-def _make_claims(
-    provider: Provider, subject: str, email: str | None, lifetime_seconds: float | None, now: int
+def _claims_given(
+    provider: Provider, call: argparse.Namespace, lifetime_seconds: float | None, now: int
 ) -> dict[str, Any]:
-    """Return claims that the provider accepts. `now` is Unix seconds."""
-    claims: dict[str, Any] = {provider.subject_claim: subject}
-    if email is not None:
-        claims[provider.email_claim or "email"] = email
-        if provider.requires_verified_email:
-            claims["email_verified"] = True
-    if provider.issuers:
-        claims["iss"] = min(provider.issuers)
-    if provider.audiences:
-        claims["aud"] = min(provider.audiences)
-    claims["iat"] = now
-    if lifetime_seconds is not None:
-        claims["exp"] = now + round(lifetime_seconds)
-    return claims
+    """Return what the call says about claims; null removes one. `now` is Unix seconds."""
+    given: dict[str, Any] = {provider.subject_claim: call.sub}
+    given["exp"] = now + round(lifetime_seconds) if lifetime_seconds is not None else None
+    if call.email is not None:
+        given[provider.email_claim or "email"] = call.email
+    return given | _parse_claims(call.claims)
 
 
 COMMAND = Command(

@@ -156,6 +156,11 @@ class KeyStore:
         """Return what is known about every source, ordered by address."""
         return tuple(sorted((self._describe(slot) for slot in self._slots.values()), key=lambda one: one.label))
 
+    def status_of(self, source: KeySource) -> SourceStatus | None:
+        """Return what is known about one source; None for one that is not used."""
+        slot = self._slots.get(source)
+        return self._describe(slot) if slot is not None else None
+
     def _describe(self, slot: _Slot) -> SourceStatus:
         entry, now = slot.entry, self._clock()
         return SourceStatus(

@@ -72,16 +72,21 @@ class Expression:
 
     text: str
     _program: Any
-    _names: frozenset[str]
+    names: frozenset[str]  # the variables that it mentions
 
     def holds(self, facts: Facts) -> bool | None:
         """Return its value, or None if it has none: a missing claim, a wrong type, any error inside."""
         try:
-            result = self._program.eval(data=_variables(facts, self._names))
+            result = self._program.eval(data=self.values(facts))
             value = result.value() if result.type() == cel.Type.BOOL else None
         except Exception:  # the engine raises RuntimeError for a lone surrogate in a claim, and may for more: no value
             return None
         return value if isinstance(value, bool) else None
+
+    def values(self, facts: Facts) -> dict[str, Any]:
+        """Return the values of the names it mentions. What a token does not say is left out: an error in CEL."""
+        found = {name: _value(facts, name) for name in self.names}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 def compile_expression(text: str, captures: Iterable[str] = ()) -> Expression:
@@ -110,16 +115,6 @@ def _positioned(message: str) -> ExpressionError:
         return ExpressionError(message.partition("\n")[0])
     words = match[3].replace(" (in container '')", "").removesuffix(" [INVALID_ARGUMENT]")
     return ExpressionError(words, int(match[1]), int(match[2]))
-
-
-def _variables(facts: Facts, names: frozenset[str]) -> dict[str, Any]:
-    """Return the values of the names an expression mentions. What a token does not say is left out: an error in CEL."""
-    values: dict[str, Any] = {}
-    for name in names:
-        value = _value(facts, name)
-        if value is not None:
-            values[name] = value
-    return values
 
 
 def _value(facts: Facts, name: str) -> Any:

@@ -248,17 +248,25 @@ def _same_email(email: str) -> str:
     return f"{local}@{domain.lower()}"
 
 
-def _claim_is(claims: Any, steps: tuple[str, ...], wanted: tuple[Value, ...]) -> bool | None:
+def claim_at(claims: Any, steps: tuple[str, ...]) -> tuple[bool, Any]:
+    """Return whether a claim is there, and its value. A step is a member's name, or a number in an array."""
     value = claims
     for step in steps:
         if isinstance(value, list):
             if not (step.isascii() and step.isdigit() and len(step) <= 6 and int(step) < len(value)):
-                return None
+                return False, None
             value = value[int(step)]
         elif hasattr(value, "keys") and step in value:
             value = value[step]
         else:
-            return None
+            return False, None
+    return True, value
+
+
+def _claim_is(claims: Any, steps: tuple[str, ...], wanted: tuple[Value, ...]) -> bool | None:
+    is_there, value = claim_at(claims, steps)
+    if not is_there:
+        return None
     if isinstance(value, list):
         return any(_same(member, one) for member in value for one in wanted)
     if isinstance(value, dict):

@@ -22,11 +22,11 @@ from gateway.proxy.forward import UpstreamCut, decoded_lines, forward, relay_bod
 from gateway.proxy.headers import Line, request_lines, response_lines
 from gateway.proxy.identity import identity_lines
 from gateway.proxy.origin import Origin, UploadedBody
+from gateway.proxy.refusal import ORDINARY_METHODS, REFUSED_METHODS, refusal_body, refusal_lines
 from gateway.proxy.tunnel import UPGRADE, Tunnel, dial, switching_lines
 from gateway.server.connection import Answered, Connection
 from gateway.server.head import check_head, check_length, is_websocket_handshake, read_head
 from gateway.server.outcome import Outcome
-from gateway.server.refusal import ORDINARY_METHODS, REFUSED_METHODS, refusal_body, refusal_lines
 from gateway.server.runtime import Runtime
 
 _log = logging.getLogger("gateway.server")

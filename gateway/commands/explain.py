@@ -1,0 +1,153 @@
+"""`gateway explain`: why a request gets its answer, step by step, and what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from gateway.commands.asking import (
+    head_for,
+    parse_headers,
+    parse_method,
+    parse_moment,
+    parse_target,
+    provider_for,
+    read_claims,
+    read_token,
+    route_of,
+)
+from gateway.commands.call import BadCall, Command, add_file_option, require_file
+from gateway.commands.printing import Line, print_lines
+from gateway.commands.reading import read_file
+from gateway.config.model import Config
+from gateway.explain.explain import explain
+from gateway.explain.issuer import StandInIssuer, complete_claims
+from gateway.explain.step import Explanation, Step, Verdict
+from gateway.explain.walk import source_asked
+from gateway.keys.fetch import Fetcher
+from gateway.keys.store import KeyStore
+from gateway.policy.model import RequestHead
+
+_MARKS: dict[Verdict, str] = {"yes": "yes", "no": "NO", "unknown": "?"}
+_STYLES: dict[Verdict, str] = {"yes": "green", "no": "bold red", "unknown": "yellow", "note": "dim", "skipped": "dim"}
+_NAME_WIDTH = 10
+_EPILOG = """\
+examples:
+  gateway explain GET /api/agents --token "$TOKEN"          why is this token refused?
+  pbpaste | gateway explain GET /api/agents --token -       the same, without the token in the shell's history
+  gateway explain POST /api/memory --claims claims.json     without a token: what would these claims get? (offline)
+  gateway explain POST /api/memory --provider staff --claims '{"email": "ann@yourcompany.com"}'
+  gateway explain GET /api/agents --token - --at 2026-11-21T05:00:00Z
+"""
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _EPILOG
+    parser.add_argument("method", metavar="METHOD", help="GET, POST, ...")
+    parser.add_argument("path", metavar="PATH", help="the path with its query, or the whole address")
+    add_file_option(parser)
+    parser.add_argument("--token", metavar="TOKEN", help="the token; - reads it from standard input")
+    parser.add_argument("--claims", metavar="FILE", help="in place of a token: a JSON file, - or the JSON itself")
+    parser.add_argument("--provider", metavar="NAME", help="whose claims; iss, aud, exp and their kind are filled in")
+    parser.add_argument("--header", metavar="LINE", action="append", default=[], help="'Name: value', repeatable")
+    parser.add_argument("--ip", metavar="ADDRESS", default="127.0.0.1", help="the client address (default: 127.0.0.1)")
+    parser.add_argument("--at", metavar="TIME", help="decide as at this moment, 2026-11-21T05:00:00Z (default: now)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _run(call: argparse.Namespace) -> int:
+    """Print the explanation; return 0 if the request would pass, else 1."""
+    if call.token is not None and call.claims is not None:
+        raise BadCall("--token and --claims were given; expected one of them")
+    if call.provider is not None and call.claims is None:
+        raise BadCall("--provider says whose claims they are; expected --claims beside it")
+    method, lines = parse_method(call.method), parse_headers(call.header)
+    parse_target(call.path)
+    now = parse_moment(call.at, time.time())
+    token = read_token(call.token) if call.token is not None else None
+    claims = read_claims(call.claims) if call.claims is not None else None
+    config = read_file(require_file(call.file))
+    if claims is None:
+        head = head_for(method, call.path, lines, call.ip, config, token)
+        explanation = asyncio.run(_explain_with_keys(config, head, now))
+    else:
+        explanation = _explain_claims(config, call, lines, claims, now)
+    if call.json:
+        print(json.dumps(explanation.as_json(), indent=2, ensure_ascii=False))
+    else:
+        print_lines(_lines(explanation))
+    return 0 if explanation.decision == "allow" else 1
+
+
+async def _explain_with_keys(config: Config, head: RequestHead, now: float) -> Explanation:
+    """Explain with the keys of the provider's key server, asked for if the token gets as far as a provider."""
+    fetcher = Fetcher()
+    keys = KeyStore(fetcher.fetch)
+    try:
+        asked = source_asked(config.policy, head, now, keys)
+        if asked is not None:
+            await keys.fetch(*asked)
+        return explain(config.policy, keys, head, now, keys.status_of)
+    finally:
+        await keys.close()
+        await fetcher.close()
+
+
+def _explain_claims(
+    config: Config, call: argparse.Namespace, lines: list[tuple[str, str]], claims: dict[str, Any], now: float
+) -> Explanation:
+    issuer = StandInIssuer()
+    route = route_of(config, call.method, parse_target(call.path)[2])
+    provider = provider_for(claims, route, call.provider, config)
+    if call.provider is not None:
+        claims = complete_claims(provider, claims, now)
+    head = head_for(call.method, call.path, lines, call.ip, config, issuer.token(claims, provider))
+    return explain(config.policy, issuer, head, now, issuer.status_of)
+
+
+def _lines(explanation: Explanation) -> Iterator[Line]:
+    yield explanation.request, "bold"
+    yield "", ""
+    for step in explanation.steps:
+        if step.verdict not in ("note", "skipped"):
+            yield from _step_lines(step, 0)
+    skipped = [step.name for step in explanation.steps if step.verdict == "skipped"]
+    if skipped:
+        yield f"-   not asked any more: {', '.join(skipped)}", _STYLES["skipped"]
+    for found in dict.fromkeys(step.found for step in explanation.steps if step.verdict == "note"):
+        yield f"    {', '.join(s.name for s in explanation.steps if s.found == found)}: {found}", _STYLES["note"]
+    yield "", ""
+    yield explanation.outcome, "bold green" if explanation.decision == "allow" else "bold red"
+    if explanation.body is not None:
+        yield f"The client gets: {explanation.body}", ""
+    if explanation.challenge is not None:
+        yield f"WWW-Authenticate: {explanation.challenge}", ""
+    if explanation.advice:
+        yield "", ""
+        yield "What to do:", "bold"
+        for advice in explanation.advice:
+            yield f"  * {advice}", ""
+
+
+def _step_lines(step: Step, depth: int) -> Iterator[Line]:
+    indent = "      " * depth
+    expected = f"   (expected: {step.expected})" if step.expected else ""
+    found = step.found or ("not asked any more" if step.verdict == "skipped" else "")
+    yield (
+        f"{indent}{_MARKS[step.verdict]:<4}{step.name:<{_NAME_WIDTH}}  {found}{expected}".rstrip(),
+        _STYLES[step.verdict],
+    )
+    for part in step.parts:
+        yield from _step_lines(part, depth + 1)
+
+
+COMMAND = Command(
+    "Say why a request gets its answer: each step of the decision with what was found and expected, and what to do.",
+    _add_arguments,
+    _run,
+)

@@ -1,0 +1,37 @@
+"""Print for people: colour on a terminal unless NO_COLOR is set, plain text in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_GAP = "  "
+
+Line = tuple[str, str]  # a text and its style, such as `green` or `bold`; empty for none
+
+
+def print_lines(lines: Iterable[Line]) -> None:
+    """Print styled lines."""
+    if not sys.stdout.isatty():
+        print("\n".join(text for text, _ in lines))
+        return
+    console = Console(highlight=False)
+    for text, style in lines:
+        console.print(Text(text, style=style), soft_wrap=True)
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table, in a pipe as columns parted by two spaces."""
+    if sys.stdout.isatty():
+        table = Table(*headings)
+        for row in rows:
+            table.add_row(*map(Text, row))  # Text: the brackets of a route are no markup
+        Console().print(table)
+        return
+    lines = [headings, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
+    print("\n".join(_GAP.join(map(str.ljust, line, widths)).rstrip() for line in lines))

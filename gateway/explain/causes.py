@@ -1,0 +1,31 @@
+"""Well-known causes of a refusal, and what to do about each. The order is that of how sure they are.
+
+A cause looks at what the walk found and returns what to do, or None where it is not the cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.explain import key_causes, rule_causes, token_causes
+from gateway.explain.general import general_advice
+from gateway.explain.walk import Findings
+from gateway.policy.decision import Deny
+
+Cause = Callable[[Deny, Findings], str | None]
+CAUSES: tuple[Cause, ...] = (*token_causes.CAUSES, *key_causes.CAUSES, *rule_causes.CAUSES)
+
+
+def advice_for(deny: Deny, found: Findings) -> tuple[str, ...]:
+    """Return what to do about a refusal: every known cause that fits, else what is true of its code in general."""
+    known = _known(deny, found) or (general_advice(deny.reason),)
+    if found.rules_refusal is None:
+        return known
+    # A token that ran out while its owner read about it would else hide why it was refused before.
+    refusal = found.rules_refusal
+    later = Deny(refusal.reason, refusal.detail, found.route, found.principal, missing_scopes=refusal.scopes)
+    return *known, *(f"And with a good token: {advice}" for advice in _known(later, found))
+
+
+def _known(deny: Deny, found: Findings) -> tuple[str, ...]:
+    return tuple(advice for cause in CAUSES if (advice := cause(deny, found)) is not None)

@@ -1,0 +1,71 @@
+"""Explain one request: the decision of `decide`, the walk that led there, and what to do about it."""
+
+from __future__ import annotations
+
+from gateway.explain.causes import advice_for
+from gateway.explain.identity import explain_identity
+from gateway.explain.step import Explanation, Step, shown
+from gateway.explain.walk import Findings, StatusOf, walk
+from gateway.policy.decision import Allow, Deny, Keys, NeedKey, decide
+from gateway.policy.model import RequestHead
+from gateway.policy.reasons import Reason
+from gateway.policy.routes import Policy
+from gateway.proxy.refusal import refusal_body, refusal_lines
+
+_REQUEST_ID = "the request's own id"
+
+
+def explain(policy: Policy, keys: Keys, head: RequestHead, now: float, status_of: StatusOf) -> Explanation:
+    """Return why a request gets its answer. `now` is Unix seconds; keys are taken as they are, none is fetched.
+
+    The token is not kept: the decision is made by a copy of the policy with an empty cache.
+    """
+    aside = Policy(policy.routes)
+    decision = decide(aside, keys, head, now, may_fetch=False)
+    found = walk(aside, keys, head, now, status_of)
+    if isinstance(decision, NeedKey):  # with may_fetch False there is none
+        raise AssertionError("a final decision was asked for")
+    if isinstance(decision, Allow):
+        identity, refusal = explain_identity(decision, now)
+        found.steps.append(identity)
+        if refusal is not None:
+            decision = Deny(refusal.reason, refusal.detail, decision.route, decision.principal)
+    else:
+        found.steps.append(Step("identity", "skipped"))
+    return _explained(decision, found)
+
+
+def _explained(decision: Allow | Deny, found: Findings) -> Explanation:
+    request = f"{found.head.method} {shown(found.head.target)}"
+    if isinstance(decision, Allow):
+        upstream = decision.route.upstream
+        passed = f"passes to {upstream.name} ({upstream.url}) as {found.head.method} {shown(decision.target)}"
+        if decision.would_deny is None:
+            return Explanation(request, "allow", tuple(found.steps), passed)
+        would = decision.would_deny.reason
+        passed = f"{passed}; `enforce: false` lets pass what would be {would.status} {would.code}"
+        advice = advice_for(decision.would_deny, found)
+        return Explanation(request, "allow", tuple(found.steps), passed, advice, would_deny=would.code)
+    return _refused(decision, found, request)
+
+
+def _refused(deny: Deny, found: Findings, request: str) -> Explanation:
+    reason = deny.reason
+    lines = refusal_lines(
+        reason, had_token=deny.had_token, missing_scopes=deny.missing_scopes, allowed_methods=deny.allowed_methods
+    )
+    return Explanation(
+        request,
+        "deny",
+        tuple(found.steps),
+        _outcome(reason),
+        advice_for(deny, found),
+        reason.status,
+        reason.code,
+        refusal_body(reason, _REQUEST_ID).decode(),
+        next((value for name, value in lines if name == "WWW-Authenticate"), None),
+    )
+
+
+def _outcome(reason: Reason) -> str:
+    return f"{reason.status} {reason.code}: {reason.value.meaning}"

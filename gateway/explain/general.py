@@ -1,0 +1,86 @@
+"""What to do about each code, in general: the last column of docs/reference/answers.md."""
+
+from __future__ import annotations
+
+from gateway.policy.reasons import Reason
+
+ADVICE: dict[Reason, str] = {
+    Reason.TARGET_AMBIGUOUS: (
+        "Send the plain path: no `..`, `//`, `\\`, `%2e`, double encoding, and a route's segments spelt as in "
+        "the file. For ids with `%2F`: `encoded_slash: keep` on the upstream."
+    ),
+    Reason.REQUEST_MALFORMED: (
+        "Look for a proxy or client that sends `Content-Length` with `Transfer-Encoding`, two `Host` lines, "
+        "bare line feeds or control characters."
+    ),
+    Reason.SEVERAL_CREDENTIALS: (
+        "Send one token in one place: not a header and a cookie, not two `Authorization` lines."
+    ),
+    Reason.TOKEN_MISSING: "Send `Authorization: Bearer TOKEN`, or name the place in `token_from` of the provider.",
+    Reason.TOKEN_MALFORMED: (
+        "Auth0 gives an opaque token when no `audience` was asked for; check for cut or doubly encoded tokens"
+        " and for `Bearer` sent twice."
+    ),
+    Reason.TOKEN_TOO_LARGE: "Put fewer claims into the token.",
+    Reason.TOKEN_UNSUPPORTED: "Have the issuer make signed, not encrypted, tokens, without `crit`, `zip` or `b64`.",
+    Reason.ALGORITHM_NOT_ALLOWED: (
+        "Compare the token's `alg` with `algorithms` of the provider; an Auth0 API may be set to HS256, choose RS256."
+    ),
+    Reason.ISSUER_MISMATCH: (
+        "Compare `iss` letter by letter: the slash at the end, a custom domain, the wrong tenant or environment."
+    ),
+    Reason.AUDIENCE_MISMATCH: "Ask for a token of this API; an ID token is for the application, not for the API.",
+    Reason.AUTHORIZED_PARTY_MISMATCH: (
+        "Add the page's origin to `authorized_parties`; `azp: if_present` lets tokens without `azp` in."
+    ),
+    Reason.TOKEN_KIND_REFUSED: (
+        "Clerk: a JWT template needs `accept: [session, template]`. Logout, ID and DPoP-bound tokens are no "
+        "bearer tokens."
+    ),
+    Reason.SESSION_PENDING: "Finish the Clerk session's tasks, such as choosing an organization.",
+    Reason.CLAIM_INVALID: (
+        "Look at `detail`: most often there is no `exp` (`expiry: optional` on the provider) or no `sub`."
+    ),
+    Reason.TOKEN_EXPIRED: "Get a new token. Clerk's live for 60 s: ask for one before each call.",
+    Reason.TOKEN_NOT_YET_VALID: (
+        "Set the clocks of issuer and gateway; `leeway` on the provider allows for some seconds."
+    ),
+    Reason.KEY_UNKNOWN: "Compare the token's `kid` with the issuer's key set; after a rotation sign in again.",
+    Reason.SIGNATURE_INVALID: "The secret or key is another one, or the token was changed on the way.",
+    Reason.ACCESS_DENIED: (
+        "Compare the token's claims with the route's `allow`. Access tokens of Auth0 and session tokens of "
+        "Clerk carry no email unless you add it."
+    ),
+    Reason.DENIED_BY_RULE: (
+        "A missing claim refuses here, too: give it to every token, or write `when: has(claims.NAME) && claims.NAME`."
+    ),
+    Reason.INSUFFICIENT_SCOPE: "Ask the issuer for the scopes in `WWW-Authenticate`.",
+    Reason.ORIGIN_REFUSED: "Call from the gateway's own origin or a listed one, or send the token in `Authorization`.",
+    Reason.IDENTITY_UNSAFE: (
+        "Find the claim with a line break or NUL in it at the issuer, or do not pass it on; see [headers](headers.md)."
+    ),
+    Reason.WEBSOCKET_REFUSED: "Add it, if WebSockets are meant to pass there.",
+    Reason.NO_ROUTE: "Add a route; there is no default.",
+    Reason.METHOD_NOT_ALLOWED: "See `Allow`, or add the method to the route's key. TRACE and CONNECT never pass.",
+    Reason.REQUEST_TIMEOUT: (
+        "Look at the client's network, or raise `limits.header_timeout` or `limits.body_idle_timeout`."
+    ),
+    Reason.BODY_TOO_LARGE: "Send less, or raise it.",
+    Reason.TARGET_TOO_LONG: "Put long parameters into a body.",
+    Reason.HEADERS_TOO_LARGE: "Send fewer cookies or a smaller token, or raise it; Node itself takes 16 KiB.",
+    Reason.INTERNAL_ERROR: "Report it with the log's trace.",
+    Reason.UPSTREAM_UNREACHABLE: "Check that the upstream runs and that `url` is right as seen from the gateway.",
+    Reason.UPSTREAM_BROKEN: "Look at the upstream's log of that time.",
+    Reason.UPSTREAM_TIMEOUT: (
+        "Raise `response_timeout`, or see what the agent waits for; Mastra itself gives up at 180 s."
+    ),
+    Reason.KEYS_UNAVAILABLE: (
+        "Check that the gateway reaches the issuer; `/status` on the admin port has the last error."
+    ),
+    Reason.SHUTTING_DOWN: "Try again: another instance, or this one in a moment.",
+}
+
+
+def general_advice(reason: Reason) -> str:
+    """Return what to do about a code."""
+    return ADVICE[reason]

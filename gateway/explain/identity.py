@@ -1,0 +1,37 @@
+"""What the upstream would be told about the caller."""
+
+from __future__ import annotations
+
+from gateway.explain.step import Step, shown
+from gateway.policy.decision import Allow
+from gateway.policy.reasons import Denied
+from gateway.policy.upstreams import Identity
+from gateway.policy.words import listed
+from gateway.proxy.identity import identity_lines, signed_token
+
+
+def explain_identity(allow: Allow, now: float) -> tuple[Step, Denied | None]:
+    """Return the step, and the refusal of a claim that cannot be passed on without loss. `now` is Unix seconds."""
+    identity, principal = allow.route.upstream.identity, allow.principal
+    if principal is None:
+        why = "the token did not count" if allow.drops_credentials else "nobody was asked for"
+        return Step("identity", "note", f"none: {why}"), None
+    try:
+        lines = identity_lines(identity, principal)
+        if identity.authorization == "sign":
+            signed_token(identity, principal, now)  # would say so if it could not
+    except Denied as no:
+        return Step("identity", "no", no.detail), no
+    parts = tuple(Step(name, "yes", shown(value)) for name, value in lines)
+    return Step("identity", "yes", _authorization(identity), parts=parts), None
+
+
+def _authorization(identity: Identity) -> str:
+    match identity.authorization:
+        case "forward":
+            return "Authorization: the caller's token, as it came"
+        case "strip":
+            return "no Authorization"
+        case "sign":
+            names = listed(("sub", *(name for name in identity.claims if name != "sub")), "and")
+            return f"Authorization: a token of the gateway's own with {names}, good for {identity.ttl_seconds:g} s"

@@ -1,0 +1,92 @@
+"""Well-known causes of a refusal by the key: another algorithm, another secret, a key server that is gone."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from gateway.explain.step import shown
+from gateway.explain.walk import Findings
+from gateway.policy.decision import Deny
+from gateway.policy.jwk import secret_key
+from gateway.policy.providers import SYMMETRIC, Provider
+from gateway.policy.reasons import Denied, Reason
+from gateway.policy.verify import check_signature
+
+
+def _algorithm(deny: Deny, found: Findings) -> str | None:
+    token = found.token
+    if deny.reason is not Reason.ALGORITHM_NOT_ALLOWED or token is None or found.route is None:
+        return None
+    kinds = {provider.kind for provider in found.route.providers}
+    if token.algorithm in SYMMETRIC and "jwt" not in kinds:
+        where = "in Auth0: Applications, APIs, your API, Signing Algorithm, RS256" if "auth0" in kinds else "RS256"
+        return (
+            f"The token is signed with a shared secret ({shown(token.algorithm)}), the provider's tokens "
+            "with keys of a "
+            f"key server: have the issuer sign with those ({where}), or give the route a provider of type jwt."
+        )
+    if kinds == {"jwt"}:
+        return (
+            "The token is signed with a key pair, the route takes tokens of a shared secret: another provider is due."
+        )
+    return None
+
+
+def _unknown_key(deny: Deny, found: Findings) -> str | None:
+    token, status = found.token, found.key_status
+    if deny.reason is not Reason.KEY_UNKNOWN or token is None or status is None:
+        return None
+    return (
+        f"The key {shown(token.kid)} is not among those of {status.label}: the token is of another tenant "
+        "or instance, or "
+        "was signed by a key that has been taken back. Sign in again."
+    )
+
+
+def _no_keys(deny: Deny, found: Findings) -> str | None:
+    if deny.reason is not Reason.KEYS_UNAVAILABLE or found.key_status is None:
+        return None
+    status = found.key_status
+    why = f" It says: {status.last_error}." if status.last_error else ""
+    return f"The keys of {status.label} cannot be had.{why} Check the address, DNS, and that this machine may reach it."
+
+
+def _wrong_secret(deny: Deny, found: Findings) -> str | None:
+    token, provider = found.token, found.provider
+    if deny.reason is not Reason.SIGNATURE_INVALID or token is None or provider is None or not provider.secrets:
+        return None
+    for key in provider.secrets:
+        for how, secret in _other_readings(key.material):
+            if _verifies(found, provider, secret):
+                return f"The signature verifies with the secret {how}: write the secret in that form."
+    return (
+        "The token was signed with another secret than the file's: compare them, also a line end at the close of one."
+    )
+
+
+def _other_readings(secret: bytes) -> list[tuple[str, bytes]]:
+    """Return what else a writer may have meant by a secret."""
+    readings = [("without the space or line end around it", secret.strip()), ("and a line end", secret + b"\n")]
+    for how, decode in (
+        ("decoded from base64", base64.b64decode),
+        ("decoded from base64url", base64.urlsafe_b64decode),
+    ):
+        try:
+            readings.append((how, decode(secret + b"=" * (-len(secret) % 4))))
+        except (binascii.Error, ValueError):
+            continue
+    return [(how, other) for how, other in readings if other and other != secret]
+
+
+def _verifies(found: Findings, provider: Provider, secret: bytes) -> bool:
+    if found.token is None:
+        return False
+    try:
+        check_signature(found.token, secret_key(secret, provider.algorithms))
+    except (Denied, ValueError):
+        return False
+    return True
+
+
+CAUSES = (_algorithm, _unknown_key, _no_keys, _wrong_secret)

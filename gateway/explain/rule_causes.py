@@ -1,0 +1,194 @@
+"""Well-known causes of a refusal that is not the token's fault: rules, routes, pages of other origins."""
+
+from __future__ import annotations
+
+import difflib
+
+from gateway.config.lint import asks_email
+from gateway.explain.step import shown
+from gateway.explain.walk import Findings
+from gateway.policy.decision import Deny
+from gateway.policy.model import Principal
+from gateway.policy.reasons import Reason
+from gateway.policy.rules import EmailDomain, HasAll, HasAny, Rule, rules_within
+from gateway.policy.words import listed
+
+_BY_RULE = (Reason.ACCESS_DENIED, Reason.DENIED_BY_RULE)
+
+
+def _email_absent(deny: Deny, found: Findings) -> str | None:
+    provider, principal = found.provider, found.principal
+    if not _asks_email(deny, found) or provider is None or principal is None or principal.email is not None:
+        return None
+    if principal.email_claim is not None or _unverified(principal):
+        return None
+    match provider.kind:
+        case "clerk":
+            return (
+                "Clerk's session tokens carry no email unless it is added: in Clerk's dashboard, "
+                "Sessions, Customize session "
+                'token, add {"email": "{{user.primary_email_address}}"}; the next token has it.'
+            )
+        case "auth0":
+            return (
+                "Auth0's access tokens carry no email unless an Action adds one: in the Login flow, "
+                'api.accessToken.setCustomClaim("https://YOUR-DOMAIN/email", event.user.email); the '
+                "gateway finds it by "
+                "its last part, or name it with `email_claim`."
+            )
+        case _:
+            return (
+                f"The token has no {provider.email_claim or 'email'}: have the issuer add it (for OpenID "
+                "Connect: the scope "
+                "email), or name the claim with `email_claim` on the provider."
+            )
+
+
+def _email_not_verified(deny: Deny, found: Findings) -> str | None:
+    principal = found.principal
+    if not _asks_email(deny, found) or principal is None or principal.email is not None or not _unverified(principal):
+        return None
+    return "The token says that the email is not verified (email_verified): have the user confirm the address."
+
+
+def _email_required_verified(deny: Deny, found: Findings) -> str | None:
+    provider, principal = found.provider, found.principal
+    if not _asks_email(deny, found) or provider is None or principal is None or principal.email is not None:
+        return None
+    if not provider.requires_verified_email or "email" not in principal.claims or _unverified(principal):
+        return None
+    return (
+        "The token does not say that the email is verified, and `email_verified: required` on the provider asks for it."
+    )
+
+
+def _other_domain(deny: Deny, found: Findings) -> str | None:
+    principal = found.principal
+    if not _asks_email(deny, found) or principal is None or principal.email_domain is None:
+        return None
+    domain = principal.email_domain
+    for rule in _rules(deny, found):
+        if isinstance(rule, EmailDomain) and not rule.include_subdomains:
+            parent = next((name for name in rule.domains if domain.endswith("." + name)), None)
+            if parent is not None:
+                return f"{domain} is below {parent}: `include_subdomains: true` beside `email_domain` takes it in."
+    return None
+
+
+def _scopes(deny: Deny, found: Findings) -> str | None:
+    if deny.reason is not Reason.INSUFFICIENT_SCOPE or found.principal is None:
+        return None
+    has = listed(found.principal.scopes or (), "and") or "none"
+    return (
+        f"The rule needs the scopes {listed(deny.missing_scopes, 'and')}, the token has {has}: ask the issuer for them."
+    )
+
+
+def _other_spelling(deny: Deny, found: Findings) -> str | None:
+    """A role `Admin` is not `admin`."""
+    principal = found.principal
+    if deny.reason not in _BY_RULE or principal is None:
+        return None
+    for rule in _rules(deny, found):
+        if not isinstance(rule, HasAny | HasAll):
+            continue
+        has = getattr(principal, rule.fact) or ()
+        folded = {name.lower(): name for name in rule.values}
+        near = next((name for name in has if name.lower() in folded and name not in rule.values), None)
+        if near is not None:
+            return f"The token has {shown(near)}, the rule asks for {shown(folded[near.lower()])}: capitals count."
+    return None
+
+
+def _missing_fact(deny: Deny, found: Findings) -> str | None:
+    principal, provider = found.principal, found.provider
+    if deny.reason not in _BY_RULE or principal is None or provider is None:
+        return None
+    asked = dict.fromkeys(rule.fact for rule in _rules(deny, found) if isinstance(rule, HasAny | HasAll))
+    absent = [fact for fact in asked if getattr(principal, fact) is None]
+    if not absent:
+        return None
+    if absent[0] in ("roles", "groups"):
+        way = f"name the claim with `{absent[0]}_claim` on the provider"
+        if provider.kind == "clerk":
+            way = "in Clerk roles belong to organizations: the session needs an active one"
+        return f"The token has no {absent[0]}: have the issuer add them, or {way}."
+    if provider.kind == "auth0" and absent[0] == "permissions":
+        return (
+            "The token has no permissions: in Auth0, on the API, switch on RBAC and Add Permissions in the "
+            "Access Token."
+        )
+    return f"The token has no {absent[0]}: have the issuer add them."
+
+
+def _undecided_deny(deny: Deny, found: Findings) -> str | None:
+    if deny.reason is not Reason.DENIED_BY_RULE or "cannot be decided" not in deny.detail:
+        return None
+    return (
+        "A `deny` rule refuses also what it cannot decide: give every token the claim it is about, or write it as "
+        "`when: has(claims.NAME) && claims.NAME == ...`."
+    )
+
+
+def _origin(deny: Deny, found: Findings) -> str | None:
+    if deny.reason is not Reason.ORIGIN_REFUSED:
+        return None
+    origin = found.head.headers.first("origin")
+    if origin is None:
+        return "The token is in a cookie and no Origin came along: send it in `Authorization: Bearer` from scripts."
+    return f"The page {shown(origin)} is no origin that may send the cookie: add it to `origins` on the provider."
+
+
+def _near_route(deny: Deny, found: Findings) -> str | None:
+    if deny.reason is not Reason.NO_ROUTE or found.path is None:
+        return None
+    prefixes = {"/" + "/".join(s for s in route.segments if isinstance(s, str)) for route in found.policy.routes}
+    near = difflib.get_close_matches(found.path.text, prefixes, 1, 0.5)
+    first = f"the nearest is {near[0]}" if near else f"they begin with {listed(sorted(prefixes)[:8])}"
+    return f"No route covers {found.path.text}; {first}. There is no default: add a route, or correct the path."
+
+
+def _head_method(deny: Deny, found: Findings) -> str | None:
+    if deny.reason is not Reason.METHOD_NOT_ALLOWED or found.head.method != "HEAD" or "GET" not in deny.allowed_methods:
+        return None
+    return "A route for GET does not cover HEAD: write `GET,HEAD` before its path."
+
+
+def _websocket(deny: Deny, found: Findings) -> str | None:
+    if deny.reason is not Reason.WEBSOCKET_REFUSED or found.route is None:
+        return None
+    return f"Write `websocket: true` on the route {found.route.key}, if WebSockets are meant to pass there."
+
+
+def _asks_email(deny: Deny, found: Findings) -> bool:
+    return deny.reason in _BY_RULE and asks_email(_rules(deny, found))
+
+
+def _rules(deny: Deny, found: Findings) -> list[Rule]:
+    """Return every rule within those that the refusal is about."""
+    route = found.route
+    if route is None:
+        return []
+    outer = route.deny if deny.reason is Reason.DENIED_BY_RULE else route.allow
+    return [inner for rule in outer for inner in rules_within(rule)]
+
+
+def _unverified(principal: Principal) -> bool:
+    flags = [value for name, value in principal.claims.items() if name.endswith("email_verified")]
+    return any(flag is not True for flag in flags)
+
+
+CAUSES = (
+    _email_absent,
+    _email_not_verified,
+    _email_required_verified,
+    _other_domain,
+    _scopes,
+    _other_spelling,
+    _missing_fact,
+    _undecided_deny,
+    _origin,
+    _near_route,
+    _head_method,
+    _websocket,
+)

@@ -1,0 +1,96 @@
+"""The checks of a token, each with what the token says and what its provider expects."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+
+from gateway.explain.step import Step, shown
+from gateway.policy.providers import Provider
+from gateway.policy.reasons import Denied
+from gateway.policy.token import Token
+from gateway.policy.verify import CLAIM_CHECKS, CLERK_CATEGORIES
+from gateway.policy.words import listed
+
+_OF_HEADER = frozenset({"typ", "cat"})
+_DATES = frozenset({"exp", "nbf", "iat"})
+_MAX_DATE = 253402300799  # the end of year 9999
+
+
+def explain_claims(token: Token, provider: Provider, now: float) -> tuple[tuple[Step, ...], Denied | None]:
+    """Return a step for each check that the provider asks, and the first refusal. `now` is Unix seconds."""
+    steps: list[Step] = []
+    first: Denied | None = None
+    for name, check in CLAIM_CHECKS.items():
+        try:
+            check(token, provider, now)
+        except Denied as refusal:
+            first = first or refusal
+            steps.append(Step(name, "no", refusal.detail, EXPECTED[name](provider)))
+            continue
+        expected = EXPECTED[name](provider)
+        if expected:
+            steps.append(Step(name, "yes", _found(token, name, provider, now), expected))
+    return tuple(steps), first
+
+
+def moment(seconds: float, now: float) -> str:
+    """Return a moment as a person reads it: `2026-11-21T05:00:00Z, in 42 s`. Both are Unix seconds."""
+    return f"{moment_of(seconds)}, {span(seconds - now)}"
+
+
+def moment_of(seconds: float) -> str:
+    """Return Unix seconds as UTC, `2026-11-21T05:00:00Z`; a number that is no date of ours as it is."""
+    if not 0 <= seconds <= _MAX_DATE:
+        return f"{seconds:g}"
+    return datetime.datetime.fromtimestamp(int(seconds), datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def span(seconds: float) -> str:
+    """Return a length of time from now: `in 42 s`, `3 min ago`."""
+    length = abs(seconds)
+    for unit, size in (("days", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0)):
+        if length >= 2 * size or unit == "s":
+            amount = f"{length / size:.0f} {unit}"
+            break
+    return f"in {amount}" if seconds > 0 else f"{amount} ago"
+
+
+def _found(token: Token, name: str, provider: Provider, now: float) -> str:
+    place = token.header if name in _OF_HEADER else token.claims
+    claim = provider.subject_claim if name == "sub" else name
+    if claim not in place:
+        return "absent"
+    value = place[claim]
+    return moment(value, now) if name in _DATES else shown(value)
+
+
+def _leeway(provider: Provider) -> str:
+    return f" (leeway {provider.leeway_seconds:g} s)"
+
+
+def _kinds(provider: Provider) -> str:
+    names = [name for name, kind in CLERK_CATEGORIES.items() if kind in provider.clerk_kinds]
+    return f"absent, or a {listed(sorted(provider.clerk_kinds))} token ({', '.join(names)})"
+
+
+def _parties(provider: Provider) -> str:
+    if provider.kind != "clerk" or provider.authorized_parties is None:
+        return ""
+    optional = "" if provider.requires_authorized_party else ", or absent"
+    return f"{listed(sorted(provider.authorized_parties))}{optional}"
+
+
+# What each check expects of a token, in words; empty where the provider does not ask.
+EXPECTED: dict[str, Callable[[Provider], str]] = {
+    "typ": lambda p: listed(["absent", *sorted(p.types)]),
+    "exp": lambda p: ("in the future" if p.requires_expiry else "in the future, or absent") + _leeway(p),
+    "nbf": lambda p: "absent, or in the past" + _leeway(p),
+    "iat": lambda p: "absent, or in the past" + _leeway(p),
+    "aud": lambda p: listed(sorted(p.audiences)) if p.audiences is not None else "",
+    "sub": lambda p: "a non-empty text" if p.subject_claim == "sub" else f"a non-empty text in {p.subject_claim}",
+    "cat": lambda p: _kinds(p) if p.kind == "clerk" else "",
+    "sts": lambda p: "not pending" if p.kind == "clerk" else "",
+    "azp": _parties,
+    "cnf": lambda p: "no DPoP key (jkt)" if p.kind == "auth0" else "",
+}

@@ -1,0 +1,289 @@
+"""The line of the decision, walked once more and told: same functions, same order, and on to the end where it can go.
+
+What is answered is what `decide` says; the walk only tells why, and a test holds that the two never differ.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from gateway.explain.rules import explain_rules
+from gateway.explain.step import STEPS, Step, Verdict, shown
+from gateway.explain.token import explain_claims
+from gateway.keys.store import SourceStatus
+from gateway.policy.claims import principal_of
+from gateway.policy.credentials import Credential, find_credential
+from gateway.policy.decision import Keys, NoKey, check_place, token_sources
+from gateway.policy.expressions import Facts
+from gateway.policy.guard import DeniedByRules, check_rules
+from gateway.policy.jwk import Key
+from gateway.policy.model import Principal, RequestHead
+from gateway.policy.paths import Path, split_target
+from gateway.policy.providers import KeySource, Provider, TokenSource
+from gateway.policy.reasons import Denied, Reason
+from gateway.policy.routes import Match, Policy, Route
+from gateway.policy.token import Token, parse_token
+from gateway.policy.verify import check_signature, pick_provider
+from gateway.policy.words import listed
+
+_MAX_NAMES = 12
+StatusOf = Callable[[KeySource], SourceStatus | None]
+
+
+@dataclass(slots=True)
+class Findings:
+    """What the walk came upon, for whoever looks for the cause. `refusal` is the first no; None while all is well."""
+
+    policy: Policy
+    head: RequestHead
+    now: float
+    refusal: Denied | None = None
+    rules_refusal: DeniedByRules | None = None  # what the rules would say besides, were the token good
+    path: Path | None = None
+    query: str = ""
+    match: Match | None = None
+    credential: Credential | None = None
+    token: Token | None = None
+    provider: Provider | None = None
+    principal: Principal | None = None
+    key_status: SourceStatus | None = None
+    is_verified: bool = False
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def route(self) -> Route | None:
+        """The route of the request."""
+        return self.match.route if self.match is not None else None
+
+
+def walk(policy: Policy, keys: Keys, head: RequestHead, now: float, status_of: StatusOf) -> Findings:
+    """Return what each step of a decision finds; steps that could not be asked are `skipped`. `now` is Unix seconds."""
+    walker = _Walk(Findings(policy, head, now), keys, status_of)
+    with contextlib.suppress(_End):
+        walker.run()
+    found = walker.found
+    if found.route is not None and not found.route.enforce and found.steps[-1].name != "websocket":
+        walker.ask_websocket(found.route)  # also what `enforce: false` lets pass is asked for this
+    asked = {step.name for step in found.steps}
+    found.steps += [Step(name, "skipped") for name in STEPS[:-1] if name not in asked]
+    found.steps.sort(key=lambda step: STEPS.index(step.name))
+    return found
+
+
+def source_asked(policy: Policy, head: RequestHead, now: float, keys: Keys) -> tuple[KeySource, str | None] | None:
+    """Return whose keys the explanation of a request would look at, and the kid; None if nobody's."""
+    found = walk(policy, keys, head, now, lambda source: None)
+    if found.provider is None or found.provider.key_source is None or found.token is None:
+        return None
+    return found.provider.key_source, found.token.kid
+
+
+class _End(Exception):
+    """There is nothing left to ask."""
+
+
+class _Walk:
+    def __init__(self, found: Findings, keys: Keys, status_of: StatusOf) -> None:
+        self.found = found
+        self._keys = keys
+        self._status_of = status_of
+
+    def run(self) -> None:
+        """Go the whole way. Raises `_End` where there is nothing left to ask."""
+        self._path()
+        route = self._route()
+        if route.public:
+            for name in STEPS[2:-2]:
+                self._say(name, "note", "the route is public: no token is asked for, and none is looked at")
+            self.ask_websocket(route)
+            return
+        credential = self._credential(route)
+        token, provider = self._provider(credential, route)
+        # From here on nothing ends the walk: what else would refuse is told in one go.
+        self._claims(token, provider)
+        self._signature(token, provider)
+        self._rules(route)
+        self.ask_websocket(route)
+
+    def _path(self) -> None:
+        found = self.found
+        try:
+            found.path, found.query = split_target(found.head.target)
+        except Denied as no:
+            self._refuse("path", no, "a path with one reading")
+        rewritten = found.path.text != found.head.target.partition("?")[0]
+        self._say("path", "yes", found.path.text + (f", from {shown(found.head.target)}" if rewritten else ""))
+
+    def _route(self) -> Route:
+        found = self.found
+        assert found.path is not None  # noqa: S101  # set one step before
+        try:
+            found.match = found.policy.match(found.path, found.head.method)
+        except Denied as no:
+            self._refuse("route", no, f"one of {_names([route.key for route in found.policy.routes])}")
+        route = found.match.route
+        others = [other.key for other in found.policy.covering(found.path) if other is not route]
+        why = f"; more specific than {_names(others)}" if others else ""
+        captures = "".join(f"; {{{name}}} is {shown(value)}" for name, value in found.match.captures.items())
+        observed = "" if route.enforce else "; enforce: false, so refusals are only logged"
+        self._say("route", "yes", f"{route.key}{why}{captures}{observed}")
+        return route
+
+    def _credential(self, route: Route) -> Credential:
+        sources = token_sources(route.providers)
+        expected = listed(list(map(_place, sources)))
+        try:
+            found = find_credential(self.found.head, self.found.query, sources)
+            if found is None:
+                raise Denied(Reason.TOKEN_MISSING, "no token where the route's providers look for one")
+        except Denied as no:
+            self._refuse("token", no, expected)
+        self.found.credential = found
+        try:
+            self.found.token = token = parse_token(found.token)
+        except Denied as no:
+            self._refuse("token", no, "three parts of base64url, parted by dots, the first two JSON objects")
+        members = {name: token.header[name] for name in ("alg", "kid", "typ") if name in token.header}
+        said = ", ".join(f"{name} {shown(value)}" for name, value in members.items())
+        self._say("token", "yes", f"{_place(found.source)}, {len(found.token)} characters, {said}", expected)
+        return found
+
+    def _provider(self, credential: Credential, route: Route) -> tuple[Token, Provider]:
+        token = self.found.token
+        assert token is not None  # noqa: S101  # set one step before
+        expected = "; or ".join(map(_wants, route.providers))
+        try:
+            provider = pick_provider(token, route.providers)
+            self.found.provider = provider
+            check_place(self.found.head, provider, credential)
+        except Denied as no:
+            self._refuse("provider", no, expected)
+        issuer = shown(token.claims["iss"]) if "iss" in token.claims else "absent"
+        how = f"iss is {issuer}" if len(route.providers) > 1 or provider.issuers else "the only one of the route"
+        self._say("provider", "yes", f"{provider.name} ({provider.kind}): {how}", expected)
+        return token, provider
+
+    def _claims(self, token: Token, provider: Provider) -> None:
+        parts, refusal = explain_claims(token, provider, self.found.now)
+        try:
+            self.found.principal = principal_of(token.claims, provider)
+        except Denied as no:  # the check of the subject has said so already
+            refusal = refusal or no
+        said = refusal.detail if refusal is not None else "every check of the token holds"
+        self._note(refusal)
+        self._say("claims", "no" if refusal else "yes", said, parts=parts)
+
+    def _signature(self, token: Token, provider: Provider) -> None:
+        if provider.key_source is None:
+            self._shared_secret(token, provider)
+            return
+        status = self.found.key_status = self._status_of(provider.key_source)
+        key = self._keys.find(provider.key_source, token.kid, token.algorithm, self.found.now)
+        expected = f"a key of {status.label}" if status is not None else "a key of the provider"
+        if isinstance(key, NoKey):
+            if key.is_outage:
+                refusal = Denied(Reason.KEYS_UNAVAILABLE, f"no usable keys of provider {provider.name}")
+            else:
+                refusal = Denied(Reason.KEY_UNKNOWN, f"provider {provider.name} has no key for this kid and algorithm")
+            self._note(refusal)
+            self._say("key", "no", refusal.detail + _history(status), expected)
+            return
+        self._say("key", "yes", f"{f'kid {shown(key.kid)}' if key.kid else 'no kid'}{_history(status)}", expected)
+        self._verify(token, (key,))
+
+    def _shared_secret(self, token: Token, provider: Provider) -> None:
+        count = len(provider.secrets)
+        self._say("key", "yes", f"the secret of {provider.name}" + (f", {count} of them" if count > 1 else ""))
+        self._verify(token, provider.secrets)
+
+    def _verify(self, token: Token, keys: tuple[Key, ...]) -> None:
+        refusal: Denied | None = None
+        for number, key in enumerate(keys, start=1):
+            try:
+                check_signature(token, key)
+            except Denied as no:
+                refusal = no
+                continue
+            self.found.is_verified = True
+            which = f" with secret {number} of {len(keys)}" if len(keys) > 1 else ""
+            self._say("signature", "yes", f"verifies{which}")
+            return
+        refusal = refusal or Denied(Reason.KEY_UNKNOWN, "the provider has no secret")
+        self._note(refusal)
+        self._say("signature", "no", refusal.detail, f"{token.algorithm} over header and payload")
+
+    def _rules(self, route: Route) -> None:
+        found = self.found
+        if found.principal is None or found.match is None or found.path is None:
+            return
+        facts = Facts(found.principal, found.head, found.path, found.match.captures, found.now)
+        parts = explain_rules(route, facts)
+        hypothetical = " (were the token good)" if found.refusal is not None else ""
+        try:
+            would = check_rules(route, facts)
+        except DeniedByRules as no:
+            found.rules_refusal = no if found.refusal is not None else None
+            self._note(no)
+            self._say("rules", "no", no.detail + hypothetical, parts=parts)
+            return
+        said = "let the caller pass" if would is None else f"would refuse, and are only logged: {would.detail}"
+        self._say("rules", "yes", said + hypothetical, parts=parts)
+
+    def ask_websocket(self, route: Route) -> None:
+        """Say whether a WebSocket was asked for, and may be."""
+        if not self.found.head.wants_websocket:
+            self._say("websocket", "note", "none was asked for")
+            return
+        if route.websocket:
+            self._say("websocket", "yes", "the route says `websocket: true`")
+            return
+        detail = "a WebSocket was asked for on a route without `websocket: true`"
+        self._note(Denied(Reason.WEBSOCKET_REFUSED, detail))
+        self._say("websocket", "no", detail)
+
+    def _say(self, name: str, verdict: Verdict, found: str, expected: str = "", parts: tuple[Step, ...] = ()) -> None:
+        self.found.steps.append(Step(name, verdict, found, expected, parts))
+
+    def _note(self, refusal: Denied | None) -> None:
+        self.found.refusal = self.found.refusal or refusal
+
+    def _refuse(self, name: str, refusal: Denied, expected: str) -> NoReturn:
+        self._note(refusal)
+        self._say(name, "no", refusal.detail, expected)
+        raise _End
+
+
+def _place(source: TokenSource) -> str:
+    match source.place:
+        case "bearer":
+            return "Authorization: Bearer TOKEN"
+        case "bare":
+            return "Authorization: TOKEN"
+        case "cookie":
+            return f"the cookie {source.name}"
+        case "query":
+            return f"the query parameter {source.name}"
+        case "websocket_protocol":
+            return "Sec-WebSocket-Protocol"
+
+
+def _wants(provider: Provider) -> str:
+    issuer = f"iss {listed(sorted(provider.issuers))}, " if provider.issuers else ""
+    return f"{provider.name} ({provider.kind}): {issuer}alg {listed(sorted(provider.algorithms))}"
+
+
+def _names(names: list[str]) -> str:
+    return ", ".join(names[:_MAX_NAMES]) + (", ..." if len(names) > _MAX_NAMES else "")
+
+
+def _history(status: SourceStatus | None) -> str:
+    if status is None:
+        return ""
+    error = f"; the last fetch failed: {status.last_error}" if status.last_error is not None else ""
+    if status.age_seconds is None:
+        return f", never fetched{error}"
+    kids = ", ".join(map(shown, status.kids)) or "without ids"
+    return f", fetched {status.age_seconds:.0f} s ago ({status.state}), its keys are {kids}{error}"
