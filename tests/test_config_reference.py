@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gateway.config.cases import CASE_RECORD
 from gateway.config.conditions import READERS
 from gateway.config.document import Source
 from gateway.config.parse import parse
@@ -32,6 +33,7 @@ SECTIONS = {
     "identity": IDENTITY_RECORD,
     "jwks": JWKS_RECORD,
     "routes": ROUTE_RECORD,
+    "tests": CASE_RECORD,
     **{"providers": Record("", tuple({f.name: f for record in RECORDS.values() for f in record.fields}.values()))},
 }
 MOUNTED = {

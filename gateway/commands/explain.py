@@ -9,23 +9,14 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.commands.asking import (
-    head_for,
-    parse_headers,
-    parse_method,
-    parse_moment,
-    parse_target,
-    provider_for,
-    read_claims,
-    read_token,
-    route_of,
-)
+from gateway.commands.asking import parse_headers, parse_method, parse_moment, parse_target, read_claims, read_token
 from gateway.commands.call import BadCall, Command, add_file_option, require_file
 from gateway.commands.printing import Line, print_lines
 from gateway.commands.reading import read_file
 from gateway.config.model import Config
 from gateway.explain.explain import explain
 from gateway.explain.issuer import StandInIssuer, complete_claims
+from gateway.explain.request import Asked, NoProviderError, head_for, provider_for, route_of
 from gateway.explain.step import Explanation, Step, Verdict
 from gateway.explain.walk import source_asked
 from gateway.keys.fetch import Fetcher
@@ -66,17 +57,16 @@ def _run(call: argparse.Namespace) -> int:
         raise BadCall("--token and --claims were given; expected one of them")
     if call.provider is not None and call.claims is None:
         raise BadCall("--provider says whose claims they are; expected --claims beside it")
-    method, lines = parse_method(call.method), parse_headers(call.header)
-    parse_target(call.path)
+    scheme, host, target = parse_target(call.path)
+    asked = Asked(parse_method(call.method), target, tuple(parse_headers(call.header)), call.ip, scheme, host)
     now = parse_moment(call.at, time.time())
     token = read_token(call.token) if call.token is not None else None
     claims = read_claims(call.claims) if call.claims is not None else None
     config = read_file(require_file(call.file))
     if claims is None:
-        head = head_for(method, call.path, lines, call.ip, config, token)
-        explanation = asyncio.run(_explain_with_keys(config, head, now))
+        explanation = asyncio.run(_explain_with_keys(config, head_for(asked, config, token), now))
     else:
-        explanation = _explain_claims(config, call, lines, claims, now)
+        explanation = _explain_claims(config, asked, claims, call.provider, now)
     if call.json:
         print(json.dumps(explanation.as_json(), indent=2, ensure_ascii=False))
     else:
@@ -99,14 +89,16 @@ async def _explain_with_keys(config: Config, head: RequestHead, now: float) -> E
 
 
 def _explain_claims(
-    config: Config, call: argparse.Namespace, lines: list[tuple[str, str]], claims: dict[str, Any], now: float
+    config: Config, asked: Asked, claims: dict[str, Any], provider_name: str | None, now: float
 ) -> Explanation:
     issuer = StandInIssuer()
-    route = route_of(config, call.method, parse_target(call.path)[2])
-    provider = provider_for(claims, route, call.provider, config)
-    if call.provider is not None:
+    try:
+        provider = provider_for(claims, route_of(config, asked.method, asked.target), provider_name, config)
+    except NoProviderError as problem:
+        raise BadCall(str(problem)) from None
+    if provider_name is not None:
         claims = complete_claims(provider, claims, now)
-    head = head_for(call.method, call.path, lines, call.ip, config, issuer.token(claims, provider))
+    head = head_for(asked, config, issuer.token(claims, provider))
     return explain(config.policy, issuer, head, now, issuer.status_of)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from gateway.config.addresses import NETWORK
 from gateway.config.document import Fields, Items, Node, Text, kind_of
 from gateway.config.domains import EMAIL, EMAIL_DOMAIN
+from gateway.config.json_values import json_scalar
 from gateway.config.lists import some
 from gateway.config.readers import Mistake, Reader, Scalar, Schema, text
 from gateway.config.reading import Reading, Unreadable, attempt
@@ -26,12 +27,8 @@ from gateway.policy.rules import (
     MethodIs,
     PathUnder,
     Rule,
-    Value,
 )
 
-# RFC 8259 section 6; `010`, `1_000` and `0x1F` are text.
-_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
-_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,18})?(?:[eE][+-]?[0-9]{1,2})?")
 _POINTER = re.compile(r"(?:/(?:[^~/]|~[01])*)+")
 
 
@@ -96,31 +93,11 @@ def _claim(key: Text, value: Node, reading: Reading) -> Claim:
     members = value.members if isinstance(value, Items) else (value,)
     if not members:
         reading.refuse(value, "found an empty list, expected the value that the claim must have, or several")
-    values = [attempt(lambda member=member: (_json_value(member, reading),)) for member in members]  # type: ignore[misc]
+    values = [attempt(lambda member=member: (json_scalar(member, reading),)) for member in members]  # type: ignore[misc]
     good = tuple(found[0] for found in values if found is not None)
     if len(good) < len(values):
         raise Unreadable
     return Claim(name, steps, good)
-
-
-def _json_value(node: Node, reading: Reading) -> Value:
-    """Return what a scalar is in JSON. Quoted, or from a variable, it is always text."""
-    if not isinstance(node, Text):
-        reading.refuse(node, f"found {kind_of(node)}, expected text, a number, true, false or null")
-    if node.is_broken:
-        raise Unreadable
-    if node.style == "plain" and node.written == node.text:
-        if node.text in ("true", "false"):
-            return node.text == "true"
-        if node.text == "null":
-            return None
-        if node.text in ("", "~"):
-            reading.refuse(node, "found nothing, expected the value that the claim must have ('' is an empty text)")
-        if _INTEGER.fullmatch(node.text):
-            return int(node.text)
-        if _DECIMAL.fullmatch(node.text):
-            return float(node.text)
-    return node.text
 
 
 def _texts(expected: str, make: Callable[[tuple[str, ...]], Rule]) -> _Made:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway.config import server
+from gateway.config.cases import TESTS
 from gateway.config.document import ConfigError, Fields, Node, Place, Problem, Source, Text
 from gateway.config.lint import lint
 from gateway.config.lists import check_name
@@ -81,6 +82,7 @@ def _read(root: Fields, reading: Reading) -> Config:
         cors=values.get(server.CORS),
         warnings=reading.warnings,
         sources=tuple(reading.files),
+        tests=values.get(TESTS, ()),
     )
 
 

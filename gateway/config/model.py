@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import Any
 
 from gateway.policy.providers import Provider
 from gateway.policy.routes import Policy
 from gateway.policy.upstreams import Upstream
+
+ALLOW, DENY = "allow", "deny"  # what a case may expect besides a code
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,26 @@ class Cors:
 
 
 @dataclass(frozen=True, slots=True)
+class Case:
+    """One request and what is expected. `claims` None: no token. `at` is Unix seconds; None means now.
+
+    `expect` is `allow`, `deny` or a public code; `would_deny` the code that `enforce: false` should not enforce.
+    """
+
+    name: str
+    method: str
+    target: str
+    expect: str
+    where: str  # file:line:column
+    provider: str | None = None
+    claims: Mapping[str, Any] | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    ip: str = "127.0.0.1"
+    at: float | None = None
+    would_deny: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything one file says.
 
@@ -83,3 +107,4 @@ class Config:
     cors: Cors | None
     warnings: tuple[str, ...]
     sources: tuple[Path, ...]
+    tests: tuple[Case, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -187,6 +188,21 @@ def size(low_bytes: int = 1, high_bytes: int = _MAX_BYTES) -> Scalar[int]:
         return amount
 
     return Scalar("a size such as 512B, 64KiB or 10MiB", parse, {"type": "string", "pattern": "^[0-9]+([KMG]i)?B$"})
+
+
+def moment() -> Scalar[float]:
+    """Return a reader of a moment, in Unix seconds: ISO 8601, in UTC unless it says else, or the seconds themselves."""
+
+    def parse(written: str) -> float:
+        if re.fullmatch(r"[0-9]{1,11}(?:\.[0-9]{1,6})?", written):
+            return float(written)
+        try:
+            found = datetime.datetime.fromisoformat(written)
+        except ValueError:
+            raise Mistake from None
+        return (found if found.tzinfo is not None else found.replace(tzinfo=datetime.UTC)).timestamp()
+
+    return Scalar("a moment such as 2026-11-21T05:00:00Z, or Unix seconds", parse, {"type": ["string", "number"]})
 
 
 def one_of(*words: str) -> Scalar[str]:

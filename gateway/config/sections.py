@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.config.addresses import UPSTREAM_URL
+from gateway.config.cases import TESTS
 from gateway.config.lists import MappingOf, check_name
 from gateway.config.providers import ProviderReader
 from gateway.config.records import Field, Record
@@ -34,4 +35,4 @@ ROUTES = Field(
     ),
     "what leads where, and past whom: `[METHOD,... ]/prefix`",
 )
-FILE_RECORD = Record("the file", (*SERVER_FIELDS, UPSTREAM, UPSTREAMS, PROVIDERS, RULES, ROUTES))
+FILE_RECORD = Record("the file", (*SERVER_FIELDS, UPSTREAM, UPSTREAMS, PROVIDERS, RULES, ROUTES, TESTS))

@@ -18,21 +18,28 @@ _REQUEST_ID = "the request's own id"
 def explain(policy: Policy, keys: Keys, head: RequestHead, now: float, status_of: StatusOf) -> Explanation:
     """Return why a request gets its answer. `now` is Unix seconds; keys are taken as they are, none is fetched.
 
-    The token is not kept: the decision is made by a copy of the policy with an empty cache.
+    The token is not kept.
     """
-    aside = Policy(policy.routes)
-    decision = decide(aside, keys, head, now, may_fetch=False)
-    found = walk(aside, keys, head, now, status_of)
+    decision, identity = decide_whole(policy, keys, head, now)
+    found = walk(policy, keys, head, now, status_of)
+    found.steps.append(identity)
+    return _explained(decision, found)
+
+
+def decide_whole(policy: Policy, keys: Keys, head: RequestHead, now: float) -> tuple[Allow | Deny, Step]:
+    """Return what `serve` would do, with what the upstream would be told: a claim that cannot be told is refused, too.
+
+    `now` is Unix seconds. The decision is made by a copy of the policy with an empty cache.
+    """
+    decision = decide(Policy(policy.routes), keys, head, now, may_fetch=False)
     if isinstance(decision, NeedKey):  # with may_fetch False there is none
         raise AssertionError("a final decision was asked for")
-    if isinstance(decision, Allow):
-        identity, refusal = explain_identity(decision, now)
-        found.steps.append(identity)
-        if refusal is not None:
-            decision = Deny(refusal.reason, refusal.detail, decision.route, decision.principal)
-    else:
-        found.steps.append(Step("identity", "skipped"))
-    return _explained(decision, found)
+    if isinstance(decision, Deny):
+        return decision, Step("identity", "skipped")
+    identity, refusal = explain_identity(decision, now)
+    if refusal is not None:
+        return Deny(refusal.reason, refusal.detail, decision.route, decision.principal), identity
+    return decision, identity
 
 
 def _explained(decision: Allow | Deny, found: Findings) -> Explanation:

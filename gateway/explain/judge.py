@@ -1,0 +1,81 @@
+"""Cases judged: what a configuration decides of each, and whether that is what was expected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.config.model import ALLOW, DENY, Case, Config
+from gateway.explain.explain import decide_whole, explain
+from gateway.explain.issuer import StandInIssuer, complete_claims
+from gateway.explain.request import Asked, NoProviderError, head_for, provider_for, route_of
+from gateway.explain.step import Explanation
+from gateway.explain.walk import Findings, walk
+from gateway.policy.decision import Allow
+from gateway.policy.model import RequestHead
+
+IMPOSSIBLE = "impossible"  # not a public code: the case cannot be asked of this file
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a configuration makes of a case. `verdict` is `allow` or a public code, `detail` why."""
+
+    case: Case
+    verdict: str
+    would_deny: str | None
+    detail: str
+
+    @property
+    def is_as_expected(self) -> bool:
+        """True if the decision is what the case expects."""
+        if self.verdict == IMPOSSIBLE:
+            return False
+        is_right = self.verdict != ALLOW if self.case.expect == DENY else self.verdict == self.case.expect
+        return is_right and self.case.would_deny in (None, self.would_deny)
+
+    @property
+    def words(self) -> str:
+        """The decision in a few words."""
+        return f"{self.verdict} (would be {self.would_deny})" if self.would_deny else self.verdict
+
+
+class Judge:
+    """Asks one configuration. Tokens are signed by a stand-in issuer; the decision is that of `serve`."""
+
+    def __init__(self, config: Config, issuer: StandInIssuer, now: float) -> None:
+        self._config = config
+        self._issuer = issuer
+        self._now = now
+
+    def judge(self, case: Case) -> Judged:
+        """Return what becomes of a case."""
+        try:
+            head = self._head(case)
+        except NoProviderError as problem:
+            return Judged(case, IMPOSSIBLE, None, str(problem))
+        decision, _ = decide_whole(self._config.policy, self._issuer, head, self._moment(case))
+        if isinstance(decision, Allow):
+            would = decision.would_deny
+            return Judged(case, ALLOW, would.reason.code if would else None, would.detail if would else "")
+        return Judged(case, decision.reason.code, None, decision.detail)
+
+    def walk(self, case: Case) -> Findings:
+        """Return what the decision of a case came upon. Raises `NoProviderError`."""
+        return walk(self._config.policy, self._issuer, self._head(case), self._moment(case), self._issuer.status_of)
+
+    def explain(self, case: Case) -> Explanation:
+        """Return why. Raises `NoProviderError`."""
+        moment = self._moment(case)
+        return explain(self._config.policy, self._issuer, self._head(case), moment, self._issuer.status_of)
+
+    def _head(self, case: Case) -> RequestHead:
+        asked = Asked(case.method, case.target, case.headers, case.ip)
+        if case.claims is None:
+            return head_for(asked, self._config, None)
+        route = route_of(self._config, case.method, case.target)
+        provider = provider_for(case.claims, route, case.provider, self._config)
+        claims = complete_claims(provider, case.claims, self._moment(case))
+        return head_for(asked, self._config, self._issuer.token(claims, provider))
+
+    def _moment(self, case: Case) -> float:
+        return self._now if case.at is None else case.at

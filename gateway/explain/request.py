@@ -1,0 +1,87 @@
+"""A request that nobody has sent: its head, and whose token the claims in it would be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from gateway.config.model import Config
+from gateway.policy.model import Headers, RequestHead
+from gateway.policy.paths import split_target
+from gateway.policy.providers import BEARER, Provider, TokenSource
+from gateway.policy.reasons import Denied
+from gateway.policy.routes import Route
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request as somebody describes it, without its token."""
+
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...] = ()
+    ip: str = "127.0.0.1"
+    scheme: str = "http"
+    host: str = "localhost"
+
+
+class NoProviderError(ValueError):
+    """There is no provider whose token the claims could be."""
+
+
+def head_for(asked: Asked, config: Config, token: str | None) -> RequestHead:
+    """Return the head of a request, with the token where its route looks for one first."""
+    target, lines = asked.target, asked.headers
+    given = list(lines)
+    if not any(name.lower() == "host" for name, _ in given):
+        given.insert(0, ("Host", asked.host))
+    if token is not None:
+        route = route_of(config, asked.method, target)
+        source = route.providers[0].token_sources[0] if route is not None and route.providers else BEARER
+        target, given = _with_token(token, source, target, given)
+    return RequestHead(asked.method, target, Headers(given), asked.ip, asked.scheme)
+
+
+def route_of(config: Config, method: str, target: str) -> Route | None:
+    """Return the route of a request; None if there is none."""
+    try:
+        return config.policy.match(split_target(target)[0], method).route
+    except Denied:
+        return None
+
+
+def provider_for(claims: Mapping[str, Any], route: Route | None, name: str | None, config: Config) -> Provider:
+    """Return whose token the claims would be: the named provider, the one of their issuer, or the route's first.
+
+    Raises `NoProviderError` for a name that the file does not have, or where there is no provider at all.
+    """
+    if name is not None:
+        for provider in config.providers:
+            if provider.name == name:
+                return provider
+        known = ", ".join(provider.name for provider in config.providers) or "none"
+        raise NoProviderError(f"the file has no provider {name}; it has {known}")
+    providers = route.providers if route is not None and route.providers else config.providers
+    if not providers:
+        raise NoProviderError("claims were given, and the file has no provider whose they could be")
+    issuer = claims.get("iss")
+    return next((p for p in providers if p.issuers is not None and issuer in p.issuers), providers[0])
+
+
+def _with_token(
+    token: str, source: TokenSource, target: str, lines: list[tuple[str, str]]
+) -> tuple[str, list[tuple[str, str]]]:
+    match source.place:
+        case "bearer":
+            return target, [*lines, ("Authorization", f"Bearer {token}")]
+        case "bare":
+            return target, [*lines, ("Authorization", token)]
+        case "cookie":
+            return target, [*lines, ("Cookie", f"{source.name}={token}")]
+        case "query":
+            mark = "&" if urlsplit(target).query else "?"
+            return f"{target}{mark}{source.name}={token}", lines
+        case "websocket_protocol":
+            return target, [*lines, ("Upgrade", "websocket"), ("Sec-WebSocket-Protocol", token)]
