@@ -22,6 +22,8 @@ import jwt
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from tests.secrecy import keep_secret
+
 JWKS_PATH = "/.well-known/jwks.json"
 DISCOVERY_PATH = "/.well-known/openid-configuration"
 _CURVES: dict[str, type[ec.EllipticCurve]] = {"P-256": ec.SECP256R1, "P-384": ec.SECP384R1, "P-521": ec.SECP521R1}
@@ -64,7 +66,7 @@ def sign_token(header: dict[str, Any], payload: bytes, alg: str, key: Any) -> st
         signature = jwt.algorithms.HMACAlgorithm(_HASHES[alg]).sign(signed, key)
     else:
         signature = jwt.algorithms.get_default_algorithms()[alg].sign(signed, key)
-    return (signed + b"." + _encode(signature)).decode("ascii")
+    return keep_secret((signed + b"." + _encode(signature)).decode("ascii"))
 
 
 class KeyServer:

@@ -13,10 +13,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from tests.secrecy import keep_secret
+
 SECRET = b"kJ4v9QzT2mX7bW1cR8yL5nP3sD6fG0hA-tests"
 OTHER_SECRET = b"Zx81-another-Secret-0f-the-tests-QQ"
 NOW = 1_800_000_000.0
 
+keep_secret(SECRET.decode())
+keep_secret(OTHER_SECRET.decode())
 _HASHES = {"256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}
 
 
@@ -42,7 +46,7 @@ def mint(
     head = header if isinstance(header, bytes) else json.dumps({k: v for k, v in members.items() if v is not None})
     payload = claims if isinstance(claims, bytes) else json.dumps(claims)
     signing_input = f"{b64(head)}.{b64(payload)}"
-    return f"{signing_input}.{b64(sign(signing_input.encode(), key, algorithm))}"
+    return keep_secret(f"{signing_input}.{b64(sign(signing_input.encode(), key, algorithm))}")
 
 
 def sign(data: bytes, key: Any, algorithm: str) -> bytes:

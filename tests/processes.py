@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.secrecy import leaks_in
+
 START_SECONDS = 60.0
 
 
@@ -43,10 +45,9 @@ def process(
     cwd: Path | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command for the length of a block, once it is up; its output goes to `log`."""
+    own = {"GATEWAY_STATE_DIR": str(log.parent), **os.environ, **(environment or {})}
     with log.open("wb") as output:
-        running = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})}, cwd=cwd
-        )
+        running = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=own, cwd=cwd)
         try:
             deadline = time.monotonic() + START_SECONDS
             while not is_up():
@@ -61,6 +62,8 @@ def process(
             except subprocess.TimeoutExpired:
                 running.kill()
                 running.wait()
+    leaks = leaks_in(log.read_text(errors="replace"))
+    assert not leaks, f"{log} holds secrets: {leaks[:3]}"
 
 
 @dataclass(frozen=True)

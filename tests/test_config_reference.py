@@ -11,6 +11,7 @@ import pytest
 from gateway.config.cases import CASE_RECORD
 from gateway.config.conditions import READERS
 from gateway.config.document import Source
+from gateway.config.observing import LOG_RECORD
 from gateway.config.parse import parse
 from gateway.config.provider_fields import JWKS_RECORD, RECORDS
 from gateway.config.reading import Reading
@@ -28,6 +29,7 @@ SECTIONS = {
     "The file's own keys": FILE_RECORD,
     "tls": TLS_RECORD,
     "limits": LIMITS_RECORD,
+    "log": LOG_RECORD,
     "cors": CORS_RECORD,
     "upstreams": UPSTREAM_RECORD,
     "identity": IDENTITY_RECORD,

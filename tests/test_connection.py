@@ -191,7 +191,7 @@ async def test_client_that_left_is_not_logged_as_our_shutdown(caplog: pytest.Log
             client.reset()
         await asyncio.wait_for(gateway.quiet.wait(), 5)
     (line,) = [record.getMessage() for record in caplog.records]
-    assert '"ended": "client_gone"' in line
+    assert "'ended': 'client_gone'" in line
     assert "shutting_down" not in line
 
 

@@ -96,7 +96,7 @@ async def test_mistake_changes_nothing_and_is_told(
     assert await statuses(gateway) == (200, 404)
     assert "did you mean 'public'" in (gateway.last_reload_error or "")
     assert f"{file.name}:6:" in caplog.text
-    assert b'gateway_reloads_total{result="failed"} 1.0' in gateway.metrics.text()
+    assert b'gateway_reloads_total{result="failed"} 1.0' in gateway.metrics.text(gateway.gauges())
     file.write_text(text_for(upstream, "/two"))
     assert await reloader.reload() is True
     assert await statuses(gateway) == (404, 200)

@@ -124,8 +124,9 @@ def test_workers_share_the_port_and_add_up(tmp_path: Path) -> None:
         counted = re.search(r'gateway_requests_total\{code="",decision="allow",route="/api",status="200"\} (\S+)', text)
         assert counted is not None and float(counted[1]) == 40.0
         with urllib.request.urlopen(f"{base}/status", timeout=10) as answer:
-            workers = json.load(answer)["workers"]
-        assert len(workers) == 2 and all(worker["ready"] for worker in workers)
+            state = json.load(answer)
+        assert (state["workers"], state["ready"]) == (2, True)
+        assert state["routes"][0]["requests"]["allowed"] == 40
         children = subprocess.run(
             ["pgrep", "-P", str(running.pid)], capture_output=True, text=True, check=True
         ).stdout.split()

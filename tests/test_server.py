@@ -19,6 +19,7 @@ from gateway.policy.providers import TokenSource
 from gateway.policy.rules import HasAll
 from gateway.server.admin import Admin
 from gateway.server.gateway import Gateway, StartError
+from gateway.server.local import LocalState
 from tests.minting import SECRET, mint
 from tests.rawpeer import OK, RawClient, RawUpstream, Visit, ask
 from tests.running import BEARER, SHARED, TOKEN, config_for, running, upstream_at
@@ -171,7 +172,7 @@ async def test_forwarded_headers_count_only_from_trusted_proxies(upstream: RawUp
 
 
 def log_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, object]]:
-    return [json.loads(record.getMessage()) for record in caplog.records if record.name == "gateway.access"]
+    return [dict(record.msg) for record in caplog.records if record.name == "gateway.access"]  # type: ignore[call-overload]
 
 
 async def test_one_line_per_request_and_no_secret_in_it(
@@ -233,7 +234,7 @@ async def get(url: str) -> tuple[int, str]:
 
 async def test_admin_port(upstream: RawUpstream) -> None:
     async with running(config_for(upstream_at(upstream.url))) as gateway:
-        admin = Admin(gateway)
+        admin = Admin(LocalState(gateway))
         await admin.start(Address("127.0.0.1", 0))
         base = f"http://127.0.0.1:{admin.port}"
         await ask(gateway.port, API + BEARER + b"\r\n")

@@ -73,7 +73,7 @@ def _run(call: argparse.Namespace) -> int:
         lines = _lines(f"http://127.0.0.1:{port}", secret.encode(), file)
         threading.Thread(target=_print_when_well, args=(admin_port, lines), daemon=True).start()
         try:
-            return serve(file, {"DEMO_SECRET": secret})
+            return serve(file, {"DEMO_SECRET": secret, "GATEWAY_STATE_DIR": str(file.parent)})
         except KeyboardInterrupt:  # pressed before the gateway listens for it
             return 0
 

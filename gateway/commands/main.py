@@ -22,6 +22,7 @@ _SUMMARIES = {
     "check": "print every mistake of a file, or its routes in words",
     "explain": "say why a request gets its answer, and what to do about it",
     "test": "ask the cases beside the rules, and what a change would change",
+    "report": "sum a log: who was refused, or would be, and by which rule",
     "token": "mint a test token for a provider of type jwt",
     "schema": "print the JSON Schema of the file",
     "demo": "run a gateway and a stand-in upstream on loopback, with lines to paste",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import secrets
 from pathlib import Path
 
 from gateway.commands.call import Command, Refusal
+from gateway.server.subject import keep_once
 
 _SECRET_BYTES = 48
 
@@ -19,18 +19,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(call: argparse.Namespace) -> int:
     """Leave a secret in the file, readable to its owner only; a file that is there stays as it is."""
     file: Path = call.file
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "w", encoding="ascii") as output:
-            output.write(secrets.token_urlsafe(_SECRET_BYTES))
-        # Linking, not writing in place: the file is there whole or not at all, and never replaced.
-        os.link(unfinished, file)
-    except FileExistsError:
-        return 0
+        keep_once(file, secrets.token_urlsafe(_SECRET_BYTES).encode())
     except OSError as problem:
         raise Refusal(f"{file} cannot be written: {problem.strerror}") from problem
-    finally:
-        unfinished.unlink(missing_ok=True)
     return 0
 
 

@@ -8,15 +8,32 @@ import os
 from gateway.commands.call import Command, add_file_option, require_file
 from gateway.server.run import serve
 
+_EPILOG = """\
+examples:
+  gateway serve                                  gateway.yaml of the working directory
+  gateway serve -c /etc/gateway.yaml --log-format text
+  kill -HUP PID                                  read the file again (a changed file is seen by itself)
+"""
+
 
 def _run(call: argparse.Namespace) -> int:
     """Serve, and return the exit status: 0 after a drain, 1 if the file or a port stood in the way."""
-    file = require_file(call.file)
-    return serve(file, os.environ)
+    return serve(require_file(call.file), os.environ, call.log_format)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _EPILOG
+    add_file_option(parser)
+    parser.add_argument(
+        "--log-format",
+        choices=("json", "text"),
+        help="json for machines, text for people (default: as in the file, json)",
+    )
 
 
 COMMAND = Command(
     "Run the gateway of a file. SIGHUP or a changed file: read it again. SIGTERM: drain, then end.",
-    add_file_option,
+    _add_arguments,
     _run,
 )

@@ -28,10 +28,11 @@ def _row(route: Route) -> Row:
     kind = " exactly" if route.exact else ""
     socket = ", WebSocket" if route.websocket else ""
     providers = "" if route.public else ", ".join(provider.name for provider in route.providers)
-    return Row(route.key + kind, providers, _who(route) + socket, route.upstream.name)
+    return Row(route.key + kind, providers, who_may_pass(route) + socket, route.upstream.name)
 
 
-def _who(route: Route) -> str:
+def who_may_pass(route: Route) -> str:
+    """Return in words who may pass a route."""
     if route.public:
         return "everybody, without a token"
     allow = "; or ".join(map(words_of, route.allow))

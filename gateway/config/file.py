@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from gateway.config import server
+from gateway.config import observing, server
 from gateway.config.cases import TESTS
 from gateway.config.document import ConfigError, Fields, Node, Place, Problem, Source, Text
 from gateway.config.lint import lint
 from gateway.config.lists import check_name
-from gateway.config.model import Address, Config, Limits
+from gateway.config.model import Address, Config, Limits, Log
 from gateway.config.parse import decode, parse
 from gateway.config.readers import Mistake
 from gateway.config.reading import ReadFile, Reading, Unreadable, attempt
@@ -83,6 +83,9 @@ def _read(root: Fields, reading: Reading) -> Config:
         warnings=reading.warnings,
         sources=tuple(reading.files),
         tests=values.get(TESTS, ()),
+        log=values.get(observing.LOG, Log()),
+        admin_hosts=values.get(observing.ADMIN_HOSTS, ()),
+        traces=values.get(observing.TRACES, "pass"),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gateway.policy.providers import Provider
 from gateway.policy.routes import Policy
@@ -39,6 +39,20 @@ class Limits:
     header_timeout_seconds: float = 10.0
     body_bytes: int | None = None
     body_idle_timeout_seconds: float = 30.0
+
+
+LogFormat = Literal["json", "text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """How requests are logged. `subject_secret` None: one is made and kept for this installation."""
+
+    format: LogFormat = "json"
+    subject_secret: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"Log({self.format!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +122,6 @@ class Config:
     warnings: tuple[str, ...]
     sources: tuple[Path, ...]
     tests: tuple[Case, ...] = ()
+    log: Log = Log()
+    admin_hosts: tuple[str, ...] = ()
+    traces: str = "pass"  # or `opentelemetry`

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.config.addresses import UPSTREAM_URL
 from gateway.config.cases import TESTS
 from gateway.config.lists import MappingOf, check_name
+from gateway.config.observing import OBSERVING_FIELDS
 from gateway.config.providers import ProviderReader
 from gateway.config.records import Field, Record
 from gateway.config.route_fields import ROUTE_RECORD, Later
@@ -35,4 +36,6 @@ ROUTES = Field(
     ),
     "what leads where, and past whom: `[METHOD,... ]/prefix`",
 )
-FILE_RECORD = Record("the file", (*SERVER_FIELDS, UPSTREAM, UPSTREAMS, PROVIDERS, RULES, ROUTES, TESTS))
+FILE_RECORD = Record(
+    "the file", (*SERVER_FIELDS, *OBSERVING_FIELDS, UPSTREAM, UPSTREAMS, PROVIDERS, RULES, ROUTES, TESTS)
+)

@@ -141,10 +141,10 @@ def _verdict(request: Logged, config: Config) -> _Verdict:
 
 def _guarded(request: Logged, head: RequestHead, path: Path, match: Match) -> str:
     route = match.route
+    if request.code is not None and any(r.code == request.code and r.status == _TOKEN_STATUS for r in Reason):
+        return request.code  # a token that was refused is refused again
     if request.provider is None:
-        # A token that was refused is refused again; on a public route nobody looked at it.
-        was_bad = any(r.code == request.code and r.status == _TOKEN_STATUS for r in Reason)
-        return request.code if was_bad and request.code else _NEEDS_TOKEN
+        return _NEEDS_TOKEN  # on a public route nobody looked at one
     if request.provider not in (provider.name for provider in route.providers):
         return Reason.ISSUER_MISMATCH.code
     nobody = Principal(request.provider, "", None, {})

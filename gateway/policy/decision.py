@@ -155,7 +155,8 @@ def _decide_guarded(asked: _Asked) -> Decision:
 
 def _deny(refusal: Denied, route: Route, principal: Principal | None, *, had_token: bool) -> Deny:
     scopes, rule = (refusal.scopes, refusal.rule) if isinstance(refusal, DeniedByRules) else ((), None)
-    return Deny(refusal.reason, refusal.detail, route, principal, _name(principal), had_token, (), scopes, rule)
+    provider = _name(principal) or refusal.provider
+    return Deny(refusal.reason, refusal.detail, route, principal, provider, had_token, (), scopes, rule)
 
 
 def _principal(asked: _Asked, credential: Credential) -> Principal | NeedKey:
@@ -168,9 +169,13 @@ def _principal(asked: _Asked, credential: Credential) -> Principal | NeedKey:
         return known.principal
     token = parse_token(credential.token)
     provider = pick_provider(token, providers)
-    check_place(asked.head, provider, credential)
-    principal = check_claims(token, provider, asked.now)
-    key = _verifying_key(asked, token, provider)
+    try:
+        check_place(asked.head, provider, credential)
+        principal = check_claims(token, provider, asked.now)
+        key = _verifying_key(asked, token, provider)
+    except Denied as refusal:
+        refusal.provider = provider.name
+        raise
     if isinstance(key, NeedKey):
         return key
     asked.policy.verified.put(credential.token, names, principal, provider, key, token.kid, token.algorithm, asked.now)

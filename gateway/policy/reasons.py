@@ -94,3 +94,4 @@ class Denied(Exception):
         super().__init__(f"{reason.code}: {detail}")
         self.reason = reason
         self.detail = detail
+        self.provider: str | None = None  # whose token it was, once that is known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Protocol
 
 import aiohttp
 from aiohttp.http import HttpVersion10, HttpVersion11
@@ -16,6 +17,13 @@ from gateway.proxy.origin import Origin, UploadedBody
 # RFC 9110 sections 5.1 and 5.5. aiohttp reads answers leniently: `Content-Length : 5` would go down as it came.
 _FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+
+
+class OnHead(Protocol):
+    """Told of the head of the upstream's answer, before it is passed on."""
+
+    def __call__(self, status: int, *, has_length: bool) -> None: ...
+
 
 Finish = Callable[[list[Line]], list[Line]]  # the upstream's header lines in, those for the client out
 
@@ -33,7 +41,7 @@ async def forward(
     answer: AnswerWriter,
     finish: Finish,
     *,
-    on_first_byte: Callable[[], None],
+    on_head: OnHead,
 ) -> None:
     """Send a request up and its answer down, both as they arrive.
 
@@ -47,7 +55,7 @@ async def forward(
             raise Denied(Reason.UPSTREAM_BROKEN, "the upstream switched protocols, unasked, or its status is none")
         if _is_framed_oddly(response):
             raise Denied(Reason.UPSTREAM_BROKEN, "the upstream's body has no single framing")
-        on_first_byte()
+        on_head(response.status, has_length="Content-Length" in response.headers)
         if body is not None and not body.is_complete:
             answer.keeps_alive = False  # answered early: the rest of the upload has no taker
         answer.write_head(response.status, finish(decoded_lines(response)), response.reason)

@@ -1,41 +1,71 @@
-"""The admin port: health, readiness, metrics and status, for the operator's own machines only."""
+"""The admin port: health, readiness, metrics, status and the page, for the operator's own machines only.
+
+Pages of other sites must not get at it through the operator's browser. A name that anybody can point at this machine
+(DNS rebinding) is refused as `Host`, and what a page sends in the operator's name (CSRF) needs the page's own origin.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import time
-from typing import Any
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from ipaddress import ip_address
+from typing import Any, Protocol
 
 from aiohttp import web
 
-from gateway import __version__
 from gateway.config.model import Address
-from gateway.server.gateway import Gateway, StartError
+from gateway.server.gateway import StartError
 
-INDEX = f"""gateway {__version__}
-/healthz  the process is alive
-/readyz   the configuration is loaded and keys are usable
-/metrics  Prometheus
-/status   routes, providers, keys, last errors (JSON)
-"""
+_MAX_QUESTION_BYTES = 64 * 1024
+# Names that nobody can register: RFC 6761, RFC 6762, RFC 8375, ICANN 2024-07-29 (internal); `svc` as clusters have it.
+_PRIVATE_NAMES = ("localhost", "local", "internal", "test", "home.arpa", "svc")
+_PLAIN_TEXT = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Source(Protocol):
+    """Where the answers come from: this process, or all workers."""
+
+    async def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Return whether requests are welcome, and what to say about it."""
+        ...
+
+    async def metrics(self) -> bytes:
+        """Return the metrics in Prometheus' text format."""
+        ...
+
+    async def status(self) -> dict[str, Any]:
+        """Return the state as JSON has it."""
+        ...
+
+    async def explain(self, question: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Return the status and the explanation of a request that somebody asks about."""
+        ...
 
 
 class Admin:
-    """Serves one gateway's state."""
+    """Serves the admin port."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-        application = web.Application()
-        application.router.add_get("/", self._index)
+    def __init__(self, source: Source, hosts: Sequence[str] = ()) -> None:
+        self._source = source
+        self._hosts = frozenset(hosts)
+        application = web.Application(client_max_size=_MAX_QUESTION_BYTES, middlewares=[_safe_headers])
+        application.router.add_get("/", self._page)
         application.router.add_get("/healthz", self._health)
         application.router.add_get("/readyz", self._ready)
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/status", self._status)
+        application.router.add_post("/explain", self._explain)
         self._runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         self.port = 0
 
     async def start(self, address: Address) -> None:
         """Listen on a TCP address. Raises `StartError`."""
+        self._hosts |= {address.host.lower()}
         await self._runner.setup()
         site = web.TCPSite(self._runner, address.host or None, address.port)
         await self._listen(site, f"{address.host}:{address.port}")
@@ -57,64 +87,96 @@ class Admin:
             await self._runner.cleanup()
             raise StartError(f"admin: cannot listen on {where}: {problem.strerror or problem}") from None
 
-    async def _index(self, request: web.Request) -> web.Response:
-        return web.Response(text=INDEX)
-
     async def _health(self, request: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
 
     async def _ready(self, request: web.Request) -> web.Response:
-        gateway = self._gateway
-        is_ready = gateway.is_ready()
-        why = None if is_ready else "stopping" if gateway.is_draining else "no usable keys yet"
-        return web.json_response({"ready": is_ready, "why": why}, status=200 if is_ready else 503)
+        is_ready, said = await self._source.ready()
+        return web.json_response({"ready": is_ready, **said}, status=200 if is_ready else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        gateway = self._gateway
-        metrics = gateway.metrics
-        metrics.open_requests.set(gateway.open_requests)
-        metrics.open_websockets.set(len(gateway.tunnels))
-        for source in gateway.keys.status():
-            metrics.key_fetches.labels(source.label).set(source.fetch_count)
-            metrics.key_failures.labels(source.label).set(source.failure_count)
-            if source.age_seconds is not None:
-                metrics.key_age_seconds.labels(source.label).set(source.age_seconds)
-        return web.Response(body=metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+        return web.Response(body=await self._source.metrics(), headers={"Content-Type": _PLAIN_TEXT})
 
     async def _status(self, request: web.Request) -> web.Response:
-        return web.json_response(status_of(self._gateway))
+        self._check_host(request)
+        return web.json_response(await self._source.status())
+
+    async def _page(self, request: web.Request) -> web.Response:
+        self._check_host(request)
+        page, policy = _page()
+        headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": policy}
+        return web.Response(body=page, headers=headers)
+
+    async def _explain(self, request: web.Request) -> web.Response:
+        self._check_host(request)
+        origin = request.headers.get("Origin")
+        if origin is not None and origin.partition("://")[2] != request.host:
+            return _said(403, f"the page {origin} may not ask: only the status page itself")
+        if request.content_type != "application/json":
+            return _said(415, "expected content-type: application/json")
+        try:
+            question = json.loads(await request.text())
+        except (ValueError, RecursionError):
+            return _said(400, "the question is no JSON")
+        if not isinstance(question, dict):
+            return _said(400, "the question is JSON, but no object")
+        status, answer = await self._source.explain(question)
+        return web.json_response(answer, status=status)
+
+    def _check_host(self, request: web.Request) -> None:
+        name = _host_name(request.headers.get("Host", ""))
+        if name in self._hosts or is_private_name(name):
+            return
+        said = f"Host {name[:100]!a} is a public name: name it in `admin_hosts`, or use the address or localhost"
+        raise web.HTTPForbidden(reason=said)
 
 
-def status_of(gateway: Gateway) -> dict[str, Any]:
-    """Return the state of a gateway as JSON has it: no secret, no claim, no token."""
-    config = gateway.config
-    return {
-        "version": __version__,
-        "ready": gateway.is_ready(),
-        "draining": gateway.is_draining,
-        "uptime_seconds": round(time.time() - gateway.started_at, 1),
-        "open_requests": gateway.open_requests,
-        "open_websockets": len(gateway.tunnels),
-        "files": [str(path) for path in config.sources],
-        "loaded_seconds_ago": round(time.time() - gateway.loaded_at, 1),
-        "last_reload_error": gateway.last_reload_error,
-        "warnings": list(config.warnings),
-        "routes": [
-            {
-                "route": route.key,
-                "public": route.public,
-                "providers": [provider.name for provider in route.providers],
-                "upstream": route.upstream.name,
-                "enforced": route.enforce,
-                "websocket": route.websocket,
-            }
-            for route in config.policy.routes
-        ],
-        "providers": [{"name": provider.name, "type": provider.kind} for provider in config.providers],
-        "keys": [dataclasses.asdict(source) for source in gateway.keys.status()],
-        "token_cache": {
-            "entries": len(config.policy.verified),
-            "hits": config.policy.verified.hits,
-            "misses": config.policy.verified.misses,
-        },
-    }
+def is_private_name(name: str) -> bool:
+    """True for an address, and for a name that no stranger can make point here (RFC 6761 and its kind)."""
+    try:
+        ip_address(name)
+    except ValueError:
+        labels = name.rstrip(".").lower()
+        return bool(labels) and ("." not in labels or any(labels.endswith("." + top) for top in _PRIVATE_NAMES))
+    return True
+
+
+def _host_name(host: str) -> str:
+    name = host.partition("]")[0].removeprefix("[") if host.startswith("[") else host.partition(":")[0]
+    return name.lower()
+
+
+@web.middleware
+async def _safe_headers(request: web.Request, handler: Any) -> web.StreamResponse:
+    try:
+        response: web.StreamResponse = await handler(request)
+    except web.HTTPException as refusal:
+        response = _said(refusal.status, refusal.reason)
+    response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    return response
+
+
+@cache
+def _page() -> tuple[bytes, str]:
+    """Return the page and the policy that lets exactly its own script and style run."""
+    page = files("gateway.server").joinpath("status.html").read_text(encoding="utf-8")
+    script, style = (_digest(re.search(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)) for tag in ("script", "style"))
+    policy = (
+        f"default-src 'none'; script-src '{script}'; style-src '{style}'; connect-src 'self'; img-src data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return page.encode(), policy
+
+
+def _digest(found: re.Match[str] | None) -> str:
+    if found is None:
+        raise ValueError("the page has no script or no style")
+    return "sha256-" + base64.b64encode(hashlib.sha256(found[1].encode()).digest()).decode()
+
+
+def _said(status: int, words: str) -> web.Response:
+    return web.json_response({"error": words}, status=status)

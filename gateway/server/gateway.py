@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import ssl
 import time
 from collections.abc import Callable
@@ -16,11 +17,15 @@ from gateway.keys.store import KeyStore
 from gateway.proxy.tunnel import Tunnel
 from gateway.server.connection import ConnectionLimits, ConnectionServer
 from gateway.server.handler import Handler
-from gateway.server.metrics import Metrics
-from gateway.server.outcome import Outcome, write_line
+from gateway.server.logs import ACCESS, lines_dropped
+from gateway.server.metrics import Gauges, Metrics
+from gateway.server.outcome import Outcome, log_fields
+from gateway.server.recent import Recent
 from gateway.server.runtime import Runtime
+from gateway.server.subject import SubjectHash
 
 _log = logging.getLogger("gateway.server")
+_access_log = logging.getLogger(ACCESS)
 _BACKLOG = 1024
 _CLOSE_SECONDS = 0.05  # 0 would mean for ever
 _CUT_SECONDS = 5.0  # for requests that are cut at the end of the drain to notice
@@ -33,13 +38,19 @@ class StartError(Exception):
 class Gateway:
     """A gateway on a running loop. `start`, then `drain` or `stop`; `use` swaps the configuration."""
 
-    def __init__(self, config: Config, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, config: Config, *, clock: Callable[[], float] = time.time, subject_key: bytes | None = None
+    ) -> None:
         _require_c_parser()
+        self._hash_subject = SubjectHash(subject_key or secrets.token_bytes(32))
         self.runtime = _make_runtime(config)
         self.metrics = Metrics()
+        self.recent = Recent(time.monotonic)
         self.is_draining = False
         self.tunnels: set[Tunnel] = set()
         self.open_requests = 0
+        self.open_streams = 0
+        self._earlier_hits = self._earlier_misses = 0  # of configurations that are no longer in force
         self.quiet = asyncio.Event()  # set while no request is under way
         self.quiet.set()
         self.started_at = self.loaded_at = time.time()
@@ -96,6 +107,8 @@ class Gateway:
             _load_certificate(self._tls, config.tls)
         fresh = _make_runtime(config)
         retired, self.runtime = self.runtime, fresh
+        self._earlier_hits += retired.config.policy.verified.hits
+        self._earlier_misses += retired.config.policy.verified.misses
         self.loaded_at = time.time()
         limits = _connection_limits(config)
         self._limits.header_bytes = limits.header_bytes
@@ -134,13 +147,38 @@ class Gateway:
         self.open_requests += 1
         self.quiet.clear()
 
+    def stream_began(self, outcome: Outcome) -> None:
+        """A request's answer is a stream."""
+        outcome.is_stream = True
+        self.open_streams += 1
+
     def ended(self, outcome: Outcome) -> None:
         """A request has ended: one log line, and the counters."""
         self.open_requests -= 1
+        self.open_streams -= outcome.is_stream
         if not self.open_requests:
             self.quiet.set()
-        self.metrics.record(outcome)
-        write_line(outcome)
+        self.metrics.record(outcome, time.perf_counter())
+        line = log_fields(outcome, self._hash_subject(outcome.subject))
+        self.recent.note(outcome, line)
+        if _access_log.isEnabledFor(logging.INFO):
+            _access_log.info(line)
+
+    def gauges(self) -> Gauges:
+        """Return what is true at this moment, for the metrics."""
+        verified = self.config.policy.verified
+        sources = ((p.name, self.keys.status_of(p.key_source)) for p in self.config.providers if p.key_source)
+        return Gauges(
+            open_requests=self.open_requests,
+            open_streams=self.open_streams,
+            open_websockets=len(self.tunnels),
+            cache_hits=self._earlier_hits + verified.hits,
+            cache_misses=self._earlier_misses + verified.misses,
+            cache_entries=len(verified),
+            loaded_at=self.loaded_at,
+            log_lines_dropped=lines_dropped(),
+            keys=tuple((name, status) for name, status in sources if status is not None),
+        )
 
     async def _quiet_within(self, seconds: float) -> bool:
         """Wait until no request is under way; False if some still are after that time."""

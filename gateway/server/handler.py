@@ -7,13 +7,11 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from aiohttp import web
 from aiohttp.http import HttpVersion10
 
 from gateway.config.model import Cors
-from gateway.keys.store import KeyStore
 from gateway.policy.decision import Allow, Deny, NeedKey, decide
 from gateway.policy.reasons import Denied, Reason
 from gateway.proxy.answer import AnswerWriter
@@ -26,27 +24,10 @@ from gateway.proxy.refusal import ORDINARY_METHODS, REFUSED_METHODS, refusal_bod
 from gateway.proxy.tunnel import UPGRADE, Tunnel, dial, switching_lines
 from gateway.server.connection import Answered, Connection
 from gateway.server.head import check_head, check_length, is_websocket_handshake, read_head
+from gateway.server.host import Host
 from gateway.server.outcome import Outcome
-from gateway.server.runtime import Runtime
 
 _log = logging.getLogger("gateway.server")
-
-
-class Host(Protocol):
-    """What a request needs to know of the gateway around it."""
-
-    runtime: Runtime
-    keys: KeyStore
-    is_draining: bool
-    tunnels: set[Tunnel]
-
-    def began(self, outcome: Outcome) -> None:
-        """A request has begun."""
-        ...
-
-    def ended(self, outcome: Outcome) -> None:
-        """A request has ended, well or badly."""
-        ...
 
 
 class Handler:
@@ -172,12 +153,18 @@ class _Exchange:
                 body,
                 self._answer,
                 self._finish,
-                on_first_byte=self._outcome.note_first_byte,
+                on_head=self._note_head,
             )
         finally:
             if body is not None:
                 self._outcome.bytes_in = body.count_bytes
         self._lingers = body is not None and not body.is_complete
+
+    def _note_head(self, status: int, *, has_length: bool) -> None:
+        """The upstream's answer has begun; one that does not say how long it is counts as a stream."""
+        self._outcome.note_first_byte()
+        if not has_length and status not in (204, 304) and self._head.method != "HEAD":
+            self._host.stream_began(self._outcome)
 
     async def _tunnel(self, allow: Allow) -> None:
         if self._request.body_exists:
@@ -193,6 +180,7 @@ class _Exchange:
                 await relay_body(response, self._answer)
                 return
             self._outcome.is_websocket = True
+            self._host.stream_began(self._outcome)
             self._answer.write_head(101, [*UPGRADE, *self._finish(switching_lines(response))])
             tunnel = Tunnel(self._connection, response)
             self._host.tunnels.add(tunnel)

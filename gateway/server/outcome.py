@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
-import logging
-import secrets
 import time
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from gateway.policy.decision import Allow, Deny
 from gateway.policy.model import Principal
 
 Ended = Literal["complete", "refused", "client_gone", "upstream_cut", "shut_down", "failed"]
 
-_log = logging.getLogger("gateway.access")
+ENDINGS: tuple[Ended, ...] = get_args(Ended)
 _MAX_FIELD_CHARACTERS = 256
-_SUBJECT_KEY = secrets.token_bytes(32)  # of this process: subjects can be told apart in its log, not looked up
 
 
 @dataclass(slots=True)
@@ -38,11 +32,13 @@ class Outcome:
     decision: Literal["allow", "deny", "none"] = "none"
     code: str | None = None
     would_deny: str | None = None
+    rule: str | None = None
     detail: str | None = None
     status: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
     is_websocket: bool = False
+    is_stream: bool = False
     ended: Ended = "complete"
 
     def note_decision(self) -> None:
@@ -53,16 +49,20 @@ class Outcome:
         """The request may pass, and as whom."""
         self.decision, self.route = "allow", allow.route.key
         self._note_principal(allow.principal)
-        if allow.would_deny is not None:
-            self.would_deny, self.detail = allow.would_deny.reason.code, allow.would_deny.detail
+        would = allow.would_deny
+        if would is not None:
+            self.would_deny, self.detail, self.rule = would.reason.code, would.detail, would.rule
+            self.provider = self.provider or would.provider
 
     def note_deny(self, deny: Deny) -> None:
         """The gateway answers by itself, and why; also when the upstream failed after the request was allowed."""
         self.code, self.detail, self.ended = deny.reason.code, deny.detail, "refused"
+        self.rule = deny.rule or self.rule  # of what would have been refused, and then met no upstream
         if self.decision != "allow":
             self.decision = "deny"
         if deny.route is not None:
             self.route = deny.route.key
+        self.provider = self.provider or deny.provider
         self._note_principal(deny.principal)
 
     def _note_principal(self, principal: Principal | None) -> None:
@@ -74,10 +74,8 @@ class Outcome:
         self.first_byte_at = time.perf_counter()
 
 
-def write_line(outcome: Outcome) -> None:
-    """Log one request as one JSON line: never a token, a cookie, a query or a subject in the clear."""
-    if not _log.isEnabledFor(logging.INFO):
-        return
+def log_fields(outcome: Outcome, subject_hash: str | None) -> dict[str, Any]:
+    """Return what the log says of one request: never a token, a cookie, a query or a subject in the clear."""
     now = time.perf_counter()
     fields = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -87,10 +85,11 @@ def write_line(outcome: Outcome) -> None:
         "path": _bounded(outcome.path),
         "route": outcome.route,
         "provider": outcome.provider,
-        "subject": _hashed(outcome.subject),
+        "subject": subject_hash,
         "decision": outcome.decision,
         "code": outcome.code,
         "would_deny": outcome.would_deny,
+        "rule": outcome.rule,
         "detail": _bounded(outcome.detail),
         "status": outcome.status,
         "decision_ms": _milliseconds(outcome.began_at, outcome.decided_at),
@@ -101,17 +100,11 @@ def write_line(outcome: Outcome) -> None:
         "websocket": outcome.is_websocket or None,
         "ended": outcome.ended,
     }
-    _log.info(json.dumps({name: value for name, value in fields.items() if value is not None}))
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _bounded(text: str | None) -> str | None:
     return None if text is None else text[:_MAX_FIELD_CHARACTERS]
-
-
-def _hashed(subject: str | None) -> str | None:
-    if subject is None:
-        return None
-    return hmac.new(_SUBJECT_KEY, subject.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:16]
 
 
 def _milliseconds(began_at: float, at: float | None) -> float | None:

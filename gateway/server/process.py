@@ -14,6 +14,7 @@ from pathlib import Path
 from gateway.config.model import Config
 from gateway.server.admin import Admin
 from gateway.server.gateway import Gateway, StartError
+from gateway.server.local import LocalState
 from gateway.server.memory import give_back_memory
 from gateway.server.reload import Reloader
 
@@ -21,23 +22,27 @@ _log = logging.getLogger("gateway.server")
 _MASTER_POLL_SECONDS = 1.0
 
 
-def run_process(path: Path, environment: Mapping[str, str], config: Config, admin_path: str | None = None) -> int:
+def run_process(
+    path: Path, environment: Mapping[str, str], config: Config, subject_key: bytes, admin_path: str | None = None
+) -> int:
     """Run one process of the gateway; with `admin_path` as a worker whose state is asked for on that Unix socket."""
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_run(path, environment, config, admin_path))
+            return runner.run(_run(path, environment, config, subject_key, admin_path))
     except StartError as problem:
         print(f"gateway serve: {problem}", file=sys.stderr)  # noqa: T201
         return 1
 
 
-async def _run(path: Path, environment: Mapping[str, str], config: Config, admin_path: str | None) -> int:
+async def _run(
+    path: Path, environment: Mapping[str, str], config: Config, subject_key: bytes, admin_path: str | None
+) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)  # before anything answers: who sees it up may stop it
-    gateway = Gateway(config)
-    admin = Admin(gateway)
+    gateway = Gateway(config, subject_key=subject_key)
+    admin = Admin(LocalState(gateway), config.admin_hosts)
     try:
         await gateway.start(shares_port=admin_path is not None)
         if admin_path is not None:

@@ -56,7 +56,7 @@ class Reloader:
                 _log.error("reload: a mistake in the gateway", exc_info=surprise)
                 return self._keep_old([f"unexpected {type(surprise).__name__}"])
             self._gateway.last_reload_error = None
-            self._gateway.metrics.reloads.labels("ok").inc()
+            self._gateway.metrics.reloads["ok"] += 1
             if config.sources != old.sources:
                 self._stamp = stamp_of(config.sources)
             for key in restart_needed(old, config):
@@ -76,7 +76,7 @@ class Reloader:
 
     def _keep_old(self, problems: list[str]) -> bool:
         self._gateway.last_reload_error = "\n".join(problems)
-        self._gateway.metrics.reloads.labels("failed").inc()
+        self._gateway.metrics.reloads["failed"] += 1
         _log.error(
             "reload: %s is not used, the old configuration stays in force; mistakes: %d", self._path, len(problems)
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import signal
 import socket
@@ -12,19 +11,18 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import aiohttp
-from aiohttp import web
-
 from gateway.config.model import Config
-from gateway.server.admin import INDEX
-from gateway.server.merge import merge_metrics
+from gateway.server.admin import Admin
+from gateway.server.fleet import FleetState
+from gateway.server.gateway import StartError
+from gateway.server.subject import keep_once
+from gateway.server.worker import SUBJECT_KEY_FILE
 
 _log = logging.getLogger("gateway.server")
 _FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.5, 30.0
-_ASK_SECONDS = 5.0
 
 
-def run_workers(path: Path, environment: Mapping[str, str], config: Config) -> int:
+def run_workers(path: Path, environment: Mapping[str, str], config: Config, subject_key: bytes) -> int:
     """Run `config.workers` processes until SIGTERM or SIGINT, and return the exit status."""
     if not config.listen.port:
         print("gateway serve: several workers need a port by number, found 0", file=sys.stderr)  # noqa: T201
@@ -36,6 +34,7 @@ def run_workers(path: Path, environment: Mapping[str, str], config: Config) -> i
         print(f"gateway serve: cannot listen on {where}: {problem.strerror or problem}", file=sys.stderr)  # noqa: T201
         return 1
     with held, tempfile.TemporaryDirectory(prefix="gateway-") as folder:
+        keep_once(Path(folder) / SUBJECT_KEY_FILE, subject_key)  # not as an argument: those can be read by everybody
         return asyncio.run(_Master(path, environment, config, Path(folder)).run())
 
 
@@ -75,13 +74,13 @@ class _Master:
             loop.add_signal_handler(number, self._begin_stop)
         loop.add_signal_handler(signal.SIGHUP, self._tell_all, signal.SIGHUP)
         keepers = [asyncio.create_task(self._keep_running(number)) for number in range(self._config.workers)]
-        runner = await self._start_admin()
-        if runner is None:
+        admin = await self._start_admin()
+        if admin is None:
             self._begin_stop()
             self._exit_status = 1
         await asyncio.gather(*keepers)
-        if runner is not None:
-            await runner.cleanup()
+        if admin is not None:
+            await admin.stop()
         return self._exit_status
 
     def _begin_stop(self) -> None:
@@ -111,67 +110,21 @@ class _Master:
                 continue
 
     async def _run_one(self, number: int) -> int:
-        arguments = ("-m", "gateway.server.worker", str(self._path), self._sockets[number])
+        arguments = ("-m", "gateway.server.worker", str(self._path), self._sockets[number], self._config.log.format)
         process = await asyncio.create_subprocess_exec(sys.executable, *arguments, env=dict(self._environment))
         self._processes[number] = process
         if self._stop.is_set():
             process.send_signal(signal.SIGTERM)
         return await process.wait()
 
-    async def _start_admin(self) -> web.AppRunner | None:
-        """Answer for all workers on the admin port."""
-        address = self._config.admin
-        application = web.Application()
-        application.router.add_get("/", self._index)
-        application.router.add_get("/healthz", self._health)
-        application.router.add_get("/readyz", self._ready)
-        application.router.add_get("/metrics", self._metrics)
-        application.router.add_get("/status", self._status)
-        runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
-        await runner.setup()
-        if address is None:
-            return runner
+    async def _start_admin(self) -> Admin | None:
+        """Answer for all workers on the admin port; None if it cannot be had."""
+        admin = Admin(FleetState(self._sockets, self._stop), self._config.admin_hosts)
+        if self._config.admin is None:
+            return admin
         try:
-            await web.TCPSite(runner, address.host or None, address.port).start()
-        except OSError as problem:
-            print(f"gateway serve: admin: {problem.strerror}", file=sys.stderr)  # noqa: T201
-            await runner.cleanup()
+            await admin.start(self._config.admin)
+        except StartError as problem:
+            print(f"gateway serve: {problem}", file=sys.stderr)  # noqa: T201
             return None
-        return runner
-
-    async def _ask_all(self, path: str) -> list[tuple[int, bytes]]:
-        return list(await asyncio.gather(*(_ask(socket_path, path) for socket_path in self._sockets)))
-
-    async def _index(self, request: web.Request) -> web.Response:
-        return web.Response(text=INDEX)
-
-    async def _health(self, request: web.Request) -> web.Response:
-        return web.json_response({"status": "ok", "workers": len(self._sockets)})
-
-    async def _ready(self, request: web.Request) -> web.Response:
-        ready = [status == 200 for status, _ in await self._ask_all("/readyz")]
-        is_ready = all(ready) and not self._stop.is_set()
-        return web.json_response({"ready": is_ready, "workers": ready}, status=200 if is_ready else 503)
-
-    async def _metrics(self, request: web.Request) -> web.Response:
-        texts = [body for status, body in await self._ask_all("/metrics") if status == 200]
-        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-        return web.Response(body=merge_metrics(texts), headers=headers)
-
-    async def _status(self, request: web.Request) -> web.Response:
-        answers = await self._ask_all("/status")
-        return web.json_response({"workers": [json.loads(body) if status == 200 else None for status, body in answers]})
-
-
-async def _ask(socket_path: str, path: str) -> tuple[int, bytes]:
-    """Return a worker's answer; status 0 if it gives none."""
-    timeout = aiohttp.ClientTimeout(total=_ASK_SECONDS)
-    try:
-        connector = aiohttp.UnixConnector(socket_path)
-        async with (
-            aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
-            session.get(f"http://worker{path}") as response,
-        ):
-            return response.status, await response.read()
-    except (aiohttp.ClientError, OSError, TimeoutError):
-        return 0, b""
+        return admin

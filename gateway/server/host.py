@@ -1,0 +1,31 @@
+"""What a request needs to know of the gateway around it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gateway.keys.store import KeyStore
+from gateway.proxy.tunnel import Tunnel
+from gateway.server.outcome import Outcome
+from gateway.server.runtime import Runtime
+
+
+class Host(Protocol):
+    """The gateway, as a request sees it."""
+
+    runtime: Runtime
+    keys: KeyStore
+    is_draining: bool
+    tunnels: set[Tunnel]
+
+    def began(self, outcome: Outcome) -> None:
+        """A request has begun."""
+        ...
+
+    def stream_began(self, outcome: Outcome) -> None:
+        """A request's answer is a stream: nobody knows how long it will be."""
+        ...
+
+    def ended(self, outcome: Outcome) -> None:
+        """A request has ended, well or badly."""
+        ...

@@ -1,0 +1,143 @@
+"""The state of one gateway as JSON has it: for `/status` and the page. No secret, no claim, no token."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+from gateway import __version__
+from gateway.config.describe import who_may_pass
+from gateway.config.document import printable
+from gateway.keys.store import KeyStore
+from gateway.policy.providers import Provider
+from gateway.policy.routes import Route
+from gateway.server.gateway import Gateway
+from gateway.server.metrics import Metrics
+from gateway.server.recent import MAX_REFUSALS, SLOT_SECONDS
+
+
+def state_of(gateway: Gateway) -> dict[str, Any]:
+    """Return the state of a gateway. Ages and spans are seconds."""
+    config, gauges = gateway.config, gateway.gauges()
+    now = time.time()
+    return {
+        "version": __version__,
+        "ready": gateway.is_ready(),
+        "draining": gateway.is_draining,
+        "workers": 1,
+        "agree": True,  # several workers: all have read the same routes
+        "uptime_seconds": round(now - gateway.started_at, 1),
+        "open": {
+            "requests": gauges.open_requests,
+            "streams": gauges.open_streams,
+            "websockets": gauges.open_websockets,
+        },
+        "configuration": {
+            "files": [str(path) for path in config.sources],
+            "loaded_seconds_ago": round(now - gateway.loaded_at, 1),
+            "reload_error": gateway.last_reload_error,
+            "warnings": list(config.warnings),
+        },
+        "routes": [_route(route, gateway.metrics) for route in config.policy.routes],
+        "providers": [_provider(provider, gateway.keys) for provider in config.providers],
+        "token_cache": {
+            "entries": gauges.cache_entries,
+            "hits": gauges.cache_hits,
+            "misses": gauges.cache_misses,
+        },
+        "recent": {"slot_seconds": SLOT_SECONDS, "slots": gateway.recent.slots()},
+        "refusals": gateway.recent.refusals(),
+    }
+
+
+def merge_states(states: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the state of several workers as one: counts add up, of times and ages the largest counts."""
+    first = states[0]
+    merged = first | {
+        "ready": all(state["ready"] for state in states),
+        "draining": any(state["draining"] for state in states),
+        "workers": len(states),
+        "open": _added([state["open"] for state in states]),
+        "token_cache": _added([state["token_cache"] for state in states]),
+        "agree": len({tuple(route["route"] for route in state["routes"]) for state in states}) == 1,
+        "routes": [route | {"requests": _added(_counts(route["route"], states))} for route in first["routes"]],
+        "providers": [_worst(name, states) for name in (provider["name"] for provider in first["providers"])],
+        "refusals": _newest([refusal for state in states for refusal in state["refusals"]]),
+    }
+    errors = [state["configuration"]["reload_error"] for state in states if state["configuration"]["reload_error"]]
+    merged["configuration"] = first["configuration"] | {"reload_error": errors[0] if errors else None}
+    slots = zip(*(state["recent"]["slots"] for state in states), strict=True)
+    merged["recent"] = first["recent"] | {"slots": [_slot(list(same)) for same in slots]}
+    return merged
+
+
+def _route(route: Route, metrics: Metrics) -> dict[str, Any]:
+    counts = {"allowed": 0, "refused": 0, "would_deny": 0}
+    for (key, decision, _, _), count in metrics.requests.items():
+        if key == route.key:
+            counts["allowed" if decision == "allow" else "refused"] += count
+    counts["would_deny"] = sum(count for (key, _), count in metrics.would_deny.items() if key == route.key)
+    return {
+        "route": route.key,
+        "public": route.public,
+        "providers": [provider.name for provider in route.providers],
+        "who": who_may_pass(route),
+        "upstream": route.upstream.name,
+        "exact": route.exact,
+        "enforced": route.enforce and not route.has_unenforced_rules,
+        "websocket": route.websocket,
+        "requests": counts,
+    }
+
+
+def _provider(provider: Provider, keys: KeyStore) -> dict[str, Any]:
+    status = keys.status_of(provider.key_source) if provider.key_source is not None else None
+    shown = dataclasses.asdict(status) if status is not None else None
+    if shown is not None:
+        shown["kids"] = [printable(kid) for kid in shown["kids"]]
+    return {
+        "name": provider.name,
+        "type": provider.kind,
+        "issuers": sorted(provider.issuers or ()),
+        "audiences": sorted(provider.audiences or ()),
+        "algorithms": sorted(provider.algorithms),
+        "secrets": len(provider.secrets),
+        "keys": shown,
+    }
+
+
+def _added(counts: list[dict[str, int]]) -> dict[str, int]:
+    return {name: sum(one.get(name, 0) for one in counts) for name in counts[0]}
+
+
+def _counts(key: str, states: list[dict[str, Any]]) -> list[dict[str, int]]:
+    return [route["requests"] for state in states for route in state["routes"] if route["route"] == key]
+
+
+def _worst(name: str, states: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what the worker says whose keys of a provider are the oldest."""
+    own = [provider for state in states for provider in state["providers"] if provider["name"] == name]
+    worst: dict[str, Any] = max(own, key=_age)
+    return worst
+
+
+def _newest(refusals: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(refusals, key=lambda refusal: str(refusal["time"]), reverse=True)[:MAX_REFUSALS]
+
+
+def _age(provider: dict[str, Any]) -> float:
+    keys = provider["keys"]
+    if keys is None:
+        return -1.0
+    age: float | None = keys["age_seconds"]
+    return float("inf") if age is None else age
+
+
+def _slot(same: list[dict[str, Any]]) -> dict[str, Any]:
+    counts = _added([{name: slot[name] for name in ("allowed", "refused", "failed")} for slot in same])
+    times = {
+        name: max((slot[name] for slot in same if slot[name] is not None), default=None)
+        for name in ("decision_seconds", "first_byte_seconds")
+    }
+    return counts | times

@@ -1,0 +1,71 @@
+"""Subjects in the log: hashed with a key of this installation, so that callers can be told apart, not looked up."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+_KEY_BYTES = 32
+_SHOWN_CHARACTERS = 16
+_FOLDER = "mastra-auth-gateway"
+_FILE = "subject.key"
+
+
+class SubjectHash:
+    """Hashes subjects with one key."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def __call__(self, subject: str | None) -> str | None:
+        """Return 64 bits of an HMAC in hexadecimal; None for nobody."""
+        if subject is None:
+            return None
+        digest = hmac.digest(self._key, subject.encode("utf-8", "surrogatepass"), hashlib.sha256)
+        return digest.hex()[:_SHOWN_CHARACTERS]
+
+
+def installation_key(environment: Mapping[str, str]) -> tuple[bytes, str]:
+    """Return this installation's key, made at the first start, and why it could not be kept (empty if it is)."""
+    folder = _state_folder(environment)
+    if folder is None:
+        return secrets.token_bytes(_KEY_BYTES), "there is no folder for it ($GATEWAY_STATE_DIR and HOME are not set)"
+    file = folder / _FILE
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        keep_once(file, secrets.token_hex(_KEY_BYTES).encode())
+        kept = bytes.fromhex(file.read_text(encoding="ascii"))
+    except (OSError, ValueError) as problem:
+        return secrets.token_bytes(
+            _KEY_BYTES
+        ), f"{file} cannot be used: {getattr(problem, 'strerror', None) or problem}"
+    if len(kept) != _KEY_BYTES:
+        return secrets.token_bytes(_KEY_BYTES), f"{file} holds something else than a key: remove it"
+    return kept, ""
+
+
+def keep_once(file: Path, content: bytes) -> None:
+    """Leave the content in a file that only its owner can read; one that is there stays as it is. Raises `OSError`."""
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "wb") as output:
+            output.write(content)
+        # Linking, not writing in place: the file is there whole or not at all, and never replaced.
+        with contextlib.suppress(FileExistsError):
+            os.link(unfinished, file)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _state_folder(environment: Mapping[str, str]) -> Path | None:
+    for name in ("GATEWAY_STATE_DIR", "STATE_DIRECTORY"):  # the second is systemd's
+        if environment.get(name):
+            return Path(environment[name].partition(":")[0])
+    if environment.get("XDG_STATE_HOME"):
+        return Path(environment["XDG_STATE_HOME"]) / _FOLDER
+    return Path(environment["HOME"]) / ".local" / "state" / _FOLDER if environment.get("HOME") else None

@@ -1,0 +1,30 @@
+"""For the whole suite: whatever is logged while it runs holds no secret."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from tests.secrecy import Listener
+
+
+@pytest.fixture(scope="session")
+def log_listener() -> Iterator[Listener]:
+    """Hear every logger of the process that runs the tests; the logs of others are searched in `tests.processes`."""
+    listener = Listener()
+    root = logging.getLogger()
+    gateway = logging.getLogger("gateway")
+    root.addHandler(listener)
+    gateway.setLevel(logging.INFO)
+    yield listener
+    root.removeHandler(listener)
+
+
+@pytest.fixture(autouse=True)
+def no_secret_in_any_log(log_listener: Listener) -> Iterator[None]:
+    """Fail the test that made the gateway log a secret."""
+    yield
+    leaks, log_listener.leaks = log_listener.leaks, []
+    assert not leaks, leaks

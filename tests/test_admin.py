@@ -1,0 +1,207 @@
+"""The admin port: who may read it, what it says, and that several workers speak with one voice."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+
+from gateway.config.model import Address
+from gateway.server.admin import Admin, is_private_name
+from gateway.server.counters import Histogram
+from gateway.server.gateway import Gateway
+from gateway.server.local import LocalState
+from gateway.server.outcome import Outcome
+from gateway.server.recent import MAX_REFUSALS, SLOT_SECONDS, SLOTS, Recent
+from gateway.server.state import merge_states, state_of
+from tests.minting import SECRET
+from tests.rawpeer import RawUpstream, ask
+from tests.running import BEARER, TOKEN, config_for, running, upstream_at
+
+
+@asynccontextmanager
+async def admin_of(gateway: Gateway, *hosts: str) -> AsyncIterator[str]:
+    admin = Admin(LocalState(gateway), hosts)
+    await admin.start(Address("127.0.0.1", 0))
+    try:
+        yield f"http://127.0.0.1:{admin.port}"
+    finally:
+        await admin.stop()
+
+
+async def call(method: str, url: str, **options: Any) -> tuple[int, str, Any]:
+    async with aiohttp.ClientSession() as session, session.request(method, url, **options) as response:
+        return response.status, await response.text(), response.headers
+
+
+@pytest.fixture
+async def gateway(upstream: RawUpstream) -> AsyncIterator[Gateway]:
+    async with running(config_for(upstream_at(upstream.url))) as running_gateway:
+        yield running_gateway
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[RawUpstream]:
+    async with RawUpstream() as running_upstream:
+        yield running_upstream
+
+
+@pytest.mark.parametrize(
+    ("name", "is_private"),
+    [
+        ("127.0.0.1", True), ("10.1.2.3", True), ("::1", True), ("203.0.113.9", True), ("localhost", True),
+        ("gateway", True), ("gateway.internal", True), ("pod.ns.svc", True), ("box.local", True), ("a.localhost", True),
+        ("evil.example.com", False), ("local.evil.com", False), ("xlocal", True), ("a.xlocal", False), ("", False),
+        ("127.0.0.1.evil.com", False), ("localhost.evil.com", False), ("svc.com", False),
+    ],
+)  # fmt: skip
+def test_private_name_is_one_that_no_stranger_can_point_here(name: str, is_private: bool) -> None:
+    assert is_private_name(name) is is_private
+
+
+@pytest.mark.parametrize("path", ["/", "/status", "/explain"])
+@pytest.mark.parametrize(
+    "host", ["rebound.evil.example", "rebound.evil.example:9090", "localhost.evil.example", "a.b@c"]
+)
+async def test_public_name_is_refused_against_rebinding(gateway: Gateway, path: str, host: str) -> None:
+    async with admin_of(gateway, "gateway.corp.example") as base:
+        method = "POST" if path == "/explain" else "GET"
+        status, text, _ = await call(method, base + path, headers={"Host": host}, json={} if method == "POST" else None)
+        assert status == 403 and "admin_hosts" in text
+        for good in ("localhost:9090", "[::1]:9090", "gateway.corp.example", "GATEWAY.corp.example:80", "gateway"):
+            options = {"headers": {"Host": good}, "json": {"path": "/api"} if method == "POST" else None}
+            assert (await call(method, base + path, **options))[0] == 200, good
+
+
+async def test_health_and_metrics_are_for_scrapers_by_any_name(gateway: Gateway) -> None:
+    async with admin_of(gateway) as base:
+        for path in ("/healthz", "/readyz", "/metrics"):
+            assert (await call("GET", base + path, headers={"Host": "gateway.prod.example.com"}))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        ({"json": {"path": "/api"}}, 200),
+        ({"json": {"path": "/api"}, "headers": {"Origin": "https://evil.example"}}, 403),
+        ({"json": {"path": "/api"}, "headers": {"Origin": "null"}}, 403),
+        ({"data": '{"path": "/api"}', "headers": {"Content-Type": "text/plain"}}, 415),
+        ({"data": "path=/api", "headers": {"Content-Type": "application/x-www-form-urlencoded"}}, 415),
+        ({"data": "{", "headers": {"Content-Type": "application/json"}}, 400),
+        ({"json": [1]}, 400),
+        ({"json": {"path": "api"}}, 400),
+        ({"json": {"path": 5}}, 400),
+        ({"json": {"path": "/api", "method": "get"}}, 400),
+        ({"json": {"path": "/api", "token": ["x"]}}, 400),
+        ({"json": {"path": "/api", "token": "x" * 30_000}}, 400),
+        ({"json": {"path": "/" + "x" * 70_000}}, 413),
+    ],
+)
+async def test_question_of_another_page_or_of_no_sense_is_refused(
+    gateway: Gateway, options: dict[str, Any], status: int
+) -> None:
+    async with admin_of(gateway) as base:
+        assert (await call("POST", base + "/explain", **options))[0] == status
+        assert (await call("GET", base + "/healthz"))[0] == 200
+
+
+async def test_token_is_explained_and_not_kept(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(0)
+    async with admin_of(gateway) as base:
+        status, text, headers = await call(
+            "POST", base + "/explain", json={"path": "/api/x", "token": f"Bearer {TOKEN}"}
+        )
+    said = json.loads(text)
+    assert (status, said["decision"]) == (200, "allow")
+    assert headers["Cache-Control"] == "no-store"
+    assert TOKEN.rpartition(".")[2] not in text and TOKEN not in caplog.text
+    assert len(gateway.config.policy.verified) == 0
+    assert gateway.metrics.requests == {}
+
+
+async def test_page_runs_only_its_own_script_and_asks_nobody_else(gateway: Gateway) -> None:
+    async with admin_of(gateway) as base:
+        _, page, headers = await call("GET", base + "/")
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy
+    for tag in ("script", "style"):
+        (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+    addresses = set(re.findall(r"https?://[^\s\"'<)]+", page)) - {"http://www.w3.org/2000/svg"}
+    assert not addresses
+    assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|eval\(| on\w+=|style=", page)
+
+
+async def test_status_tells_what_happened_without_a_secret(gateway: Gateway) -> None:
+    await ask(gateway.port, b"GET /api/x HTTP/1.1\r\nHost: a\r\n" + BEARER + b"\r\n")
+    await ask(gateway.port, b"GET /api/x HTTP/1.1\r\nHost: a\r\n\r\n")
+    await ask(gateway.port, b"GET /nowhere?secret=query HTTP/1.1\r\nHost: a\r\n\r\n")
+    async with admin_of(gateway) as base:
+        _, text, _ = await call("GET", base + "/status")
+    state = json.loads(text)
+    assert state["routes"][1]["requests"] == {"allowed": 1, "refused": 1, "would_deny": 0}
+    assert state["routes"][1]["who"] == "any token that counts"
+    assert [refusal["code"] for refusal in state["refusals"]] == ["no_route", "token_missing"]
+    assert "Send `Authorization: Bearer TOKEN`" in state["refusals"][1]["advice"]
+    assert sum(slot["allowed"] for slot in state["recent"]["slots"]) == 1
+    assert sum(slot["refused"] for slot in state["recent"]["slots"]) == 2
+    assert "query" not in text and SECRET.decode() not in text and "user-1" not in text
+
+
+async def test_states_of_workers_add_up(gateway: Gateway) -> None:
+    await ask(gateway.port, b"GET /api/x HTTP/1.1\r\nHost: a\r\n\r\n")
+    one, other = json.loads(json.dumps(state_of(gateway))), json.loads(json.dumps(state_of(gateway)))
+    other["ready"] = False
+    other["configuration"]["reload_error"] = "gateway.yaml:1:1: broken"
+    both = merge_states([one, other])
+    assert (both["workers"], both["ready"], both["agree"]) == (2, False, True)
+    assert both["routes"][1]["requests"]["refused"] == 2
+    assert len(both["refusals"]) == 2
+    assert both["configuration"]["reload_error"] == "gateway.yaml:1:1: broken"
+    assert sum(slot["refused"] for slot in both["recent"]["slots"]) == 2
+    other["routes"].pop()
+    assert merge_states([one, other])["agree"] is False
+
+
+def outcome(code: str | None = None, status: int = 200) -> Outcome:
+    made = Outcome("id", "GET", "/x", "192.0.2.1", began_at=10.0)
+    made.decided_at, made.code, made.status = 10.002, code, status
+    return made
+
+
+def test_recent_holds_five_minutes_and_no_more() -> None:
+    now = 1000.0
+    recent = Recent(lambda: now)
+    recent.note(outcome(), {})
+    for number in range(3 * MAX_REFUSALS):
+        now += 1
+        recent.note(outcome("access_denied", 403), {"code": "access_denied", "request_id": str(number)})
+    recent.note(outcome("upstream_broken", 502), {"code": "upstream_broken", "request_id": "last"})
+    slots = recent.slots()
+    assert len(slots) == SLOTS
+    assert [sum(slot[name] for slot in slots) for name in ("allowed", "refused", "failed")] == [1, 150, 1]
+    assert slots[-1]["decision_seconds"] == 0.0025
+    assert len(recent.refusals()) == MAX_REFUSALS and recent.refusals()[0]["request_id"] == "last"
+    now += SLOTS * SLOT_SECONDS
+    assert all(slot["refused"] == 0 and slot["decision_seconds"] is None for slot in recent.slots())
+
+
+def test_quantile_is_the_bound_of_its_bucket() -> None:
+    histogram = Histogram((0.1, 1.0))
+    assert histogram.quantile(0.95) is None
+    for _ in range(95):
+        histogram.observe(0.05)
+    for _ in range(5):
+        histogram.observe(0.5)
+    assert (histogram.quantile(0.95), histogram.quantile(0.96)) == (0.1, 1.0)
+    histogram.observe(9.0)
+    assert histogram.quantile(1.0) == 1.0
+    assert histogram.cumulative() == [("0.1", 95.0), ("1.0", 100.0), ("+Inf", 101.0)]

@@ -1,0 +1,136 @@
+"""The log: lines for machines, lines for people, and nothing secret in either."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.server.logs import _Lines
+from gateway.server.subject import SubjectHash, installation_key, keep_once
+from tests.minting import SECRET, mint
+from tests.processes import served
+from tests.secrecy import Listener, leaks_in
+
+FIELDS: dict[str, Any] = {
+    "time": "2026-11-21T05:33:03Z",
+    "method": "GET",
+    "path": "/api/\x1b[31mx",
+    "route": "/api",
+    "decision": "deny",
+    "code": "access_denied",
+    "detail": "no `allow` rule holds",
+    "status": 403,
+    "total_ms": 1.25,
+    "ended": "refused",
+}
+
+
+def record(message: Any, level: int = logging.INFO) -> logging.LogRecord:
+    return logging.LogRecord("gateway.access", level, "", 0, message, None, None)
+
+
+def test_search_finds_what_should_not_be_there() -> None:
+    # The search itself is tried, or it could be blind.
+    token = mint({"sub": "somebody"})
+    _, payload, signature = token.split(".")
+    for leak in (token, signature, payload, signature[:30], f"Authorization: Bearer {token}", SECRET.decode()):
+        assert leaks_in(f'{{"detail": "{leak}"}}'), leak
+    assert not leaks_in('{"request_id": "3777fc41b3125224da2e7cacff07cbc1", "path": "/api/agents"}')
+
+
+def test_listener_hears_a_leak_of_this_process() -> None:
+    listener = Listener()
+    logging.getLogger("gateway.keys").addHandler(listener)
+    try:
+        logging.getLogger("gateway.keys").propagate = False
+        logging.getLogger("gateway.keys").warning("found %s", mint({"sub": "x"}))
+    finally:
+        logging.getLogger("gateway.keys").propagate = True
+        logging.getLogger("gateway.keys").removeHandler(listener)
+    assert listener.leaks
+
+
+def test_json_line_holds_the_fields_as_they_are() -> None:
+    line = _Lines("json", has_colour=True).format(record(FIELDS))
+    assert json.loads(line) == FIELDS and "\n" not in line
+
+
+def test_text_line_is_for_people_and_steers_no_terminal() -> None:
+    line = _Lines("text", has_colour=False).format(record(FIELDS))
+    assert line == (
+        r"05:33:03 403 GET /api/\x1b[31mx  access_denied no `allow` rule holds  1.25 ms route=/api ended=refused"
+    )
+    coloured = _Lines("text", has_colour=True).format(record(FIELDS))
+    assert coloured.startswith("\x1b[33m05:33:03") and coloured.endswith("\x1b[0m")
+    assert "WARNING".lower() in _Lines("text", has_colour=False).format(record("keys are old", logging.WARNING))
+
+
+@pytest.mark.parametrize("option", [["--log-format", "text"], []])
+def test_format_is_that_of_the_command_or_of_the_file(option: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(
+        "listen: 127.0.0.1:0\nadmin: none\nlog: {format: text}\nupstream: http://x\nroutes: {/: {public: yes}}\n"
+    )
+    file.write_text(file.read_text().replace("yes", "true"))
+    command = [sys.executable, "-m", "gateway", "serve", "-c", str(file), *option]
+    environment = os.environ | {"GATEWAY_STATE_DIR": str(tmp_path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as running:
+        assert running.stdout is not None
+        first = running.stdout.readline()
+        running.terminate()
+    assert first[2] == ":" and "listening on 127.0.0.1" in first
+
+
+def test_subject_has_the_same_hash_after_a_restart(tmp_path: Path) -> None:
+    text = f"providers: {{jobs: {{type: jwt, secret: {SECRET.decode()}, expiry: optional}}}}\n"
+    text += "upstream: http://127.0.0.1:9\nroutes: {/api: {provider: jobs, allow: {role: x}}}\n"
+    import urllib.error
+    import urllib.request
+
+    found = []
+    for name in ("first", "second"):
+        with served(text, tmp_path / name, {"GATEWAY_STATE_DIR": str(tmp_path / "state")}) as gateway:
+            request = urllib.request.Request(f"http://127.0.0.1:{gateway.port}/api")
+            request.add_header("Authorization", f"Bearer {mint({'sub': 'user-1'})}")
+            with pytest.raises(urllib.error.HTTPError):
+                urllib.request.urlopen(request, timeout=10)
+        lines = [json.loads(line) for line in gateway.log.read_text().splitlines()]
+        found += [line["subject"] for line in lines if "subject" in line]
+    assert len(found) == 2 and found[0] == found[1] and "user-1" not in found[0]
+
+
+def test_installations_hash_differently() -> None:
+    assert SubjectHash(b"a" * 32)("user-1") != SubjectHash(b"b" * 32)("user-1")
+    assert SubjectHash(b"a" * 32)(None) is None
+    assert SubjectHash(b"a" * 32)("\ud800")
+
+
+def test_installation_key_is_kept_for_its_owner_only(tmp_path: Path) -> None:
+    environment = {"GATEWAY_STATE_DIR": str(tmp_path / "state")}
+    key, why = installation_key(environment)
+    assert (installation_key(environment), why) == ((key, ""), "")
+    assert (tmp_path / "state" / "subject.key").stat().st_mode & 0o777 == 0o400
+    assert installation_key({"XDG_STATE_HOME": str(tmp_path)})[1] == ""
+    assert installation_key({"HOME": str(tmp_path)})[0] != key
+
+
+@pytest.mark.parametrize(
+    ("content", "why"), [(b"short", "cannot be used"), (b"00" * 8, "holds something else than a key: remove it")]
+)
+def test_installation_key_that_cannot_be_used_is_said(content: bytes, why: str, tmp_path: Path) -> None:
+    keep_once(tmp_path / "subject.key", content)
+    key, said = installation_key({"STATE_DIRECTORY": str(tmp_path)})
+    assert len(key) == 32 and why in said
+
+
+def test_installation_without_a_folder_is_said(tmp_path: Path) -> None:
+    assert "no folder for it" in installation_key({})[1]
+    (tmp_path / "file").write_text("")
+    assert "cannot be used" in installation_key({"GATEWAY_STATE_DIR": str(tmp_path / "file" / "x")})[1]
