@@ -8,12 +8,13 @@ find_python = for name in python3.14 python3.13 python3.12 python3.11 python3; d
 	done; done
 PYTHON ?= $(shell $(find_python))
 
-LOCKS := requirements.lock requirements-dev.lock requirements-build.lock requirements-mutants.lock
+LOCKS := requirements.lock requirements-dev.lock requirements-build.lock requirements-mutants.lock \
+	requirements-browser.lock
 PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input
 UV ?= uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test security fuzz mutants lint types check lock clean
+.PHONY: help setup demo test security browser fuzz mutants lint types check lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -33,11 +34,16 @@ setup: .venv/.ready ## leave .venv/bin/gateway, installed from the lock file
 demo: .venv/.ready ## a gateway and a stand-in upstream on loopback, with lines to paste, until Ctrl-C
 	@exec .venv/bin/gateway demo
 
-test: .venv/.ready ## all tests but the slow ones and those that need Node
-	.venv/bin/python -m pytest -W error -q -m "not slow and not mastra"
+test: .venv/.ready ## all tests but the slow ones and those that need Node or a browser
+	.venv/bin/python -m pytest -W error -q -m "not slow and not mastra and not browser"
 
 security: .venv/.ready ## every attack, storm and fault, against the gateway as a process; prints what was tried
 	.venv/bin/python -m pytest -W error -q tests/security
+
+browser: .venv/.ready ## the status page in Chromium (apt-get install chromium); SCREENSHOTS=folder keeps pictures
+	$(PIP) install --quiet --require-hashes -r requirements-browser.lock
+	GATEWAY_REQUIRE_BROWSER=1 $(if $(SCREENSHOTS),GATEWAY_SCREENSHOTS=$(SCREENSHOTS)) \
+		.venv/bin/python -m pytest -W error -q tests/browser
 
 FOR ?= 60
 fuzz: .venv/.ready ## mutated requests for FOR=60 seconds, by SEED=number or chance; keeps what it finds as data
@@ -55,7 +61,7 @@ lint: .venv/.ready ## format and lint
 types: .venv/.ready ## mypy --strict
 	.venv/bin/mypy --strict gateway
 
-check: lint types test ## everything but the slow tests and those that need Node
+check: lint types test ## everything but the slow tests and those that need Node or a browser
 
 lock: ## write the lock files anew, for all supported Pythons and machines (needs uv)
 	rm -f $(LOCKS)
@@ -64,6 +70,7 @@ lock: ## write the lock files anew, for all supported Pythons and machines (need
 	$(UV) pip compile $(lock_options) --group build -c requirements-dev.lock -o requirements-build.lock
 	$(UV) pip compile $(lock_options) pyproject.toml --group dev --group mutants -c requirements-dev.lock \
 		-o requirements-mutants.lock
+	$(UV) pip compile $(lock_options) --group browser -o requirements-browser.lock
 lock_options = --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --custom-compile-command "make lock"
 

@@ -77,14 +77,18 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(text: str, folder: Path, environment: dict[str, str] | None = None) -> Iterator[Served]:
+def served(
+    text: str, folder: Path, environment: dict[str, str] | None = None, ready_path: str = "/readyz"
+) -> Iterator[Served]:
     """Serve a YAML text (without `listen` and `admin`) as a process for the length of a block."""
     folder.mkdir(parents=True, exist_ok=True)
     port, admin = free_port(), free_port()
     file, log = folder / "gateway.yaml", folder / "gateway.log"
     file.write_text(f"listen: 127.0.0.1:{port}\nadmin: 127.0.0.1:{admin}\n{text}")
     command = [sys.executable, "-m", "gateway", "serve", "-c", str(file)]
-    with process(command, log, lambda: status_of(f"http://127.0.0.1:{admin}/readyz") == 200, environment) as running:
+    with process(
+        command, log, lambda: status_of(f"http://127.0.0.1:{admin}{ready_path}") == 200, environment
+    ) as running:
         yield Served(port, admin, log, running.pid)
 
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.commands.main import run_command
-from tests.keyserver import to_jwk
+from tests.jwks import serving_keys
 from tests.minting import SECRET, claims_of, mint, rsa_key
 
 FILE = """\
@@ -40,26 +38,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-class _Keys(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        body = json.dumps({"keys": [to_jwk(rsa_key(), "k1")]}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
 def jwks_uri() -> Iterator[str]:
-    with HTTPServer(("127.0.0.1", 0), _Keys) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/jwks"
-        server.shutdown()
-        thread.join()
+    with serving_keys() as address:
+        yield address
 
 
 def ask(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:

@@ -14,11 +14,12 @@ DEFAULT_FILE = Path("gateway.yaml")
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command: `run` takes the parsed call and returns the exit status."""
+    """One command: `run` takes the parsed call and returns the exit status. `examples` end its help."""
 
     description: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
+    examples: str = ""
 
 
 class Refusal(Exception):  # an answer, not a fault: hence the name
@@ -51,7 +52,7 @@ def require_file(file: Path) -> Path:
     if file != DEFAULT_FILE:
         raise BadCall(f"{file} is not there")
     raise BadCall(
-        "gateway.yaml is not in the working directory. Name another with -c FILE, start from config/minimal.yaml,"
+        "gateway.yaml is not in the working directory. Write one with `gateway init`, name another with -c FILE,"
         " or see it work first: gateway demo"
     )
 

@@ -84,8 +84,14 @@ def _cells(row: Row) -> tuple[str, str, str, str]:
     return row.key, row.providers or "-", row.who, row.upstream
 
 
+_EXAMPLES = """\
+examples:
+  gateway check                        gateway.yaml of the working directory
+  gateway check -c /etc/gateway.yaml --json
+"""
 COMMAND = Command(
     "Print every mistake of a file with its place; or, if there is none, its warnings and its routes in words.",
     _add_arguments,
     _run,
+    _EXAMPLES,
 )

@@ -132,8 +132,14 @@ def _free_port() -> int:
     return port
 
 
+_EXAMPLES = """\
+examples:
+  gateway demo                              then paste the lines that it prints
+  gateway demo --port 9000
+"""
 COMMAND = Command(
     "Run a gateway in front of a stand-in for Mastra, both on loopback, and print lines to paste. Ctrl-C ends it.",
     _add_arguments,
     _run,
+    _EXAMPLES,
 )

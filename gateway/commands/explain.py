@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.commands.asking import parse_headers, parse_method, parse_moment, parse_target, read_claims, read_token
 from gateway.commands.call import BadCall, Command, add_file_option, require_file
-from gateway.commands.printing import Line, print_lines
+from gateway.commands.printing import Line, print_lines, progress
 from gateway.commands.reading import read_file
 from gateway.config.model import Config
 from gateway.explain.explain import explain
@@ -26,10 +26,10 @@ from gateway.policy.model import RequestHead
 _MARKS: dict[Verdict, str] = {"yes": "yes", "no": "NO", "unknown": "?"}
 _STYLES: dict[Verdict, str] = {"yes": "green", "no": "bold red", "unknown": "yellow", "note": "dim", "skipped": "dim"}
 _NAME_WIDTH = 10
-_EPILOG = """\
+_EXAMPLES = """\
 examples:
   gateway explain GET /api/agents --token "$TOKEN"          why is this token refused?
-  pbpaste | gateway explain GET /api/agents --token -       the same, without the token in the shell's history
+  xclip -o | gateway explain GET /api/agents --token -       the same, without the token in the shell's history
   gateway explain POST /api/memory --claims claims.json     without a token: what would these claims get? (offline)
   gateway explain POST /api/memory --provider staff --claims '{"email": "ann@yourcompany.com"}'
   gateway explain GET /api/agents --token - --at 2026-11-21T05:00:00Z
@@ -37,8 +37,6 @@ examples:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = _EPILOG
     parser.add_argument("method", metavar="METHOD", help="GET, POST, ...")
     parser.add_argument("path", metavar="PATH", help="the path with its query, or the whole address")
     add_file_option(parser)
@@ -64,7 +62,8 @@ def _run(call: argparse.Namespace) -> int:
     claims = read_claims(call.claims) if call.claims is not None else None
     config = read_file(require_file(call.file))
     if claims is None:
-        explanation = asyncio.run(_explain_with_keys(config, head_for(asked, config, token), now))
+        with progress("asking the key server"):
+            explanation = asyncio.run(_explain_with_keys(config, head_for(asked, config, token), now))
     else:
         explanation = _explain_claims(config, asked, claims, call.provider, now)
     if call.json:
@@ -142,4 +141,5 @@ COMMAND = Command(
     "Say why a request gets its answer: each step of the decision with what was found and expected, and what to do.",
     _add_arguments,
     _run,
+    _EXAMPLES,
 )

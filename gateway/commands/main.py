@@ -18,6 +18,7 @@ from gateway.commands.call import BadCall, Command, Refusal, nearest
 
 # Each is a module of this package with a `COMMAND`. Those without a summary are for containers, and not listed.
 _SUMMARIES = {
+    "init": "ask four questions and write a gateway.yaml",
     "serve": "run the gateway",
     "check": "print every mistake of a file, or its routes in words",
     "explain": "say why a request gets its answer, and what to do about it",
@@ -26,17 +27,33 @@ _SUMMARIES = {
     "token": "mint a test token for a provider of type jwt",
     "schema": "print the JSON Schema of the file",
     "demo": "run a gateway and a stand-in upstream on loopback, with lines to paste",
+    "completion": "print the script with which a shell completes commands",
     "health": None,
     "secret": None,
     "standin": None,
 }
 
 
+_EPILOG = """\
+first steps:
+  gateway demo                             see it work, with nothing else at hand
+  gateway init                             write a gateway.yaml for your own server
+  gateway check && gateway serve           run it
+  gateway explain GET /api/agents --token TOKEN
+                                           why is somebody refused?
+
+gateway COMMAND --help shows examples. Exit status: 0 fine, 1 no, 2 a bad call.
+"""
+
+
 def run_command(arguments: Sequence[str]) -> int:
     """Return the exit status of one call of `gateway`. `arguments` are those after the program's name."""
-    parser = make_parser(arguments[:1])
+    # Only the one that is called is imported: a health check need not load a whole server.
+    parser = make_parser(tuple(_SUMMARIES) if arguments[:1] == ["completion"] else arguments[:1])
     try:
-        parsed = parser.parse_args(arguments)
+        parsed, unknown = parser.parse_known_args(arguments)
+        if unknown:
+            raise _CallError(_about_unknown(parsed, unknown))
     except SystemExit as stop:  # argparse ends the process by itself after --help and --version
         return stop.code if isinstance(stop.code, int) else 2
     except _CallError as problem:
@@ -64,6 +81,14 @@ class _CallError(Exception):
     """A call that cannot be read, in one line with the way out."""
 
 
+def _about_unknown(parsed: argparse.Namespace, unknown: Sequence[str]) -> str:
+    """Return what to say of words that the command does not know, in place of argparse's, which forgets the command."""
+    word = next((one for one in unknown if one.startswith("-")), unknown[0])
+    what = "option" if word.startswith("-") else "argument"
+    near = nearest(word.partition("=")[0], parsed.options)
+    return f"gateway {parsed.command}: unknown {what} {word}{near} (gateway {parsed.command} --help says more)"
+
+
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong with a call in one line; the whole usage is for --help."""
 
@@ -83,7 +108,8 @@ def make_parser(called: Sequence[str]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="gateway",
         description="An auth gateway in front of a Mastra server. One YAML file says who may call what.",
-        epilog="gateway COMMAND --help says more. Exit status: 0 fine, 1 no, 2 a bad call.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"gateway {gateway.__version__}")
@@ -92,9 +118,11 @@ def make_parser(called: Sequence[str]) -> argparse.ArgumentParser:
         # argparse lists a command that has any `help`, even None.
         own = commands.add_parser(name, help=summary) if summary else commands.add_parser(name)
         own.allow_abbrev = False
-        if name in called:  # only this one is imported: a health check need not load a whole server
+        if name in called:
             command: Command = importlib.import_module(f"gateway.commands.{name}").COMMAND
-            own.description = command.description
+            own.description, own.epilog = command.description, command.examples
+            own.formatter_class = argparse.RawDescriptionHelpFormatter
             command.add_arguments(own)
-            own.set_defaults(run=command.run)
+            options = [option for action in own._actions for option in action.option_strings]
+            own.set_defaults(run=command.run, whole_parser=parser, options=options)
     return parser

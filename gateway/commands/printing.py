@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -22,6 +23,16 @@ def print_lines(lines: Iterable[Line]) -> None:
     console = Console(highlight=False)
     for text, style in lines:
         console.print(Text(text, style=style), soft_wrap=True)
+
+
+@contextlib.contextmanager
+def progress(words: str) -> Iterator[None]:
+    """Say on a terminal that something takes a moment; nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    with Console(stderr=True).status(words):
+        yield
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

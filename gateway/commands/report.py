@@ -15,7 +15,7 @@ from gateway.config.document import printable
 from gateway.explain.report import Group, Kind, Report, sum_log
 
 _HEADINGS = ("requests", "callers", "route", "provider", "code", "rule", "last", "such as")
-_EPILOG = """\
+_EXAMPLES = """\
 examples:
   gateway report gateway.log                      who was refused, and who would be under `enforce: false`
   docker compose logs --no-log-prefix gateway | gateway report
@@ -24,8 +24,6 @@ examples:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = _EPILOG
     parser.add_argument(
         "logs", metavar="LOG", nargs="*", default=["-"], help="logs as JSON; - is standard input (default)"
     )
@@ -96,5 +94,8 @@ def _as_json(report: Report, *, only_would: bool) -> dict[str, Any]:
 
 
 COMMAND = Command(
-    "Sum a log: who was refused, who would be under `enforce: false`, and by which rule.", _add_arguments, _run
+    "Sum a log: who was refused, who would be under `enforce: false`, and by which rule.",
+    _add_arguments,
+    _run,
+    _EXAMPLES,
 )

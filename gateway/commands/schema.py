@@ -18,8 +18,14 @@ def _run(_call: argparse.Namespace) -> int:
     return 0
 
 
+_EXAMPLES = """\
+examples:
+  gateway schema > gateway.schema.json      and in gateway.yaml, for the YAML extension of an editor:
+                                            # yaml-language-server: $schema=gateway.schema.json
+"""
 COMMAND = Command(
     "Print the JSON Schema of the configuration file, so that an editor completes and checks it.",
     _add_arguments,
     _run,
+    _EXAMPLES,
 )

@@ -8,7 +8,7 @@ import os
 from gateway.commands.call import Command, add_file_option, require_file
 from gateway.server.run import serve
 
-_EPILOG = """\
+_EXAMPLES = """\
 examples:
   gateway serve                                  gateway.yaml of the working directory
   gateway serve -c /etc/gateway.yaml --log-format text
@@ -22,8 +22,6 @@ def _run(call: argparse.Namespace) -> int:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = _EPILOG
     add_file_option(parser)
     parser.add_argument(
         "--log-format",
@@ -36,4 +34,5 @@ COMMAND = Command(
     "Run the gateway of a file. SIGHUP or a changed file: read it again. SIGTERM: drain, then end.",
     _add_arguments,
     _run,
+    _EXAMPLES,
 )

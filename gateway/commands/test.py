@@ -13,7 +13,7 @@ from typing import Any
 
 from gateway.commands.call import BadCall, Command, Refusal, add_file_option, require_file
 from gateway.commands.junit import write_junit
-from gateway.commands.printing import Line, print_lines
+from gateway.commands.printing import Line, print_lines, progress
 from gateway.commands.reading import read_file
 from gateway.config.cases import load_cases
 from gateway.config.document import ConfigError
@@ -23,7 +23,7 @@ from gateway.explain.issuer import StandInIssuer
 from gateway.explain.judge import IMPOSSIBLE, Judge, Judged
 from gateway.explain.replay import Change, read_log, replay
 
-_EPILOG = """\
+_EXAMPLES = """\
 examples:
   gateway test                                     the cases under `tests:` in gateway.yaml
   gateway test cases/*.yaml --junit results.xml    and those of files of their own, for a CI
@@ -60,8 +60,6 @@ class _Report:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = _EPILOG
     parser.add_argument("cases", metavar="FILE", nargs="*", type=Path, help="files with further `tests:`")
     add_file_option(parser)
     parser.add_argument("--against", metavar="OLD", type=Path, help="show every decision that differs from this file's")
@@ -81,7 +79,8 @@ def _run(call: argparse.Namespace) -> int:
     requests, _ = read_log(_lines_of(call.log)) if call.log is not None else ([], 0)
     if not cases and not requests:
         raise Refusal(f"{call.file} has no cases; write some under `tests:` (gateway test --help shows one)")
-    report = _judge(config, old, cases, require_coverage=call.require_coverage)
+    with progress(f"asking {len(cases)} cases"):
+        report = _judge(config, old, cases, require_coverage=call.require_coverage)
     if old is not None and requests:
         changes, count = replay(requests, old, config)
         report = replace(report, replayed=changes, replayed_count=count)
@@ -198,4 +197,5 @@ COMMAND = Command(
     "Ask the cases that stand beside the rules, and say what no case covers. Needs no key server and no network.",
     _add_arguments,
     _run,
+    _EXAMPLES,
 )

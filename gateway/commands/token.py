@@ -98,8 +98,15 @@ def _claims_given(
     return given | _parse_claims(call.claims)
 
 
+_EXAMPLES = """\
+examples:
+  gateway token --email ann@yourcompany.com
+  curl -H "Authorization: Bearer $(gateway token --sub ann)" http://localhost:8080/api/agents
+  gateway token --claims '{"roles": ["admin"]}' --expires 5m
+"""
 COMMAND = Command(
     "Mint a test token for a provider of type jwt, with the secret of the file. It prints the token and nothing else.",
     _add_arguments,
     _run,
+    _EXAMPLES,
 )

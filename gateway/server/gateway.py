@@ -23,6 +23,7 @@ from gateway.server.outcome import Outcome, log_fields
 from gateway.server.recent import Recent
 from gateway.server.runtime import Runtime
 from gateway.server.subject import SubjectHash
+from gateway.server.tracing import Tracing
 
 _log = logging.getLogger("gateway.server")
 _access_log = logging.getLogger(ACCESS)
@@ -47,6 +48,7 @@ class Gateway:
         self.metrics = Metrics()
         self.recent = Recent(time.monotonic)
         self.is_draining = False
+        self.tracing = Tracing() if config.traces == "opentelemetry" else None
         self.tunnels: set[Tunnel] = set()
         self.open_requests = 0
         self.open_streams = 0
@@ -141,6 +143,8 @@ class Gateway:
         await self.runtime.retire()
         await self.keys.close()
         await self._fetcher.close()
+        if self.tracing is not None:
+            await self.tracing.stop()
 
     def began(self, outcome: Outcome) -> None:
         """A request has begun."""

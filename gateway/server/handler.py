@@ -67,6 +67,7 @@ class _Exchange:
         self._outcome = Outcome(
             self._request_id, request.method, self._head.target.partition("?")[0], self._head.client_ip
         )
+        self._trace = host.tracing.begin(self._head) if host.tracing is not None else None
 
     async def run(self) -> Answered:
         """The straight line; every way out of it is recorded."""
@@ -89,7 +90,7 @@ class _Exchange:
         finally:
             self._outcome.status = self._answer.status
             self._outcome.bytes_out = self._outcome.bytes_out or self._answer.count_bytes
-            self._host.ended(self._outcome)
+            self._end()
             await self._runtime.leave()
         if self._lingers:
             await self._connection.linger()
@@ -106,9 +107,14 @@ class _Exchange:
             self._outcome.ended = "client_gone"
         finally:
             self._outcome.status = self._answer.status
-            self._host.ended(self._outcome)
+            self._end()
         await self._connection.linger()
         return Answered(False)
+
+    def _end(self) -> None:
+        if self._trace is not None:
+            self._trace.end(self._outcome)
+        self._host.ended(self._outcome)
 
     async def _decide_and_act(self) -> None:
         if self._host.is_draining:
@@ -120,6 +126,8 @@ class _Exchange:
             return
         decision = await self._decide()
         self._outcome.note_decision()
+        if self._trace is not None:
+            self._trace.decided(self._outcome)
         if isinstance(decision, Deny):
             await self._refuse(decision)
             return
@@ -132,7 +140,10 @@ class _Exchange:
         policy, keys = self._runtime.config.policy, self._host.keys
         decision = decide(policy, keys, self._head, self._clock())
         if isinstance(decision, NeedKey):
+            began_at = time.perf_counter()
             await keys.fetch(decision.source, decision.kid)
+            if self._trace is not None:
+                self._trace.key_fetched(began_at, time.perf_counter())
             decision = decide(policy, keys, self._head, self._clock(), may_fetch=False)
         if isinstance(decision, NeedKey):
             return Deny(Reason.KEYS_UNAVAILABLE, "a key was asked for twice", decision.route)
@@ -197,6 +208,7 @@ class _Exchange:
             ("X-Forwarded-For", self._forwarded_for),
             ("X-Forwarded-Proto", self._head.scheme),
             ("X-Request-Id", self._request_id),
+            *(self._trace.upstream_lines() if self._trace is not None else ()),
             *identity_lines(allow.route.upstream.identity, allow.principal),
         ]
         signer = self._origin(allow).signer

@@ -8,6 +8,7 @@ from gateway.keys.store import KeyStore
 from gateway.proxy.tunnel import Tunnel
 from gateway.server.outcome import Outcome
 from gateway.server.runtime import Runtime
+from gateway.server.tracing import Tracing
 
 
 class Host(Protocol):
@@ -17,6 +18,7 @@ class Host(Protocol):
     keys: KeyStore
     is_draining: bool
     tunnels: set[Tunnel]
+    tracing: Tracing | None
 
     def began(self, outcome: Outcome) -> None:
         """A request has begun."""

@@ -87,7 +87,11 @@ class Reloader:
 
 def restart_needed(old: Config, new: Config) -> list[str]:
     """Return the keys whose change counts only after a restart: what is bound or forked once."""
-    return [name for name in ("listen", "admin", "workers") if getattr(old, name) != getattr(new, name)]
+    return [
+        name
+        for name in ("listen", "admin", "admin_hosts", "workers", "log", "traces")
+        if getattr(old, name) != getattr(new, name)
+    ]
 
 
 def stamp_of(paths: tuple[Path, ...]) -> Stamp:

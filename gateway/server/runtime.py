@@ -13,6 +13,7 @@ from gateway.policy.model import Headers
 from gateway.policy.providers import KeySource
 from gateway.proxy.headers import HeaderRules
 from gateway.proxy.origin import Origin, ssl_context
+from gateway.server.tracing import TRACE_HEADERS
 
 
 class Runtime:
@@ -24,7 +25,8 @@ class Runtime:
     def __init__(self, config: Config) -> None:
         self.config = config
         names = [name for upstream in config.upstreams for name, _ in upstream.identity.headers]
-        self.header_rules = HeaderRules(config.strip_headers, names)
+        own_trace = TRACE_HEADERS if config.traces == "opentelemetry" else ()
+        self.header_rules = HeaderRules((*config.strip_headers, *own_trace), names)
         contexts = [ssl_context(upstream) for upstream in config.upstreams]  # first: these may fail
         self._origins = {u.name: Origin(u, context) for u, context in zip(config.upstreams, contexts, strict=True)}
         self._users = 0

@@ -1,0 +1,222 @@
+"""The status page as its readers use it: with a mouse, with a keyboard, on a phone, in the dark, and under attack."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.jwks import serving_keys
+from tests.minting import SECRET, claims_of, mint, rsa_key
+from tests.processes import Served, served
+
+IS_REQUIRED = "GATEWAY_REQUIRE_BROWSER" in os.environ  # `.ci/run` says so: there nothing is skipped
+if IS_REQUIRED:
+    playwright_api = importlib.import_module("playwright.sync_api")
+else:
+    playwright_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not IS_REQUIRED and not any(map(shutil.which, BROWSERS)), reason="found no Chromium"),
+]
+ATTACK = "/api/<img/src=x/onerror=document.title='owned'>"
+FILE = f"""
+upstream: http://127.0.0.1:9
+providers:
+  people: {{type: clerk, jwks_uri: "KEYS", issuer: "https://clerk.example.com"}}
+  jobs: {{type: jwt, secret: {SECRET.decode()}}}
+rules: {{company: {{email_domain: yourcompany.com}}}}
+routes:
+  /api: {{provider: people, allow: company}}
+  /jobs: {{provider: jobs, allow: {{role: admin}}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Run a gateway that has refused some requests, one of them written by somebody who knows HTML."""
+    with (
+        serving_keys() as keys,
+        served(FILE.replace("KEYS", keys), tmp_path_factory.mktemp("page")) as running,
+    ):
+        for path in ("/api/agents", "/api/agents", ATTACK, "/nowhere"):
+            request = urllib.request.Request(f"http://127.0.0.1:{running.port}{path}")
+            with pytest.raises(urllib.error.HTTPError):
+                urllib.request.urlopen(request, timeout=10)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Run Chromium, which Debian installs; Playwright downloads nothing."""
+    with playwright_api.sync_playwright() as driver:
+        path = next(found for name in BROWSERS if (found := shutil.which(name)))
+        running = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(gateway: Served, browser: Any) -> Iterator[Any]:
+    """Open the page; whatever the browser complains about fails the test."""
+    with opened(gateway, browser) as one:
+        yield one
+
+
+class opened:
+    """A page in a browser of some shape, for the length of a block."""
+
+    def __init__(self, gateway: Served, browser: Any, **shape: Any) -> None:
+        self._gateway, self._context = gateway, browser.new_context(**shape)
+        self.complaints: list[str] = []
+        self.asked: list[str] = []
+
+    def __enter__(self) -> Any:
+        page = self._context.new_page()
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda problem: self.complaints.append(str(problem)))
+        page.on("request", lambda request: self.asked.append(request.url))
+        page.goto(f"http://127.0.0.1:{self._gateway.admin}/")
+        page.wait_for_selector("#routes table")
+        return page
+
+    def __exit__(self, *_: object) -> None:
+        self._context.close()
+        assert self.complaints == []
+        own = f"http://127.0.0.1:{self._gateway.admin}/"
+        assert [url for url in self.asked if not url.startswith((own, "data:"))] == []
+
+
+def clerk_token(**changes: Any) -> str:
+    now = time.time()
+    claims = {"iss": "https://clerk.example.com", "iat": now, "exp": now + 60, "email": ..., "aud": ...} | changes
+    return mint(claims_of(**claims), rsa_key(), "RS256", kid="k1")
+
+
+def test_clerk_token_without_email_is_explained_with_what_to_do(page: Any) -> None:
+    token = clerk_token()
+    page.fill("#token", token)
+    page.click("text=Explain")
+    page.wait_for_selector("#answer h3")
+    assert page.inner_text("#answer h3") == "403 access_denied: no rule of `allow` holds"
+    assert "Customize session token" in page.inner_text(".advice")
+    steps = page.inner_text("ol.steps")
+    assert "kid k1, fetched" in steps and "the token has no email" in steps
+    assert token.rpartition(".")[2] not in page.inner_text("#answer")
+
+
+def test_good_token_passes(page: Any) -> None:
+    page.fill("#token", clerk_token(email="ann@yourcompany.com"))
+    page.click("text=Explain")
+    page.wait_for_selector("#answer h3.yes")
+    assert "passes to default" in page.inner_text("#answer h3")
+
+
+def test_whole_way_by_keyboard(page: Any) -> None:
+    page.focus("#method")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "path"
+    page.keyboard.press("Control+A")
+    page.keyboard.type("/jobs/x")
+    page.keyboard.press("Tab")
+    page.keyboard.insert_text(mint(claims_of(roles=["dev"], exp=time.time() + 60, iat=time.time())))
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.tagName") == "BUTTON"
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#answer h3")
+    assert "access_denied" in page.inner_text("#answer h3")
+    page.focus("#refusals summary")
+    page.keyboard.press("Enter")
+    assert page.is_visible("#refusals details[open] dd")
+
+
+def test_refusal_keeps_open_and_in_focus_while_the_page_is_drawn_again(page: Any) -> None:
+    page.focus("#refusals summary")
+    page.keyboard.press("Enter")
+    drawn = page.get_attribute("body", "data-drawn")
+    page.wait_for_selector(f"body:not([data-drawn='{drawn}'])")
+    assert page.is_visible("#refusals details[open] dd")
+    assert page.evaluate("document.activeElement.tagName") == "SUMMARY"
+
+
+def test_what_strangers_write_is_text(page: Any) -> None:
+    assert "<img/src=x" in page.inner_text("#refusals")
+    assert page.locator("#refusals img").count() == 0
+    assert page.title() == "Mastra auth gateway"
+    page.fill("#path", "/<script>document.title='owned'</script>")
+    page.click("text=Explain")
+    page.wait_for_selector("#answer h3")
+    assert page.locator("#answer script").count() == 0
+    assert page.title() == "Mastra auth gateway"
+
+
+def test_routes_and_providers_are_told_in_words(page: Any) -> None:
+    assert "company (email at yourcompany.com)" in page.inner_text("#routes")
+    assert "fresh" in page.inner_text("#providers") and "ids: k1" in page.inner_text("#providers")
+    assert "a shared secret" in page.inner_text("#providers")
+    assert page.inner_text("#ready") == "ready"
+    assert "\N{MULTIPLICATION SIGN} 2" in page.inner_text("#refusals")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_stand_out_from_the_ground(gateway: Served, browser: Any, scheme: str) -> None:
+    with opened(gateway, browser, color_scheme=scheme) as page:
+        for selector in ("body", ".soft", ".no", ".yes", "td", "button"):
+            ratio = page.evaluate(CONTRAST, selector)
+            assert ratio >= 4.5, f"{selector}: {ratio:.1f} (WCAG 2.2, 1.4.3)"
+
+
+def test_phone_needs_no_scrolling_sideways(gateway: Served, browser: Any) -> None:
+    with opened(gateway, browser, viewport={"width": 360, "height": 740}) as page:
+        page.fill("#token", clerk_token())
+        page.click("text=Explain")
+        page.wait_for_selector("ol.steps")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_every_field_has_a_label_and_every_picture_words(page: Any) -> None:
+    for name in ("method", "path", "token"):
+        assert page.locator(f"label[for={name}]").count() == 1
+    for picture in page.locator("svg").all():
+        assert picture.get_attribute("role") == "img" and picture.get_attribute("aria-label")
+    assert page.locator("h1").count() == 1
+
+
+def test_screenshots_are_there_to_be_looked_at(gateway: Served, browser: Any, tmp_path: Path) -> None:
+    folder = Path(os.environ.get("GATEWAY_SCREENSHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    shapes: dict[str, Any] = {
+        "light": {},
+        "dark": {"color_scheme": "dark"},
+        "phone": {"viewport": {"width": 390, "height": 844}},
+    }
+    for name, shape in shapes.items():
+        with opened(gateway, browser, **shape) as page:
+            page.fill("#token", clerk_token())
+            page.click("text=Explain")
+            page.wait_for_selector("ol.steps")
+            page.screenshot(path=folder / f"status-{name}.png", full_page=True)
+        assert (folder / f"status-{name}.png").stat().st_size > 10_000
+
+
+CONTRAST = """selector => {
+  const element = document.querySelector(selector), style = getComputedStyle(element);
+  const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  let ground = element;
+  while (parse(getComputedStyle(ground).backgroundColor)[3] === 0) ground = ground.parentElement;
+  const light = ([r, g, b]) => [r, g, b].map((c) => (c /= 255) <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4)
+    .reduce((sum, c, i) => sum + c * [.2126, .7152, .0722][i], 0);
+  const pair = [light(parse(style.color)), light(parse(getComputedStyle(ground).backgroundColor))];
+  return (Math.max(...pair) + .05) / (Math.min(...pair) + .05);
+}"""
