@@ -21,7 +21,7 @@ from tests.processes import gateway_process
 from tests.security.forge import jwk
 from tests.security.rig import Keys, KeyServer
 
-GUIDES = HERE.parents[1] / "docs" / "guides"
+GUIDES = HERE.parents[1] / "docs" / "how-to"
 # What jwt.io generates for the guide's secret: no exp. https://mastra.ai/docs/auth/jwt
 GUIDE_TOKEN = (
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
@@ -89,7 +89,7 @@ def test_steps_of_mastras_jwt_guide_work_with_another_address(
 ) -> None:
     # https://mastra.ai/docs/auth/jwt, with MastraJwtAuth still in Mastra and without.
     with start_mastra(AUTH=auth) as upstream:
-        text = guide_file("mastra-jwt.md", 0, upstream)
+        text = guide_file("from-mastra-jwt-auth.md", 0, upstream)
         with gateway_process(text, tmp_path, {"MASTRA_JWT_SECRET": GUIDE_SECRET}) as (address, _):
             generate = f"{address}/api/agents/weatherAgent/generate"
             body = ["-X", "POST", "-H", "Content-Type: application/json", "-d", GUIDE_BODY]
@@ -183,7 +183,7 @@ def test_clerk_session_tokens(
         return issue(**{"issuer": issuer, **session, **changes})
 
     with gateway_process(
-        guide_file("clerk.md", 0, mastra, named), tmp_path, {"CLERK_JWKS_URI": f"{keys.url}/jwks"}
+        guide_file("from-mastra-auth-clerk.md", 0, mastra, named), tmp_path, {"CLERK_JWKS_URI": f"{keys.url}/jwks"}
     ) as (url, _):
         agents, workflows = f"{url}/api/agents", f"{url}/api/workflows"
         found = run_node("client.mjs", "listAgents", "stream", "workflowStream", BASE_URL=url, TOKEN=token())
@@ -228,7 +228,9 @@ def auth0_environment(**more: str) -> dict[str, str]:
 def test_auth0_tokens_and_the_rule_about_the_email(
     mastra: str, keys: KeyServer, run_node: RunNode, tmp_path: Path
 ) -> None:
-    text = guide_file("auth0.md", 0, mastra, {"type: auth0\n": f"type: auth0\n    jwks_uri: {keys.url}/jwks\n"})
+    text = guide_file(
+        "from-mastra-auth-auth0.md", 0, mastra, {"type: auth0\n": f"type: auth0\n    jwks_uri: {keys.url}/jwks\n"}
+    )
     with gateway_process(text, tmp_path, auth0_environment()) as (address, _):
         good = auth0_token("auth0|1", "ann@yourcompany.com")
         found = run_node("client.mjs", "listAgents", "stream", "memory", BASE_URL=address, TOKEN=good)
@@ -262,7 +264,9 @@ def test_signed_identity_keeps_threads_apart_and_closes_the_side_door(
     a, b = auth0_token("auth0|a", "a@yourcompany.com"), auth0_token("auth0|b", "b@yourcompany.com")
     environment = auth0_environment(MASTRA_JWT_SECRET=SIGNING_SECRET)
     with start_mastra(AUTH="jwt", MAP_RESOURCE="1", MASTRA_JWT_SECRET=SIGNING_SECRET) as upstream:
-        text = guide_file("auth0.md", 1, upstream, {"type: auth0}": f"type: auth0, jwks_uri: {keys.url}/jwks}}"})
+        text = guide_file(
+            "from-mastra-auth-auth0.md", 1, upstream, {"type: auth0}": f"type: auth0, jwks_uri: {keys.url}/jwks}}"}
+        )
         with gateway_process(text, tmp_path, environment) as (address, _):
             assert run_node("isolation.mjs", BASE_URL=address, TOKEN_A=a, TOKEN_B=b) == {
                 "owners": ["auth0|a", "auth0|b"],
@@ -297,7 +301,9 @@ def test_mastra_without_a_mapping_shows_everything_to_everybody(
     a, b = auth0_token("auth0|a", "a@yourcompany.com"), auth0_token("auth0|b", "b@yourcompany.com")
     environment = auth0_environment(MASTRA_JWT_SECRET=SIGNING_SECRET)
     with start_mastra(AUTH="jwt", MASTRA_JWT_SECRET=SIGNING_SECRET) as upstream:
-        text = guide_file("auth0.md", 1, upstream, {"type: auth0}": f"type: auth0, jwks_uri: {keys.url}/jwks}}"})
+        text = guide_file(
+            "from-mastra-auth-auth0.md", 1, upstream, {"type: auth0}": f"type: auth0, jwks_uri: {keys.url}/jwks}}"}
+        )
         with gateway_process(text, tmp_path, environment) as (address, _):
             found = run_node("isolation.mjs", BASE_URL=address, TOKEN_A=a, TOKEN_B=b)
     assert (found["owners"], found["bReads"]) == (["forged", "forged"], 200)
@@ -307,7 +313,7 @@ def test_callers_secret_is_not_mastras(start_mastra: StartMastra, tmp_path: Path
     environment = {"MASTRA_JWT_SECRET": SIGNING_SECRET, "CALLERS_SECRET": GUIDE_SECRET}
     token = mint({"sub": "user-1", "exp": int(time.time()) + 60}, GUIDE_SECRET.encode())
     with start_mastra(AUTH="jwt", MASTRA_JWT_SECRET=SIGNING_SECRET) as upstream:
-        with gateway_process(guide_file("mastra-jwt.md", 1, upstream), tmp_path, environment) as (address, _):
+        with gateway_process(guide_file("from-mastra-jwt-auth.md", 1, upstream), tmp_path, environment) as (address, _):
             assert curl(f"{address}/api/agents", bearer=token)[0] == 200
             assert refused(curl(f"{address}/api/agents", bearer=GUIDE_TOKEN))[2] == "claim_invalid", "it has no exp"
         assert curl(f"{upstream}/api/agents", bearer=token)[0] == 401
