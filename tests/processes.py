@@ -19,10 +19,17 @@ from tests.secrecy import leaks_in
 START_SECONDS = 60.0
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """Return a port that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """Return a port that nothing listens on, and that was not given before: the kernel may offer one twice."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = int(probe.getsockname()[1])
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 def status_of(url: str) -> int:
