@@ -8,7 +8,8 @@ from typing import Any
 from gateway.explain.step import shown
 from gateway.explain.token import moment_of, span
 from gateway.explain.walk import Findings
-from gateway.policy.decision import Deny, token_sources
+from gateway.policy.decision import Deny
+from gateway.policy.providers import token_sources
 from gateway.policy.reasons import Reason
 from gateway.policy.words import listed
 

@@ -16,13 +16,13 @@ from gateway.explain.token import explain_claims
 from gateway.keys.store import SourceStatus
 from gateway.policy.claims import principal_of
 from gateway.policy.credentials import Credential, find_credential
-from gateway.policy.decision import Keys, NoKey, check_place, token_sources
+from gateway.policy.decision import Keys, NoKey, check_place
 from gateway.policy.expressions import Facts
 from gateway.policy.guard import DeniedByRules, check_rules
 from gateway.policy.jwk import Key
 from gateway.policy.model import Principal, RequestHead
 from gateway.policy.paths import Path, split_target
-from gateway.policy.providers import KeySource, Provider, TokenSource
+from gateway.policy.providers import KeySource, Provider, TokenSource, token_sources
 from gateway.policy.reasons import Denied, Reason
 from gateway.policy.routes import Match, Policy, Route
 from gateway.policy.token import Token, parse_token

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote_plus
 
@@ -14,12 +14,13 @@ from gateway.policy.reasons import Denied, Reason
 MAX_TOKEN_BYTES = 16 * 1024
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 section 9.2.1; TRACE never gets here
 _BEARER = re.compile(r"bearer +([^\s,]+)", re.IGNORECASE)  # the scheme in any case: RFC 9110 section 11.1
+_BEARER_LENGTH = len("bearer ")
 _BEARER_SCHEME = re.compile(r"bearer(?![A-Za-z0-9])", re.IGNORECASE)
 _NOT_BARE = re.compile(r"[\s,]")
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")  # RFC 6750 section 2.1, b64token
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # made for every request: see `decision`
 class Credential:
     """A token and where it stood. `name` is that of the cookie, the query parameter or the sub-protocol."""
 
@@ -31,14 +32,21 @@ class Credential:
         return f"Credential({self.source!r})"
 
 
-def find_credential(head: RequestHead, query: str, sources: Iterable[TokenSource]) -> Credential | None:
+def find_credential(head: RequestHead, query: str, sources: Sequence[TokenSource]) -> Credential | None:
     """Return the request's one token, or None if it has none in any of `sources`.
 
     A place that `sources` does not name is not looked at. Raises `Denied` (SEVERAL_CREDENTIALS: gateway and
     upstream might choose different ones, RFC 6750 section 2; TOKEN_MALFORMED; TOKEN_TOO_LARGE).
     """
-    if len(head.headers.all("authorization")) > 1:
+    authorizations = head.headers.all("authorization")
+    if len(authorizations) > 1:
         raise Denied(Reason.SEVERAL_CREDENTIALS, "more than one Authorization header")
+    if authorizations and len(sources) == 1 and sources[0].place == "bearer":
+        # The common case in a few steps; whatever does not fit is looked at one by one.
+        value = authorizations[0]
+        token = value[_BEARER_LENGTH:]
+        if value[:_BEARER_LENGTH].lower() == "bearer " and len(token) <= MAX_TOKEN_BYTES and _TOKEN.fullmatch(token):
+            return Credential(token, sources[0])
     found: list[Credential] = []
     for source in sources:
         match source.place:

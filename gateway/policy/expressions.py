@@ -52,7 +52,7 @@ class ExpressionError(ValueError):
         self.column = column
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # made for every request: see `decision`
 class Facts:
     """What rules may ask about: the caller, the request, and what the route's captures stood for.
 

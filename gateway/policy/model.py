@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +13,29 @@ class Headers:
     Values are text as the HTTP parser gives it: UTF-8 with surrogate escapes for stray bytes.
     """
 
-    __slots__ = ("_by_name", "lines")
+    __slots__ = ("_by_name", "_fields")
 
     def __init__(self, lines: Iterable[tuple[str, str]]) -> None:
-        self.lines = tuple(lines)
+        self._fields: Sequence[tuple[Any, ...]] = tuple(lines)
         self._by_name: dict[str, list[str]] = {}
-        for name, value in self.lines:
+        for name, value in self._fields:
             self._by_name.setdefault(name.lower(), []).append(value)
+
+    @classmethod
+    def read(cls, fields: Sequence[tuple[Any, ...]], by_name: dict[str, list[str]]) -> Headers:
+        """Return headers that were sorted while they were read: each field begins with name and value.
+
+        `by_name` is keyed in lower case.
+        """
+        made = cls.__new__(cls)
+        made._fields = fields
+        made._by_name = by_name
+        return made
+
+    @property
+    def lines(self) -> tuple[tuple[str, str], ...]:
+        """Every line, in the order they came."""
+        return tuple([(field[0], field[1]) for field in self._fields])
 
     def all(self, lower_name: str) -> list[str]:
         """Return every value of a header; the name is given in lower case."""
@@ -38,7 +54,7 @@ class Headers:
         return f"Headers({', '.join(name for name, _ in self.lines)})"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # made for every request: see `decision`
 class RequestHead:
     """A request line and its headers, as they came, plus who is on the other end of the socket.
 

@@ -35,6 +35,10 @@ class KeySource:
     cooldown_seconds: float = 30.0
     max_bytes: int = 1024 * 1024
 
+    def __hash__(self) -> int:
+        # Looked up for every request; the settings beside tell no two apart that these do not.
+        return hash((self.issuer, self.jwks_uri))
+
 
 @dataclass(frozen=True, slots=True)
 class TokenSource:
@@ -77,3 +81,10 @@ class Provider:
 
     def __repr__(self) -> str:
         return f"Provider({self.name!r}, {self.kind!r})"
+
+
+def token_sources(providers: tuple[Provider, ...]) -> tuple[TokenSource, ...]:
+    """Return where a route looks for a token: wherever one of its providers does."""
+    if len(providers) == 1:
+        return providers[0].token_sources
+    return tuple(dict.fromkeys(source for provider in providers for source in provider.token_sources))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.policy.cache import VerifiedTokens
-from gateway.policy.paths import Path, plain_readings
-from gateway.policy.providers import Provider
+from gateway.policy.paths import Path, plain_readings, split_target
+from gateway.policy.providers import Provider, TokenSource, token_sources
 from gateway.policy.reasons import Denied, Reason
 from gateway.policy.rules import Rule, Unenforced, rules_within
 from gateway.policy.upstreams import Upstream
+
+_QUERY = re.compile(r"[\x21\x22\x24-\x7e]*")  # printable, and no fragment
+_MAX_REMEMBERED, _MAX_REMEMBERED_LENGTH = 4096, 256  # paths that were asked for lately: two megabytes at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +55,12 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The route of a request, and what its captures stood for (percent-decoded once)."""
+    """The route of a request, what its captures stood for (percent-decoded once), and what it asks of a token."""
 
     route: Route
     captures: Mapping[str, str]
+    provider_names: tuple[str, ...]
+    sources: tuple[TokenSource, ...]
 
 
 class Policy:
@@ -63,6 +69,7 @@ class Policy:
     def __init__(self, routes: Sequence[Route]) -> None:
         self.routes = tuple(routes)
         self.verified = VerifiedTokens()
+        self._found: dict[tuple[str, str], tuple[Path, Match]] = {}
         self._root = _Node()
         for route in routes:
             node = self._root
@@ -70,6 +77,23 @@ class Policy:
                 node = node.child_for(segment)
             node.routes.append(route)
             node.routes.sort(key=lambda route: (not route.exact, route.methods is None))
+
+    def find(self, target: str, method: str) -> tuple[Path, str, Match]:
+        """Return the canonical path of a request target, its query, and its route. Raises `Denied`, as `match` does.
+
+        Where a path leads is remembered, since it depends on nothing else; whether somebody may go there never is.
+        """
+        raw, mark, query = target.partition("?")
+        known = self._found.get((raw, method))
+        if known is not None and _QUERY.fullmatch(query):
+            return known[0], mark + query, known[1]
+        path, whole_query = split_target(target)
+        match = self.match(path, method)
+        if len(raw) <= _MAX_REMEMBERED_LENGTH:
+            if len(self._found) >= _MAX_REMEMBERED:
+                self._found.clear()
+            self._found[raw, method] = path, match
+        return path, whole_query, match
 
     def match(self, path: Path, method: str) -> Match:
         """Return the most specific route: more segments first, a literal before a capture, named methods before any.
@@ -154,4 +178,5 @@ def _matched(route: Route, path: Path) -> Match:
     if path.has_encoded_slash and not route.upstream.keeps_encoded_slash:
         raise Denied(Reason.TARGET_AMBIGUOUS, "the path holds %2F (`encoded_slash: keep` on the upstream lets it pass)")
     captures = {s.name: path.decoded(index) for index, s in enumerate(route.segments) if isinstance(s, Capture)}
-    return Match(route, captures)
+    names = tuple(provider.name for provider in route.providers)
+    return Match(route, captures, names, token_sources(route.providers))

@@ -108,6 +108,18 @@ class HeaderRules:
         return _CREDENTIALS.get(folded, Verdict.KEEP)
 
 
+def passes_all_but_dropped(allow: Allow) -> bool:
+    """True if an allowed request's headers go on but for those dropped by name: no credential stops here."""
+    return _withheld(allow) is _NOTHING_WITHHELD
+
+
+def is_answer_line_passed(name: str) -> bool:
+    """True if a line of an upstream's answer goes to the client, unless `Connection` or CORS says otherwise."""
+    return (
+        _response_verdict(name) if len(name) <= _MAX_REMEMBERED_LENGTH else _judge_response(name)
+    ) is not Verdict.DROP
+
+
 def request_lines(head: RequestHead, allow: Allow, rules: HeaderRules, added: Iterable[Line]) -> list[Line]:
     """Return the header lines of an allowed request for its upstream: the client's in the order they came, then ours.
 

@@ -61,6 +61,8 @@ class Origin:
         )
         # aiohttp repeats an idempotent request after any disconnect; ours only on a kept connection: see `open`.
         self._session._retry_connection = False
+        # It would also let `x-a: 2` replace `X-A: 1`; a sender's lines are his own.
+        self._session._prepare_headers = _as_they_are  # type: ignore[method-assign]
 
     async def open(
         self, method: str, target: str, lines: list[Line], body: UploadedBody | None
@@ -112,6 +114,10 @@ class Origin:
                 body.on_progress = _ignore  # the upload may go on while the answer already comes
         _watch_silence(response, self.upstream.idle_timeout_seconds)
         return response
+
+
+def _as_they_are(headers: Any) -> CIMultiDict[str]:
+    return CIMultiDict(headers or ())
 
 
 class _Connector(aiohttp.TCPConnector):
