@@ -18,8 +18,9 @@ from gateway.server.admin import Admin, is_private_name
 from gateway.server.counters import Histogram
 from gateway.server.gateway import Gateway
 from gateway.server.local import LocalState
+from gateway.server.metrics import Metrics
 from gateway.server.outcome import Outcome
-from gateway.server.recent import MAX_REFUSALS, SLOT_SECONDS, SLOTS, Recent
+from gateway.server.recent import MAX_REFUSALS, SLOTS, Recent
 from gateway.server.state import merge_states, state_of
 from tests.minting import SECRET
 from tests.rawpeer import RawUpstream, ask
@@ -171,26 +172,35 @@ async def test_states_of_workers_add_up(gateway: Gateway) -> None:
     assert merge_states([one, other])["agree"] is False
 
 
-def outcome(code: str | None = None, status: int = 200) -> Outcome:
-    made = Outcome("id", "GET", "/x", "192.0.2.1", began_at=10.0)
+def outcome(code: str | None = None, status: int = 200, request_id: str = "id") -> Outcome:
+    made = Outcome(request_id, "GET", "/x", "192.0.2.1", began_at=10.0)
     made.decided_at, made.code, made.status = 10.002, code, status
+    made.note_end()
     return made
 
 
 def test_recent_holds_five_minutes_and_no_more() -> None:
-    now = 1000.0
-    recent = Recent(lambda: now)
-    recent.note(outcome(), {})
+    metrics = Metrics()
+    recent = Recent(metrics, lambda subject: subject)
+
+    def note(made: Outcome) -> None:
+        metrics.record(made)
+        if made.code is not None:
+            recent.note_refusal(made)
+
+    note(outcome())
     for number in range(3 * MAX_REFUSALS):
-        now += 1
-        recent.note(outcome("access_denied", 403), {"code": "access_denied", "request_id": str(number)})
-    recent.note(outcome("upstream_broken", 502), {"code": "upstream_broken", "request_id": "last"})
+        note(outcome("access_denied", 403, str(number)))
+        if number % 10 == 0:
+            recent.turn()
+    note(outcome("upstream_broken", 502, "last"))
     slots = recent.slots()
     assert len(slots) == SLOTS
     assert [sum(slot[name] for slot in slots) for name in ("allowed", "refused", "failed")] == [1, 150, 1]
     assert slots[-1]["decision_seconds"] == 0.0025
     assert len(recent.refusals()) == MAX_REFUSALS and recent.refusals()[0]["request_id"] == "last"
-    now += SLOTS * SLOT_SECONDS
+    for _ in range(SLOTS):
+        recent.turn()
     assert all(slot["refused"] == 0 and slot["decision_seconds"] is None for slot in recent.slots())
 
 

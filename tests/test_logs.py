@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from gateway.server.logs import _Lines
+from gateway.server.outcome import Outcome, log_fields, log_line
 from gateway.server.subject import SubjectHash, installation_key, keep_once
 from tests.minting import SECRET, mint
 from tests.processes import served
@@ -33,7 +34,7 @@ FIELDS: dict[str, Any] = {
 
 
 def record(message: Any, level: int = logging.INFO) -> logging.LogRecord:
-    return logging.LogRecord("gateway.access", level, "", 0, message, None, None)
+    return logging.LogRecord("gateway.keys", level, "", 0, message, None, None)
 
 
 def test_search_finds_what_should_not_be_there() -> None:
@@ -57,17 +58,24 @@ def test_listener_hears_a_leak_of_this_process() -> None:
     assert listener.leaks
 
 
-def test_json_line_holds_the_fields_as_they_are() -> None:
-    line = _Lines("json", has_colour=True).format(record(FIELDS))
-    assert json.loads(line) == FIELDS and "\n" not in line
+def test_line_put_together_by_hand_is_what_json_would_write() -> None:
+    full = Outcome("id", "GET", '/a"b\x7f\udcff' + "x" * 300, "192.0.2.1", began_at=1.0)
+    full.decided_at, full.first_byte_at, full.status, full.is_websocket = 1.00012, 1.5, 200, True
+    full.route, full.provider, full.subject = "/api", "jobs", "user-1"
+    full.code, full.would_deny, full.rule, full.detail = "access_denied", "x", "company", "said\n" + "y" * 300
+    full.note_end()
+    bare = Outcome("id", "GET", "/", "unix", began_at=1.0)
+    bare.note_end()
+    for outcome, subject in ((full, "0123456789abcdef"), (bare, None)):
+        assert log_line(outcome, subject) == json.dumps(log_fields(outcome, subject))
 
 
 def test_text_line_is_for_people_and_steers_no_terminal() -> None:
-    line = _Lines("text", has_colour=False).format(record(FIELDS))
+    line = _Lines("text", has_colour=False).request(FIELDS)
     assert line == (
         r"05:33:03 403 GET /api/\x1b[31mx  access_denied no `allow` rule holds  1.25 ms route=/api ended=refused"
     )
-    coloured = _Lines("text", has_colour=True).format(record(FIELDS))
+    coloured = _Lines("text", has_colour=True).request(FIELDS)
     assert coloured.startswith("\x1b[33m05:33:03") and coloured.endswith("\x1b[0m")
     assert "WARNING".lower() in _Lines("text", has_colour=False).format(record("keys are old", logging.WARNING))
 

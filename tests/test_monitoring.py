@@ -42,7 +42,8 @@ def metrics() -> dict[str, set[str]]:
     outcome = Outcome("id", "GET", "/", "192.0.2.1", began_at=0.0)
     outcome.decided_at = outcome.first_byte_at = 0.0
     outcome.would_deny, outcome.is_stream = "access_denied", True
-    counted.record(outcome, 1.0)
+    outcome.note_end()
+    counted.record(outcome)
     status = SourceStatus("https://keys", "fresh", ("k",), 1.0, 1.0, False, 1, 0, None, None)
     found: dict[str, set[str]] = {}
     for line in counted.text(Gauges(keys=(("people", status),))).decode().splitlines():

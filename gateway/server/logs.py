@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import json
 import logging
@@ -9,13 +10,17 @@ import os
 import queue
 import sys
 import time
+from collections.abc import Callable
 from logging.handlers import QueueHandler, QueueListener
 from typing import Any
 
 from gateway.config.model import LogFormat
+from gateway.server.outcome import Outcome, log_fields, log_line
 
 ACCESS = "gateway.access"
-_MAX_LINES = 10_000
+_access_log = logging.getLogger(ACCESS)
+_MAX_LINES = 10_000  # or batches of lines
+_BATCH_SECONDS, _MAX_BATCH = 0.05, 500
 _RED, _YELLOW, _DIM, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[2m", "\x1b[0m"
 _SHOWN_APART = frozenset({"time", "method", "path", "status", "code", "detail", "total_ms", "decision", "request_id"})
 
@@ -24,6 +29,7 @@ class _Output:
     """What was started, once for the process."""
 
     formatter: _Lines | None = None
+    access: _Batches | None = None
     dropped = 0
 
 
@@ -47,7 +53,17 @@ def start_logging(log_format: LogFormat = "json") -> None:
         logging.getLogger(name).addHandler(handler)
     listener = QueueListener(lines, stream)
     listener.start()
+    _Output.access = _Batches(lines, _Output.formatter)
     atexit.register(listener.stop)  # the last lines are the ones that tell why
+    atexit.register(_Output.access.flush)  # before that: what is registered last is called first
+
+
+def write_access(outcome: Outcome, hash_subject: Callable[[str | None], str | None]) -> None:
+    """Log one request that has ended."""
+    if _Output.access is not None:
+        _Output.access.write(outcome, hash_subject(outcome.subject))
+    elif _access_log.isEnabledFor(logging.INFO):
+        _access_log.info(log_fields(outcome, hash_subject(outcome.subject)))
 
 
 def lines_dropped() -> int:
@@ -66,8 +82,8 @@ class _Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record."""
         is_json = self.log_format == "json"
-        if isinstance(record.msg, dict):
-            return json.dumps(record.msg) if is_json else self._request(record.msg)
+        if record.name == ACCESS:
+            return str(record.msg)  # lines already
         moment = time.gmtime(record.created)
         level, event = record.levelname.lower(), record.getMessage()
         if is_json:
@@ -75,7 +91,7 @@ class _Lines(logging.Formatter):
         text = f"{time.strftime('%H:%M:%S', moment)} {level:<7} {event}"
         return self._coloured(text, _RED if record.levelno >= logging.ERROR else _YELLOW if level == "warning" else "")
 
-    def _request(self, fields: dict[str, Any]) -> str:
+    def request(self, fields: dict[str, Any]) -> str:
         """Return a request's line for people: when, how it ended, what, why, and the rest as it is called."""
         moment, status = fields["time"][11:19], fields["status"]
         why = " ".join(_printable(fields[name]) for name in ("code", "detail") if name in fields)
@@ -89,12 +105,39 @@ class _Lines(logging.Formatter):
         return f"{colour}{text}{_PLAIN}" if colour and self._has_colour else text
 
 
+class _Batches:
+    """Gathers the lines of requests for a moment, and gives them to the writing thread in one piece."""
+
+    def __init__(self, lines: queue.Queue[logging.LogRecord], formatter: _Lines) -> None:
+        self._lines, self._formatter = lines, formatter
+        self._waiting: list[str] = []
+
+    def write(self, outcome: Outcome, subject_hash: str | None) -> None:
+        """Add a request's line."""
+        if self._formatter.log_format == "json":
+            line = log_line(outcome, subject_hash)
+        else:
+            line = self._formatter.request(log_fields(outcome, subject_hash))
+        if not self._waiting:
+            asyncio.get_running_loop().call_later(_BATCH_SECONDS, self.flush)
+        self._waiting.append(line)
+        if len(self._waiting) >= _MAX_BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Give away what has been gathered; where nobody reads fast enough, it is dropped and counted."""
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, []
+        record = logging.LogRecord(ACCESS, logging.INFO, "", 0, "\n".join(waiting), None, None)
+        try:
+            self._lines.put_nowait(record)
+        except queue.Full:
+            _Output.dropped += len(waiting)
+
+
 class _DroppingHandler(QueueHandler):
     """Drops a record when the queue is full, without a word on stderr for each."""
-
-    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        """Return the record: a request's fields become text in the other thread."""
-        return record if isinstance(record.msg, dict) else super().prepare(record)
 
     def enqueue(self, record: logging.LogRecord) -> None:
         """Put the record into the queue, or count it."""

@@ -55,8 +55,8 @@ class Metrics:
         self.first_byte = Histogram(_LONG_SECONDS)
         self.stream = Histogram(_STREAM_SECONDS)
 
-    def record(self, outcome: Outcome, now: float) -> None:
-        """Count one request that has ended. `now` is seconds of `time.perf_counter`."""
+    def record(self, outcome: Outcome) -> None:
+        """Count one request that has ended."""
         route = outcome.route or _NO_ROUTE
         series = route, outcome.decision, outcome.code or "", outcome.status
         self.requests[series] = self.requests.get(series, 0) + 1
@@ -65,8 +65,8 @@ class Metrics:
             self.decision.observe(outcome.decided_at - outcome.began_at)
         if outcome.first_byte_at is not None:
             self.first_byte.observe(outcome.first_byte_at - outcome.began_at)
-            if outcome.is_stream:
-                self.stream.observe(now - outcome.first_byte_at)
+            if outcome.is_stream and outcome.over_at is not None:
+                self.stream.observe(outcome.over_at - outcome.first_byte_at)
         if outcome.would_deny is not None:
             observed = route, outcome.would_deny
             self.would_deny[observed] = self.would_deny.get(observed, 0) + 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii as _text
 from typing import Any, Literal, get_args
 
 from gateway.policy.decision import Allow, Deny
@@ -40,6 +42,12 @@ class Outcome:
     is_websocket: bool = False
     is_stream: bool = False
     ended: Ended = "complete"
+    over_at: float | None = None
+    ended_at: float = 0.0  # Unix seconds
+
+    def note_end(self) -> None:
+        """It is over."""
+        self.over_at, self.ended_at = time.perf_counter(), time.time()
 
     def note_decision(self) -> None:
         """The decision stands."""
@@ -74,11 +82,53 @@ class Outcome:
         self.first_byte_at = time.perf_counter()
 
 
+@lru_cache(maxsize=8)
+def _utc(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
+
+
+def utc(moment: float) -> str:
+    """Return Unix seconds as the log writes them."""
+    return _utc(int(moment))
+
+
+def log_line(outcome: Outcome, subject_hash: str | None) -> str:
+    """Return `log_fields` as JSON, put together by hand: a fifth of the time that `json` takes."""
+    o = outcome
+    line = (
+        f'{{"time": "{utc(o.ended_at)}", "request_id": "{o.request_id}", "client_ip": {_text(o.client_ip)}, '
+        f'"method": {_text(o.method[:_MAX_FIELD_CHARACTERS])}, "path": {_text(o.path[:_MAX_FIELD_CHARACTERS])}'
+    )
+    if o.route is not None:
+        line += f', "route": {_text(o.route)}'
+    if o.provider is not None:
+        line += f', "provider": {_text(o.provider)}'
+    if subject_hash is not None:
+        line += f', "subject": "{subject_hash}"'
+    line += f', "decision": "{o.decision}"'
+    if o.code is not None:
+        line += f', "code": "{o.code}"'
+    if o.would_deny is not None:
+        line += f', "would_deny": "{o.would_deny}"'
+    if o.rule is not None:
+        line += f', "rule": {_text(o.rule)}'
+    if o.detail is not None:
+        line += f', "detail": {_text(o.detail[:_MAX_FIELD_CHARACTERS])}'
+    line += f', "status": {o.status}'
+    if o.decided_at is not None:
+        line += f', "decision_ms": {round((o.decided_at - o.began_at) * 1000, 3)}'
+    if o.first_byte_at is not None:
+        line += f', "first_byte_ms": {round((o.first_byte_at - o.began_at) * 1000, 3)}'
+    if o.over_at is not None:
+        line += f', "total_ms": {round((o.over_at - o.began_at) * 1000, 3)}'
+    line += f', "bytes_in": {o.bytes_in}, "bytes_out": {o.bytes_out}'
+    return f'{line}, "websocket": true, "ended": "{o.ended}"}}' if o.is_websocket else f'{line}, "ended": "{o.ended}"}}'
+
+
 def log_fields(outcome: Outcome, subject_hash: str | None) -> dict[str, Any]:
     """Return what the log says of one request: never a token, a cookie, a query or a subject in the clear."""
-    now = time.perf_counter()
     fields = {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "time": utc(outcome.ended_at),
         "request_id": outcome.request_id,
         "client_ip": outcome.client_ip,
         "method": _bounded(outcome.method),
@@ -94,7 +144,7 @@ def log_fields(outcome: Outcome, subject_hash: str | None) -> dict[str, Any]:
         "status": outcome.status,
         "decision_ms": _milliseconds(outcome.began_at, outcome.decided_at),
         "first_byte_ms": _milliseconds(outcome.began_at, outcome.first_byte_at),
-        "total_ms": _milliseconds(outcome.began_at, now),
+        "total_ms": _milliseconds(outcome.began_at, outcome.over_at),
         "bytes_in": outcome.bytes_in,
         "bytes_out": outcome.bytes_out,
         "websocket": outcome.is_websocket or None,

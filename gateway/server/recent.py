@@ -1,82 +1,96 @@
-"""The last five minutes, in slots of five seconds, and the last refusals: what the status page draws. Bounded."""
+"""The last five minutes, in slots of five seconds, and the last refusals: what the status page draws. Bounded.
+
+Requests cost nothing here: a slot is the difference of two looks at the counters.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.explain.general import general_advice
 from gateway.policy.reasons import Reason
 from gateway.server.counters import Histogram
-from gateway.server.outcome import Outcome
+from gateway.server.metrics import Metrics
+from gateway.server.outcome import Outcome, log_fields
 
 SLOT_SECONDS = 5
 SLOTS = 60
 MAX_REFUSALS = 50
-_BOUNDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _REASONS = {reason.code: reason for reason in Reason}
-_REFUSED_STATUS = 500  # from here on it is not the caller's fault
+_FAILED_STATUS = 500  # from here on it is not the caller's fault
 
 
-class _Slot:
-    __slots__ = ("allowed", "decision", "failed", "first_byte", "number", "refused")
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """The counters at one moment."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.allowed = self.refused = self.failed = 0
-        self.decision, self.first_byte = Histogram(_BOUNDS), Histogram(_BOUNDS)
-
-    def shown(self) -> dict[str, Any]:
-        return {
-            "allowed": self.allowed,
-            "refused": self.refused,
-            "failed": self.failed,
-            "decision_seconds": self.decision.quantile(0.95),
-            "first_byte_seconds": self.first_byte.quantile(0.95),
-        }
+    allowed: int
+    refused: int
+    failed: int
+    decision: tuple[int, ...]
+    first_byte: tuple[int, ...]
 
 
 class Recent:
-    """What happened lately. `clock` gives seconds that never jump."""
+    """What happened lately, by the counters of `metrics`. `hash_subject` hides who was refused."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._slots: deque[_Slot] = deque(maxlen=SLOTS)
-        self._refusals: deque[dict[str, Any]] = deque(maxlen=MAX_REFUSALS)
+    def __init__(self, metrics: Metrics, hash_subject: Callable[[str | None], str | None]) -> None:
+        self._metrics = metrics
+        self._hash_subject = hash_subject
+        self._last = self._look()
+        self._slots: deque[dict[str, Any]] = deque(
+            (self._between(self._last, self._last) for _ in range(SLOTS - 1)), maxlen=SLOTS - 1
+        )
+        self._refusals: deque[Outcome] = deque(maxlen=MAX_REFUSALS)
 
-    def note(self, outcome: Outcome, line: dict[str, Any]) -> None:
-        """Take note of a request that has ended; `line` is what the log says of it."""
-        slot = self._current()
-        if outcome.code is None:
-            slot.allowed += 1
-        else:
-            if outcome.status < _REFUSED_STATUS:
-                slot.refused += 1
-            else:
-                slot.failed += 1
-            self._refusals.appendleft(line)
-        if outcome.decided_at is not None:
-            slot.decision.observe(outcome.decided_at - outcome.began_at)
-        if outcome.first_byte_at is not None:
-            slot.first_byte.observe(outcome.first_byte_at - outcome.began_at)
+    def note_refusal(self, outcome: Outcome) -> None:
+        """Remember a request that the gateway answered by itself."""
+        self._refusals.appendleft(outcome)
+
+    def turn(self) -> None:
+        """Begin the next slot; called every `SLOT_SECONDS`."""
+        now = self._look()
+        self._slots.append(self._between(self._last, now))
+        self._last = now
 
     def slots(self) -> list[dict[str, Any]]:
-        """Return the slots, the oldest first; times are the 95th percentile in seconds."""
-        newest = self._number()
-        by_number = {slot.number: slot for slot in self._slots}
-        numbers = range(newest - SLOTS + 1, newest + 1)
-        return [by_number.get(number, _Slot(number)).shown() for number in numbers]
+        """Return the slots, the oldest first, the one that has just begun last; times are the 95th percentile."""
+        return [*self._slots, self._between(self._last, self._look())]
 
     def refusals(self) -> list[dict[str, Any]]:
         """Return the last refusals, the newest first, each with what to do."""
-        return [line | {"advice": general_advice(_REASONS[line["code"]])} for line in self._refusals]
+        return [
+            log_fields(outcome, self._hash_subject(outcome.subject))
+            | {"advice": general_advice(_REASONS[outcome.code or ""])}
+            for outcome in self._refusals
+        ]
 
-    def _number(self) -> int:
-        return int(self._clock() // SLOT_SECONDS)
+    def _look(self) -> _Look:
+        metrics = self._metrics
+        allowed = refused = failed = 0
+        for (_, _, code, status), count in metrics.requests.items():
+            if not code:
+                allowed += count
+            elif status < _FAILED_STATUS:
+                refused += count
+            else:
+                failed += count
+        return _Look(allowed, refused, failed, tuple(metrics.decision.counts), tuple(metrics.first_byte.counts))
 
-    def _current(self) -> _Slot:
-        number = self._number()
-        if not self._slots or self._slots[-1].number != number:
-            self._slots.append(_Slot(number))
-        return self._slots[-1]
+    def _between(self, before: _Look, after: _Look) -> dict[str, Any]:
+        return {
+            "allowed": after.allowed - before.allowed,
+            "refused": after.refused - before.refused,
+            "failed": after.failed - before.failed,
+            "decision_seconds": _quantile(self._metrics.decision, before.decision, after.decision),
+            "first_byte_seconds": _quantile(self._metrics.first_byte, before.first_byte, after.first_byte),
+        }
+
+
+def _quantile(histogram: Histogram, before: tuple[int, ...], after: tuple[int, ...]) -> float | None:
+    part = Histogram(histogram.bounds)
+    part.counts = [now - then for then, now in zip(before, after, strict=True)]
+    return part.quantile(0.95)

@@ -10,8 +10,11 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from cachetools import LRUCache
+
 _KEY_BYTES = 32
 _SHOWN_CHARACTERS = 16
+_MAX_KNOWN, _MAX_KNOWN_LENGTH = 4096, 256
 _FOLDER = "mastra-auth-gateway"
 _FILE = "subject.key"
 
@@ -21,11 +24,20 @@ class SubjectHash:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
+        self._known: LRUCache[str, str] = LRUCache(_MAX_KNOWN)  # the same callers come again and again
 
     def __call__(self, subject: str | None) -> str | None:
         """Return 64 bits of an HMAC in hexadecimal; None for nobody."""
         if subject is None:
             return None
+        known = self._known.get(subject)
+        if known is None:
+            known = self._hash(subject)
+            if len(subject) <= _MAX_KNOWN_LENGTH:
+                self._known[subject] = known
+        return known
+
+    def _hash(self, subject: str) -> str:
         digest = hmac.digest(self._key, subject.encode("utf-8", "surrogatepass"), hashlib.sha256)
         return digest.hex()[:_SHOWN_CHARACTERS]
 
