@@ -14,7 +14,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input
 UV ?= uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test security browser fuzz mutants lint types check lock clean
+.PHONY: help setup demo test security reference browser fuzz mutants lint types check lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -39,6 +39,9 @@ test: .venv/.ready ## all tests but the slow ones and those that need Node or a 
 
 security: .venv/.ready ## every attack, storm and fault, against the gateway as a process; prints what was tried
 	.venv/bin/python -m pytest -W error -q tests/security
+
+reference: .venv/.ready ## the tests and attacks once more, with the express lane switched off
+	GATEWAY_EXPRESS=off .venv/bin/python -m pytest -W error -q -m "not mastra and not browser"
 
 browser: .venv/.ready ## the status page in Chromium (apt-get install chromium); SCREENSHOTS=folder keeps pictures
 	$(PIP) install --quiet --require-hashes -r requirements-browser.lock

@@ -85,6 +85,8 @@ def _read(root: Fields, reading: Reading) -> Config:
         tests=values.get(TESTS, ()),
         log=values.get(observing.LOG, Log()),
         admin_hosts=values.get(observing.ADMIN_HOSTS, ()),
+        # The variable is for an operator at night, and for running every test on both roads.
+        express=values.get(server.EXPRESS, True) and reading.environment.get("GATEWAY_EXPRESS") != "off",
         traces=values.get(observing.TRACES, "pass"),
     )
 

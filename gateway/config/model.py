@@ -124,4 +124,5 @@ class Config:
     tests: tuple[Case, ...] = ()
     log: Log = Log()
     admin_hosts: tuple[str, ...] = ()
+    express: bool = True
     traces: str = "pass"  # or `opentelemetry`

@@ -173,7 +173,13 @@ CORS = Field("cors", _CorsReader(), "answer preflights here and let pages of oth
 DRAIN_TIMEOUT = Field(
     "drain_timeout", duration(allow_zero=True), "after SIGTERM, how long open requests may still take", "30s"
 )
-SERVER_FIELDS = (LISTEN, TLS, ADMIN, WORKERS, TRUSTED_PROXIES, LIMITS, STRIP_HEADERS, CORS, DRAIN_TIMEOUT)
+EXPRESS = Field(
+    "express",
+    BOOLEAN,
+    "serve requests of the common shape on the fast road; `false`: all on the reference path",
+    "true",
+)
+SERVER_FIELDS = (EXPRESS, LISTEN, TLS, ADMIN, WORKERS, TRUSTED_PROXIES, LIMITS, STRIP_HEADERS, CORS, DRAIN_TIMEOUT)
 
 
 def count_cores() -> int:

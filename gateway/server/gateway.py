@@ -17,16 +17,16 @@ from gateway.keys.store import KeyStore
 from gateway.proxy.tunnel import Tunnel
 from gateway.server.connection import ConnectionLimits, ConnectionServer
 from gateway.server.handler import Handler
-from gateway.server.logs import ACCESS, lines_dropped
+from gateway.server.lane import Lane
+from gateway.server.logs import lines_dropped, write_access
 from gateway.server.metrics import Gauges, Metrics
-from gateway.server.outcome import Outcome, log_fields
-from gateway.server.recent import Recent
+from gateway.server.outcome import Outcome
+from gateway.server.recent import SLOT_SECONDS, Recent
 from gateway.server.runtime import Runtime
 from gateway.server.subject import SubjectHash
 from gateway.server.tracing import Tracing
 
 _log = logging.getLogger("gateway.server")
-_access_log = logging.getLogger(ACCESS)
 _BACKLOG = 1024
 _CLOSE_SECONDS = 0.05  # 0 would mean for ever
 _CUT_SECONDS = 5.0  # for requests that are cut at the end of the drain to notice
@@ -46,7 +46,8 @@ class Gateway:
         self._hash_subject = SubjectHash(subject_key or secrets.token_bytes(32))
         self.runtime = _make_runtime(config)
         self.metrics = Metrics()
-        self.recent = Recent(time.monotonic)
+        self.recent = Recent(self.metrics, self._hash_subject)
+        self._turning: asyncio.TimerHandle | None = None
         self.is_draining = False
         self.tracing = Tracing() if config.traces == "opentelemetry" else None
         self.tunnels: set[Tunnel] = set()
@@ -60,6 +61,8 @@ class Gateway:
         self._fetcher = Fetcher()
         self.keys = KeyStore(self._fetcher.fetch)
         self._limits = _connection_limits(config)
+        self._clock = clock
+        self._lane: Lane | None = None
         handler = Handler(self, clock)
         self._server = ConnectionServer(handler.handle, handler.refuse_broken, self._limits)
         self._listener: asyncio.Server | None = None
@@ -86,9 +89,11 @@ class Gateway:
         address = self.config.listen
         self._tls = _tls_context(self.config.tls)
         self.keys.use(self.runtime.key_sources())
+        self._turning = asyncio.get_running_loop().call_later(SLOT_SECONDS, self._turn)
         try:
+            self._lane = self._make_lane()
             self._listener = await asyncio.get_running_loop().create_server(
-                self._server,
+                self._lane or self._server,
                 address.host or None,
                 address.port,
                 ssl=self._tls,
@@ -98,6 +103,11 @@ class Gateway:
             )
         except OSError as problem:
             raise StartError(f"cannot listen on {address.host}:{address.port}: {problem.strerror or problem}") from None
+
+    def _make_lane(self) -> Lane | None:
+        """Return the express lane; None where all connections are the reference path's."""
+        is_common = self.config.express and self._tls is None and self.tracing is None
+        return Lane(self, self._server, self._clock) if is_common else None
 
     def is_ready(self) -> bool:
         """True while requests are welcome: listening, not stopping, keys there."""
@@ -124,6 +134,8 @@ class Gateway:
             return
         self.is_draining = True
         self._listener.close()
+        if self._lane is not None:
+            self._lane.close_idle()
         self._server.close_idle()  # aiohttp's own way would also stop reading uploads that are under way
         farewells = [asyncio.create_task(tunnel.go_away()) for tunnel in list(self.tunnels)]
         if not await self._quiet_within(self.config.drain_timeout_seconds):
@@ -138,9 +150,15 @@ class Gateway:
         if self._listener is not None:
             self._listener.close()
         self._server.cut()
+        if self._lane is not None:
+            self._lane.cut()
         await self._quiet_within(_CUT_SECONDS)
         await self._server.shutdown(_CLOSE_SECONDS)
+        if self._lane is not None:
+            self._lane.stop()
         await self.runtime.retire()
+        if self._turning is not None:
+            self._turning.cancel()
         await self.keys.close()
         await self._fetcher.close()
         if self.tracing is not None:
@@ -162,11 +180,15 @@ class Gateway:
         self.open_streams -= outcome.is_stream
         if not self.open_requests:
             self.quiet.set()
-        self.metrics.record(outcome, time.perf_counter())
-        line = log_fields(outcome, self._hash_subject(outcome.subject))
-        self.recent.note(outcome, line)
-        if _access_log.isEnabledFor(logging.INFO):
-            _access_log.info(line)
+        outcome.note_end()
+        self.metrics.record(outcome)
+        if outcome.code is not None:
+            self.recent.note_refusal(outcome)
+        write_access(outcome, self._hash_subject)
+
+    def _turn(self) -> None:
+        self.recent.turn()
+        self._turning = asyncio.get_running_loop().call_later(SLOT_SECONDS, self._turn)
 
     def gauges(self) -> Gauges:
         """Return what is true at this moment, for the metrics."""

@@ -15,7 +15,7 @@ from gateway.config.model import Cors
 from gateway.policy.decision import Allow, Deny, NeedKey, decide
 from gateway.policy.reasons import Denied, Reason
 from gateway.proxy.answer import AnswerWriter
-from gateway.proxy.cors import cors_lines, is_preflight, preflight_lines, vary_by_origin
+from gateway.proxy.cors import is_preflight, preflight_lines
 from gateway.proxy.forward import UpstreamCut, decoded_lines, forward, relay_body
 from gateway.proxy.headers import Line, request_lines, response_lines
 from gateway.proxy.identity import identity_lines
@@ -284,9 +284,8 @@ class _Exchange:
         """Return an answer's header lines as the client gets them: without what is the upstream's own, CORS ours."""
         if self._host.is_draining or self._is_unread_upgrade():
             self._answer.keeps_alive = False
-        rules = self._runtime.config.cors
-        passed = [*response_lines(lines, owns_cors=rules is not None), ("X-Request-Id", self._request_id)]
-        return passed if rules is None else vary_by_origin([*passed, *cors_lines(rules, self._head)])
+        passed = response_lines(lines, owns_cors=self._runtime.config.cors is not None)
+        return self._runtime.with_cors([*passed, ("X-Request-Id", self._request_id)], self._head)
 
     def _is_unread_upgrade(self) -> bool:
         # The parser stops at any Upgrade; what a client sent behind one that was not taken up is not read again.

@@ -6,14 +6,26 @@ streams live on with what they began with.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Coroutine
 from ipaddress import ip_address
+from typing import Any
+
+from cachetools import LRUCache
 
 from gateway.config.model import Config
-from gateway.policy.model import Headers
+from gateway.express.grammar import Lines
+from gateway.express.pool import Pool
+from gateway.policy.model import Headers, Principal, RequestHead
 from gateway.policy.providers import KeySource
-from gateway.proxy.headers import HeaderRules
+from gateway.policy.upstreams import Upstream
+from gateway.proxy.cors import cors_lines, vary_by_origin
+from gateway.proxy.headers import HeaderRules, Line, Verdict
+from gateway.proxy.identity import identity_lines
 from gateway.proxy.origin import Origin, ssl_context
 from gateway.server.tracing import TRACE_HEADERS
+
+_MAX_IDENTITIES = 1024
 
 
 class Runtime:
@@ -29,12 +41,48 @@ class Runtime:
         self.header_rules = HeaderRules((*config.strip_headers, *own_trace), names)
         contexts = [ssl_context(upstream) for upstream in config.upstreams]  # first: these may fail
         self._origins = {u.name: Origin(u, context) for u, context in zip(config.upstreams, contexts, strict=True)}
+        self.request_lines_read = Lines(lambda name: self.header_rules.verdict_of(name) is not Verdict.DROP)
+        # Upstreams that the express lane speaks to; one behind TLS is the other road's.
+        self._pools = {
+            upstream.name: Pool(upstream, time.monotonic)
+            for upstream in config.upstreams
+            if upstream.url.startswith("http://")
+        }
+        self._identities: LRUCache[tuple[str, int], tuple[Principal, bytes]] = LRUCache(_MAX_IDENTITIES)
         self._users = 0
         self._is_retired = False
 
     def origin(self, name: str) -> Origin:
         """Return the connections to an upstream."""
         return self._origins[name]
+
+    def pool(self, name: str) -> Pool | None:
+        """Return the express lane's connections to an upstream; None if it has none."""
+        return self._pools.get(name)
+
+    def sweep(self) -> None:
+        """Close the express lane's connections that have been idle for too long."""
+        for pool in self._pools.values():
+            pool.sweep()
+
+    def identity_bytes(self, upstream: Upstream, principal: Principal | None) -> bytes:
+        """Return `identity_lines` as they are written. Made once for a principal that comes again.
+
+        Raises `Denied` (IDENTITY_UNSAFE).
+        """
+        if principal is None:
+            return b""
+        key = upstream.name, id(principal)
+        known = self._identities.get(key)
+        if known is None:
+            text = "".join(f"{name}: {value}\r\n" for name, value in identity_lines(upstream.identity, principal))
+            known = self._identities[key] = principal, text.encode("ascii")  # held, so that nobody else gets its id
+        return known[1]
+
+    def with_cors(self, lines: list[Line], head: RequestHead) -> list[Line]:
+        """Return an answer's header lines with CORS ours, where that is on."""
+        rules = self.config.cors
+        return lines if rules is None else vary_by_origin([*lines, *cors_lines(rules, head)])
 
     def key_sources(self) -> list[KeySource]:
         """Return where the providers' keys come from."""
@@ -81,6 +129,12 @@ class Runtime:
         if self._is_retired and not self._users:
             await self._close()
 
+    def leave_soon(self, run: Callable[[Coroutine[Any, Any, None]], object]) -> None:
+        """A request has ended, where nobody can wait; `run` takes what is left to do."""
+        self._users -= 1
+        if self._is_retired and not self._users:
+            run(self._close())
+
     async def retire(self) -> None:
         """Another runtime has taken over."""
         self._is_retired = True
@@ -88,6 +142,8 @@ class Runtime:
             await self._close()
 
     async def _close(self) -> None:
+        for pool in self._pools.values():
+            pool.close()
         for origin in self._origins.values():
             await origin.close()
 

@@ -1,0 +1,300 @@
+"""One request on the express lane: decided as everywhere, then written and read by ourselves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from gateway.express.body import LAST_CHUNK, chunk
+from gateway.express.grammar import AnswerRead, RequestRead
+from gateway.express.pool import UpstreamConnection
+from gateway.express.writing import CRLF
+from gateway.policy.decision import Deny, NeedKey, decide
+from gateway.policy.model import RequestHead
+from gateway.policy.reasons import Denied, Reason
+from gateway.server.heads import answer_head, refusal, request_head
+from gateway.server.outcome import Outcome
+from gateway.server.runtime import Runtime
+from gateway.server.shared import MAX_AHEAD_BYTES, LaneClient, Shared
+
+_log = logging.getLogger("gateway.server")
+_BODILESS = frozenset({204, 304})
+_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})  # RFC 9110 section 9.2.2
+
+
+class LaneExchange:
+    """One request on the lane, and its answer."""
+
+    __slots__ = (
+        "_allow", "_connection", "_head", "_is_answering", "_is_chunked", "_is_ended", "_is_retried", "_keeps_alive",
+        "_lane", "_opening", "_outcome", "_pool", "_request", "_request_id", "_runtime", "_sent", "_status",
+        "_unwritten", "_upstream", "upload_left",
+    )  # fmt: skip
+
+    def __init__(self, lane: Shared, connection: LaneClient, request: RequestRead) -> None:
+        self._lane, self._connection, self._request = lane, connection, request
+        self._runtime: Runtime = lane.host.runtime
+        self._request_id = ""
+        self._upstream: UpstreamConnection | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._is_answering = self._is_chunked = self._is_ended = self._is_retried = False
+        self._keeps_alive = request.keeps_alive
+        self._status = 0
+        self._unwritten = b""
+        self._sent: list[bytes] = []
+        self.upload_left = 0
+
+    def begin(self, rest: bytes) -> bool:
+        """Decide and act; False if the request is for the other road, and nothing has happened yet."""
+        lane, request, runtime = self._lane, self._request, self._runtime
+        config = runtime.config
+        limits = config.limits
+        is_too_large = limits.body_bytes is not None and request.length_bytes > limits.body_bytes
+        may_be_preflight = config.cors is not None and request.method == "OPTIONS"
+        if lane.host.is_draining or is_too_large or may_be_preflight or request.size_bytes > limits.header_bytes:
+            return False
+        client_ip, scheme, forwarded_for = runtime.client_of(self._connection.peer, "http", request.headers)
+        head = self._head = RequestHead(request.method, request.target, request.headers, client_ip, scheme)
+        self._request_id = lane.ids.next()
+        outcome = self._outcome = Outcome(self._request_id, head.method, head.target.partition("?")[0], client_ip)
+        decision = decide(config.policy, lane.host.keys, head, lane.clock())
+        if isinstance(decision, NeedKey):
+            return False
+        body, behind = rest[: request.length_bytes], rest[request.length_bytes :]
+        if isinstance(decision, Deny):
+            if len(body) < request.length_bytes or decision.reason.status == 400:
+                return False  # somebody may be sending on: the other road lingers
+            outcome.note_decision()
+            self._start(behind)
+            self._refuse(decision)
+            return True
+        pool = runtime.pool(decision.route.upstream.name)
+        try:
+            head_up = request_head(runtime, decision, head, request, forwarded_for, self._request_id, lane.clock())
+        except Denied:
+            return False
+        if pool is None:  # behind TLS
+            return False
+        outcome.note_decision()
+        outcome.note_allow(decision)
+        self._allow, self._pool = decision, pool
+        self.upload_left = request.length_bytes - len(body)
+        self._start(behind)
+        outcome.bytes_in = len(body)
+        self._send(head_up + body)
+        return True
+
+    def uploaded(self, data: bytes) -> bytes:
+        """Take what is of the body; returns what is behind it."""
+        body, rest = data[: self.upload_left], data[self.upload_left :]
+        self.upload_left -= len(body)
+        self._outcome.bytes_in += len(body)
+        if self._upstream is not None:
+            self._upstream.is_sending = self.upload_left > 0
+            self._upstream.write(body)
+        else:
+            self._sent.append(body)
+            if sum(map(len, self._sent)) > MAX_AHEAD_BYTES:
+                self._connection.may_send(may=False)
+        self._wait()
+        return rest
+
+    def client_left(self) -> None:
+        """The client is gone: nobody waits for the upstream any more."""
+        self._outcome.ended = "client_gone"
+        self._end(keeps_alive=False)
+
+    def client_is_behind(self, *, is_behind: bool) -> None:
+        """The client takes less than arrives, or takes again."""
+        transport = self._upstream.transport if self._upstream is not None else None
+        if transport is not None:
+            (transport.pause_reading if is_behind else transport.resume_reading)()
+            self._wait()
+
+    def expire(self) -> None:
+        """Somebody took too long."""
+        upstream = self._allow.route.upstream
+        if self._connection.is_client_behind:
+            self._outcome.ended = "client_gone"
+            self._end(keeps_alive=False)
+            self._connection.abort()
+        elif self.upload_left and not self._is_answering:
+            seconds = self._runtime.config.limits.body_idle_timeout_seconds
+            self._fail(Denied(Reason.REQUEST_TIMEOUT, f"no byte of the body for {seconds:g} s"))
+        elif self._is_answering:
+            self._fail(Denied(Reason.UPSTREAM_BROKEN, f"silent for {upstream.idle_timeout_seconds:g} s"))
+        else:
+            self._fail(Denied(Reason.UPSTREAM_TIMEOUT, "no head of an answer in time"))
+
+    def shut_down(self) -> None:
+        """The gateway stops, and cannot wait any longer."""
+        self._fail(Denied(Reason.SHUTTING_DOWN, "the gateway is stopping"))
+        self._outcome.ended = "shut_down"
+
+    def fail_by_mistake(self, surprise: Exception) -> None:
+        """There is a mistake in our own code: it is logged, and tells the client nothing."""
+        _log.error("request %s failed", self._request_id, exc_info=surprise)
+        self._fail(Denied(Reason.INTERNAL_ERROR, type(surprise).__name__))
+        self._outcome.ended = "failed"
+
+    def answer_began(self, answer: AnswerRead) -> None:
+        """The head of the answer: passed on with our framing."""
+        outcome = self._outcome
+        outcome.note_first_byte()
+        self._is_answering = True
+        status = self._status = answer.status
+        has_body = self._request.method != "HEAD" and status not in _BODILESS
+        has_length = answer.length_bytes is not None
+        if self.upload_left:
+            self._keeps_alive = False  # answered early: the rest of the upload has no taker
+        if has_body and not has_length:
+            self._is_chunked = True
+            self._lane.host.stream_began(outcome)
+        self._write_head(*answer_head(self._runtime, self._head, answer, self._request_id))
+
+    def answer_data(self, data: bytes) -> None:
+        """A piece of the body."""
+        self._outcome.bytes_out += len(data)
+        framed = chunk(data) if self._is_chunked else data
+        if self._unwritten:
+            framed, self._unwritten = self._unwritten + framed, b""
+        self._connection.write(framed)
+
+    def answer_goes_on(self) -> None:
+        """That was all for now: what was held back to be written in one piece leaves, and the clock begins anew."""
+        if self._unwritten:
+            self._connection.write(self._unwritten)
+            self._unwritten = b""
+        self._wait()
+
+    def answer_ended(self) -> None:
+        """The answer is whole."""
+        self._upstream = None
+        end = self._unwritten + LAST_CHUNK if self._is_chunked else self._unwritten
+        if end:
+            self._unwritten = b""
+            self._connection.write(end)
+        self._end(keeps_alive=self._keeps_alive and not self.upload_left)
+
+    def answer_broke(self, problem: Denied, *, may_retry: bool) -> None:
+        """No answer, or half of one."""
+        self._upstream = None
+        if (
+            may_retry
+            and not self._is_retried
+            and self._request.method in _IDEMPOTENT
+            and not self._request.length_bytes
+        ):
+            self._is_retried = True
+            self._opening = self._lane.run(self._open())
+            return
+        self._fail(problem)
+
+    def upload_may_go_on(self, *, may: bool) -> None:
+        """The upstream is behind, or takes again."""
+        if self.upload_left:
+            self._connection.may_send(may=may)
+
+    def _start(self, behind: bytes) -> None:
+        self._connection.began(self, behind)
+        self._runtime.enter()
+        self._lane.host.began(self._outcome)
+
+    def _send(self, data: bytes) -> None:
+        self._sent.append(data)
+        upstream = self._pool.take()
+        if upstream is None:
+            self._opening = self._lane.run(self._open())
+            self._wait()
+            return
+        self._use(upstream)
+
+    async def _open(self) -> None:
+        try:
+            upstream = await self._pool.open()
+        except Denied as no:
+            if not self._is_ended:
+                self._fail(no)
+            return
+        if self._is_ended:
+            upstream.abort()
+            return
+        self._use(upstream)
+
+    def _use(self, upstream: UpstreamConnection) -> None:
+        self._upstream = upstream
+        upstream.is_sending = self.upload_left > 0
+        upstream.begin(self, self._request.method, b"".join(self._sent))
+        if self._request.length_bytes or self._is_retried or self._request.method not in _IDEMPOTENT:
+            self._sent = []  # is not sent twice
+        self._connection.may_send(may=True)
+        self._wait()
+
+    def _wait(self) -> None:
+        """Say when it has been too long."""
+        now = self._lane.loop.time()
+        upstream = self._allow.route.upstream
+        if self._connection.is_client_behind:
+            seconds = self._lane.limits.stall_seconds
+        elif self.upload_left and not self._is_answering:
+            seconds = self._runtime.config.limits.body_idle_timeout_seconds
+        elif self._is_answering:
+            seconds = upstream.idle_timeout_seconds
+        else:
+            seconds = upstream.response_timeout_seconds
+        self._connection.deadline = now + seconds
+
+    def _write_head(self, start: bytes, kept: bytes) -> None:
+        framing = b"Transfer-Encoding: chunked\r\n" if self._is_chunked else b""
+        if not self._keeps_alive or self._lane.host.is_draining:
+            self._keeps_alive = False
+            framing += b"Connection: close\r\n"
+        self._unwritten = b"".join((start, kept, framing, CRLF))
+
+    def _refuse(self, deny: Deny) -> None:
+        """Answer from the table of reasons."""
+        self._outcome.note_deny(deny)
+        reason = deny.reason
+        if reason.status in (400, 414, 431):
+            self._keeps_alive = False
+        start, kept, body = refusal(self._runtime, self._head, deny, self._request_id)
+        self._status = reason.status
+        if self.upload_left:
+            self._keeps_alive = False
+        self._write_head(start, kept)
+        if self._request.method != "HEAD":
+            self._outcome.bytes_out = len(body)
+            self._unwritten += body
+        self._connection.write(self._unwritten)
+        self._unwritten = b""
+        self._end(keeps_alive=self._keeps_alive)
+
+    def _fail(self, problem: Denied) -> None:
+        """The upstream gave no answer, or half of one; a client that has begun to read must see that it is broken."""
+        if self._is_ended:
+            return
+        if not self._is_answering:
+            self._refuse(Deny(problem.reason, problem.detail))
+            return
+        self._outcome.ended, self._outcome.detail = "upstream_cut", problem.detail
+        connection = self._connection
+        transport = connection.transport
+        if self._unwritten:
+            connection.write(self._unwritten)
+        self._end(keeps_alive=False)
+        if transport is not None:
+            transport.close()
+
+    def _end(self, *, keeps_alive: bool) -> None:
+        if self._is_ended:
+            return
+        self._is_ended = True
+        if self._upstream is not None:
+            self._upstream.abort()
+            self._upstream = None
+        if self._opening is not None and not self._opening.done():
+            self._opening.cancel()
+        self._outcome.status = self._status
+        self._lane.host.ended(self._outcome)
+        self._runtime.leave_soon(self._lane.run)
+        self._connection.exchange_ended(keeps_alive=keeps_alive)

@@ -1,0 +1,77 @@
+"""Heads of the express lane, as bytes: by the rules of the reference path, from lines that were read already."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from gateway.express.grammar import AnswerRead, RequestRead
+from gateway.express.writing import CRLF, STATUS_LINES, written, written_once
+from gateway.policy.decision import Allow, Deny
+from gateway.policy.model import RequestHead
+from gateway.policy.reasons import Reason
+from gateway.proxy.headers import Line, passes_all_but_dropped, request_lines, response_lines
+from gateway.proxy.refusal import refusal_body, refusal_lines
+from gateway.server.runtime import Runtime
+
+_PLACEHOLDER = b"0" * 32  # as long as an id
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def request_head(
+    runtime: Runtime,
+    allow: Allow,
+    head: RequestHead,
+    request: RequestRead,
+    forwarded_for: str,
+    request_id: str,
+    now: float,
+) -> bytes:
+    """Return the head of an allowed request for its upstream. `now` is Unix seconds. Raises `Denied`."""
+    upstream = allow.route.upstream
+    identity = runtime.identity_bytes(upstream, allow.principal)
+    signer = runtime.origin(upstream.name).signer
+    if signer is not None and allow.principal is not None:
+        identity += f"Authorization: Bearer {signer.token_for(allow.principal, now)}\r\n".encode("ascii")
+    if passes_all_but_dropped(allow):
+        kept = b"".join([field[3] for field in request.fields if field[5]])
+    else:
+        kept = written(request_lines(head, allow, runtime.header_rules, ()))
+    # RFC 9110 section 8.6: where the method lets expect a body, none is said to be of length 0.
+    has_length = request.length_bytes or head.method not in _WITHOUT_BODY
+    ours = f"X-Forwarded-For: {forwarded_for}\r\nX-Forwarded-Proto: {head.scheme}\r\nX-Request-Id: {request_id}\r\n"
+    if has_length:
+        ours += f"Content-Length: {request.length_bytes}\r\n"
+    start = f"{head.method} {allow.target} HTTP/1.1\r\n"
+    return b"".join((start.encode("ascii"), kept, ours.encode("ascii"), identity, CRLF))
+
+
+def answer_head(runtime: Runtime, head: RequestHead, answer: AnswerRead, request_id: str) -> tuple[bytes, bytes]:
+    """Return the status line and the lines of an upstream's answer that the client gets."""
+    if answer.is_plain and runtime.config.cors is None:
+        kept = b"".join([field[3] for field in answer.fields if field[5]])
+        kept += f"X-Request-Id: {request_id}\r\n".encode("ascii")
+    else:
+        arrived = [(field[0], field[1]) for field in answer.fields]
+        lines = response_lines(arrived, owns_cors=runtime.config.cors is not None)
+        kept = written(runtime.with_cors([*lines, ("X-Request-Id", request_id)], head))
+    return b"HTTP/1.1 %d %b\r\n" % (answer.status, answer.reason), kept
+
+
+def refusal(runtime: Runtime, head: RequestHead, deny: Deny, request_id: str) -> tuple[bytes, bytes, bytes]:
+    """Return status line, lines and body of an answer of our own."""
+    start, lines, body = _refusal(deny.reason, deny.had_token, deny.missing_scopes, deny.allowed_methods)
+    own = f"X-Request-Id: {request_id}\r\n".encode("ascii")
+    whole = body.replace(_PLACEHOLDER, request_id.encode("ascii"))
+    if runtime.config.cors is None:
+        return start, written_once(lines) + own, whole
+    return start, written(runtime.with_cors([*lines, ("X-Request-Id", request_id)], head)), whole
+
+
+@lru_cache(maxsize=256)
+def _refusal(
+    reason: Reason, had_token: bool, missing_scopes: tuple[str, ...], allowed_methods: tuple[str, ...]
+) -> tuple[bytes, tuple[Line, ...], bytes]:
+    """Return all that does not differ from one refusal to the next; the body has a placeholder of an id's length."""
+    body = refusal_body(reason, _PLACEHOLDER.decode())
+    lines = refusal_lines(reason, had_token=had_token, missing_scopes=missing_scopes, allowed_methods=allowed_methods)
+    return STATUS_LINES[reason.status], (*lines, ("Content-Length", str(len(body)))), body

@@ -1,0 +1,104 @@
+"""What one request on the express lane needs of its connection, and of what all of them share."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from gateway.server.connection import ConnectionLimits
+from gateway.server.host import Host
+
+MAX_AHEAD_BYTES = 64 * 1024  # of what a client sends before anybody can take it
+
+
+class RequestIds:
+    """Ids of requests: 128 random bits each, fetched from the system many at a time."""
+
+    def __init__(self) -> None:
+        self._left: list[str] = []
+
+    def next(self) -> str:
+        """Return an id."""
+        if not self._left:
+            many = secrets.token_hex(16 * 256)
+            self._left = [many[at : at + 32] for at in range(0, len(many), 32)]
+        return self._left.pop()
+
+
+class Exchange(Protocol):
+    """The request under way, as its connection sees it."""
+
+    upload_left: int
+
+    def uploaded(self, data: bytes) -> bytes:
+        """Take what is of the body; returns what is behind it."""
+        ...
+
+    def client_left(self) -> None:
+        """The client is gone."""
+        ...
+
+    def client_is_behind(self, *, is_behind: bool) -> None:
+        """The client takes less than arrives, or takes again."""
+        ...
+
+    def expire(self) -> None:
+        """Somebody took too long."""
+        ...
+
+    def shut_down(self) -> None:
+        """The gateway stops, and cannot wait any longer."""
+        ...
+
+
+class LaneClient(Protocol):
+    """The client's connection, as an exchange sees it."""
+
+    transport: asyncio.Transport | None
+    deadline: float
+    peer: str
+
+    @property
+    def is_client_behind(self) -> bool:
+        """True while the client takes less than was written."""
+        ...
+
+    def began(self, exchange: Exchange, rest: bytes) -> None:
+        """The exchange has taken the request; `rest` is what came behind it."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Write to the client."""
+        ...
+
+    def may_send(self, *, may: bool) -> None:
+        """Let the client send, or have it wait."""
+        ...
+
+    def exchange_ended(self, *, keeps_alive: bool) -> None:
+        """The answer is written."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once."""
+        ...
+
+
+class Shared(Protocol):
+    """What the exchanges of a listener share."""
+
+    host: Host
+    ids: RequestIds
+    loop: asyncio.AbstractEventLoop
+    clock: Callable[[], float]
+
+    @property
+    def limits(self) -> ConnectionLimits:
+        """What a client may send and take."""
+        ...
+
+    def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something in the background, and hold it until it ends."""
+        ...

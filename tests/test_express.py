@@ -1,0 +1,327 @@
+"""The express lane: what it reads it reads as aiohttp does, and nobody can tell the two roads apart."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from aiohttp import http_parser
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.config.model import Config, Cors
+from gateway.express.body import BrokenBodyError, Chunks
+from gateway.express.grammar import Lines, read_answer, read_request
+from gateway.policy.upstreams import Identity
+from tests.configuring import read as read_config
+from tests.minting import SECRET, mint
+from tests.rawpeer import RawClient, RawUpstream, Visit
+from tests.running import BEARER, config_for, running, upstream_at
+
+# The two roads are compared here: with the lane switched off for the whole run there is but one.
+needs_lane = pytest.mark.skipif(os.environ.get("GATEWAY_EXPRESS") == "off", reason="the lane is switched off")
+HEAD = b"GET /a HTTP/1.1\r\nHost: x"
+
+
+def lines() -> Lines:
+    return Lines(lambda name: True)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /a HTTP/1.0\r\nHost: x",
+        b"GET /a HTTP/1.1",
+        b"GET  /a HTTP/1.1\r\nHost: x",
+        b"GET /a  HTTP/1.1\r\nHost: x",
+        b"get /a HTTP/1.1\r\nHost: x",
+        b"TRACE /a HTTP/1.1\r\nHost: x",
+        b"CONNECT x:1 HTTP/1.1\r\nHost: x",
+        b"GET http://x/a HTTP/1.1\r\nHost: x",
+        b"GET * HTTP/1.1\r\nHost: x",
+        b"GET /a RTSP/1.0\r\nHost: x",
+        b"GET /a\x7f HTTP/1.1\r\nHost: x",
+        b"GET /\xc3\xa9 HTTP/1.1\r\nHost: x",
+        HEAD + b"\r\nHost: y",
+        HEAD + b"\r\nX : 1",
+        HEAD + b"\r\n: 1",
+        HEAD + b"\r\nX",
+        HEAD + b"\r\nX\r\n\tfolded: 1",
+        HEAD + b"\r\nX: a\r\n b",
+        HEAD + b"\r\nX: a\nY: b",
+        HEAD + b"\r\nX: a\rY: b",
+        HEAD + b"\r\nX: a\x00b",
+        HEAD + b"\r\nX: \x01",
+        HEAD + b"\r\nX: \xc3\xa9",
+        HEAD + b"\r\nX\xc3: a",
+        HEAD + b"\r\nTransfer-Encoding: chunked",
+        HEAD + b"\r\nUpgrade: websocket",
+        HEAD + b"\r\nExpect: 100-continue",
+        HEAD + b"\r\nContent-Length: +1",
+        HEAD + b"\r\nContent-Length: 1\r\nContent-Length: 1",
+        HEAD + b"\r\nContent-Length: 1, 1",
+        HEAD + b"\r\nContent-Length: 18446744073709551615",
+        HEAD + b"\r\nContent-Length: ",
+        HEAD + b"\r\nConnection: close, x-auth",
+        HEAD + b"\r\nConnection: keep-alive\r\nConnection: close",
+        b"GET /a HTTP/1.1\r\nHost: a, b",
+        b"GET /a HTTP/1.1\r\nHost: ",
+        HEAD + b"".join(b"\r\nX-%d: 1" % number for number in range(300)),
+    ],
+)
+def test_what_is_uncommon_or_unclear_is_for_the_other_road(head: bytes) -> None:
+    assert read_request(head, lines()) is None
+
+
+def test_common_head_is_read() -> None:
+    head = b"POST /a?b HTTP/1.1\r\nhost: x:80\r\nX-A:  1 2 \t\r\nx-a: 3\r\nEmpty:\r\n"
+    head += b"Content-Length: 07\r\nconnection: Close"
+    found = read_request(head, lines())
+    assert found is not None
+    assert (found.method, found.target, found.length_bytes, found.keeps_alive) == ("POST", "/a?b", 7, False)
+    assert found.headers.all("x-a") == ["1 2", "3"] and found.headers.first("empty") == ""
+    assert found.headers.lines[1] == ("X-A", "1 2")
+    assert found.fields[1][3] == b"X-A: 1 2\r\n"
+
+
+NAMES = st.from_regex(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,12}", fullmatch=True)
+VALUES = st.binary(max_size=20)
+ODD = st.sampled_from([b"", b"\r\n", b"\n", b"\r", b"\t", b" ", b":", b"\x00", b"\xff", b"Host: y\r\n"])
+
+
+@given(
+    start=st.sampled_from([b"GET /a HTTP/1.1", b"POST /b?c HTTP/1.1", b"GET  /a HTTP/1.1", b"GET /a HTTP/1.0"]),
+    fields=st.lists(st.tuples(NAMES, ODD, VALUES), max_size=5),
+)
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_what_the_lane_reads_llhttp_reads_the_same(start: bytes, fields: list[tuple[bytes, bytes, bytes]]) -> None:
+    head = b"\r\n".join([start, b"Host: x", *(name + odd + b":" + value for name, odd, value in fields)])
+    found = read_request(head, lines())
+    if found is None:
+        return  # it goes to llhttp anyway
+    parser = http_parser.HttpRequestParser(None, None, 2**16)  # type: ignore[call-arg, arg-type]
+    messages, _, rest = parser.feed_data(head + b"\r\n\r\n")
+    ((message, _),) = messages
+    assert (message.method, message.path) == (found.method, found.target)
+    theirs = [(n.decode(), v.decode()) for n, v in message.raw_headers]
+    assert theirs == list(found.headers.lines)
+    assert rest == b""
+
+
+def test_memory_of_lines_is_bounded_and_never_a_decision() -> None:
+    memory = Lines(lambda name: True, max_bytes=10_000)
+    for number in range(1000):
+        found = read_request(HEAD + b"\r\nX-N: %d" % number, memory)
+        assert found is not None and found.headers.first("x-n") == str(number)
+    assert len(memory.known) < 40
+    for number in range(3000):
+        read_request(HEAD + b"\r\nX-%d: a" % number, memory)
+    assert len(memory._names) <= 1024
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5", (200, 5, False, True)),
+        (b"HTTP/1.1 200\r\nTransfer-Encoding: Chunked", (200, None, True, True)),
+        (b"HTTP/1.1 204 No Content\r\nConnection: close", (204, None, False, False)),
+        (b"HTTP/1.0 200 OK\r\nX: \xc3\xa9", (200, None, False, False)),
+        (b"HTTP/2.0 200 OK", None),
+        (b"HTTP/1.1 20 OK", None),
+        (b"HTTP/1.1 099 OK", None),
+        (b"HTTP/1.1 200 OK\r\nContent-Length : 5", None),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5", None),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked", None),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked", None),
+        (b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked", None),
+        (b"HTTP/1.1 200 OK\r\nX: a\nY: b", None),
+    ],
+)
+def test_answer_has_one_framing_or_is_none(head: bytes, expected: tuple[Any, ...] | None) -> None:
+    found = read_answer(head, Lines(lambda name: True, is_of_answers=True))
+    read = (found.status, found.length_bytes, found.is_chunked, found.keeps_alive) if found is not None else None
+    assert read == expected
+
+
+@given(st.lists(st.binary(min_size=1, max_size=40), max_size=6), st.data())
+@settings(max_examples=200, deadline=None)
+def test_chunks_are_the_same_however_they_arrive(pieces: list[bytes], data: st.DataObject) -> None:
+    extension = data.draw(st.sampled_from([b"", b";a=b", b" "]))
+    wire = b"".join(b"%x%b\r\n%b\r\n" % (len(piece), extension, piece) for piece in pieces)
+    wire += b"0\r\nTrailer: dropped\r\n\r\nrest"
+    chunks, found, at = Chunks(), b"", 0
+    while at < len(wire) and not chunks.is_complete:
+        step = data.draw(st.integers(1, len(wire)))
+        found += b"".join(chunks.feed(wire[at : at + step]))
+        at += step
+    assert found == b"".join(pieces) and chunks.is_complete
+    assert chunks.rest + wire[at:] == b"rest"
+
+
+@pytest.mark.parametrize(
+    "wire", [b"x\r\n", b"-1\r\n", b"1\nab", b"1\r\nab\r\n", b"f" * 17 + b"\r\n", b"5" * 2000, b"0\r\nA: \rb\r\n"]
+)
+def test_what_is_no_chunk_breaks_the_body(wire: bytes) -> None:
+    with pytest.raises(BrokenBodyError):
+        chunks = Chunks()
+        chunks.feed(wire)
+        chunks.feed(b"\r\n\r\n")
+
+
+# --- the two roads, compared ---
+
+TOKEN = mint({"sub": "user-1", "email": "alice@example.com", "plan": "gold"})
+BAD = mint({"sub": "user-1"}, b"another secret of thirty-two bytes")
+REQUESTS = [
+    b"GET /public/x HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /public/x?q=1&b=[2] HTTP/1.1\r\nHost: a:80\r\nX-A: 1\r\nx-a: 2\r\nCookie: a=b; c=d\r\n\r\n",
+    b"HEAD /public/x HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n",
+    b"DELETE /public/x HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"POST /public/x HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello",
+    b"POST /public/x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+    b"PUT /public/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    b"GET /api/x HTTP/1.1\r\nHost: a\r\n" + BEARER + b"\r\n",
+    b"GET /api/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer "
+    + TOKEN.encode()
+    + b"\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n",
+    b"GET /api/x HTTP/1.1\r\nHost: a\r\nX-Auth-Subject: root\r\nx_auth_email: root\r\n" + BEARER + b"\r\n",
+    b"GET /api/x HTTP/1.1\r\nHost: a\r\nX-Request-Id: mine\r\nVia: 1.1 b\r\nForwarded: for=x\r\n" + BEARER + b"\r\n",
+    b"GET /api/x HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\nKeep-Alive: 5\r\n" + BEARER + b"\r\n",
+    b"GET /api/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" + BEARER + b"\r\n",
+    b"GET /api/x HTTP/1.1\r\nHost: a\r\nConnection: x-secret\r\nX-Secret: 1\r\n" + BEARER + b"\r\n",
+    b"GET /api/x HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"HEAD /api/x HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /api/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + BAD.encode() + b"\r\n\r\n",
+    b"GET /api/x HTTP/1.1\r\nHost: a\r\n" + BEARER + BEARER + b"\r\n",
+    b"POST /api/x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+    b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /api/../x HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /%61pi/x HTTP/1.1\r\nHost: a\r\n" + BEARER + b"\r\n",
+    b"OPTIONS /public/x HTTP/1.1\r\nHost: a\r\nOrigin: https://app.example.com\r\n"
+    b"Access-Control-Request-Method: GET\r\n\r\n",
+    b"GET /public/x HTTP/1.1\r\nHost: a\r\nOrigin: https://app.example.com\r\n\r\n",
+    b"GET /public/x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nUpgrade: h2c\r\nTE: trailers\r\n\r\n",
+    b"GET /public/x HTTP/1.0\r\n\r\n",
+    b"BREW /public/x HTTP/1.1\r\nHost: a\r\n\r\n",
+]
+ANSWERS: list[bytes] = [
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\nX-A: 1\r\nx-a: 2\r\n\r\nok",
+    b"HTTP/1.1 200 Fine\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nok\r\n3\r\nyes\r\n0\r\nTrailer: 1\r\n\r\n",
+    b"HTTP/1.1 204 No Content\r\nX-Request-Id: theirs\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\n\r\n",
+    b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close, x-hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nX-Name: caf\xc3\xa9 \xff\r\nVary: Accept\r\nAccess-Control-Allow-Origin: *\r\n"
+    b"Content-Length: 2\r\n\r\nok",
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    b"HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    b"",
+]
+_OWN = re.compile(rb'(?<=X-Request-Id: )[0-9a-f]{32}|(?<="request_id":")[0-9a-f]{32}')
+
+
+async def seen_by_all(config: Config, answer: bytes, upstream: RawUpstream) -> list[tuple[bytes, bytes]]:
+    """Return what each client got and what the upstream got of it, without our ids."""
+    found: list[tuple[bytes, bytes]] = []
+    async with running(config) as gateway:
+        for request in REQUESTS:
+            before = len(upstream.visits)
+            async with RawClient.connect(gateway.port) as client:
+                await client.send(request if b"Connection: close" in request else _closing(request))
+                got = await client.rest()
+            visits = upstream.visits[before:]
+            told = b"".join(visit.head for visit in visits)
+            found.append((_OWN.sub(b"ID", got), _OWN.sub(b"ID", told)))
+    return found
+
+
+def _closing(request: bytes) -> bytes:
+    """Ask for the end of the connection, so that the whole answer can be read."""
+    if b"Connection:" in request or b"HTTP/1.0" in request:
+        return request + b"GET /public/end HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    return request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
+
+
+SETTINGS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("plain", {}, {}),
+    ("cors", {"cors": Cors(frozenset({"https://app.example.com"}), credentials=True)}, {}),
+    ("strip", {}, {"identity": Identity("strip", headers=upstream_at("http://x").identity.headers)}),
+    ("sign", {}, {"identity": Identity("sign", secret=SECRET)}),
+]
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=range(len(ANSWERS)))
+@pytest.mark.parametrize(("config", "upstream_settings"), [s[1:] for s in SETTINGS], ids=[s[0] for s in SETTINGS])
+@needs_lane
+async def test_nobody_can_tell_the_roads_apart(
+    config: dict[str, Any], upstream_settings: dict[str, Any], answer: bytes
+) -> None:
+    async def script(visit: Visit) -> None:
+        await visit.read_body()
+        end = answer.find(b"\r\n\r\n", answer.rfind(b"HTTP/1.")) + 4
+        await visit.send(answer[:end] if visit.head.startswith(b"HEAD ") and answer else answer)
+        visit.close()
+
+    async with RawUpstream(script) as upstream:
+        whole = config_for(upstream_at(upstream.url, **upstream_settings), **config)
+        roads = [await seen_by_all(replace(whole, express=on), answer, upstream) for on in (True, False)]
+    for request, express, reference in zip(REQUESTS, *roads, strict=True):
+        assert express == reference, request
+
+
+@needs_lane
+async def test_lane_serves_the_common_shape_by_itself_and_hands_over_the_rest() -> None:
+    async with RawUpstream() as upstream, running(config_for(upstream_at(upstream.url))) as gateway:
+        assert gateway._lane is not None
+        async with RawClient.connect(gateway.port) as client:
+            await client.send(b"GET /public/x HTTP/1.1\r\nHost: a\r\n\r\n")
+            await client.answer()
+            assert (len(gateway._lane.connections), len(gateway._server.connections)) == (1, 0)
+            await client.send(b"GET /public/x HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n")
+            await client.answer()
+            assert (len(gateway._lane.connections), len(gateway._server.connections)) == (0, 1)
+            await client.send(b"GET /public/x HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await client.answer())[0] == 200
+
+
+async def test_requests_in_one_packet_are_answered_in_turn_on_whichever_road() -> None:
+    async with RawUpstream() as upstream, running(config_for(upstream_at(upstream.url))) as gateway:
+        many = [
+            b"GET /public/%d HTTP/1.1\r\nHost: a\r\n%b\r\n" % (n, b"TE: x\r\n" if n == 2 else b"") for n in range(5)
+        ]
+        async with RawClient.connect(gateway.port) as client:
+            await client.send(b"".join(many))
+            for _ in many:
+                assert (await client.answer())[0] == 200
+    assert [visit.target for visit in upstream.visits] == [f"/public/{n}" for n in range(5)]
+
+
+async def test_head_in_many_pieces_is_for_the_other_road() -> None:
+    async with RawUpstream() as upstream, running(config_for(upstream_at(upstream.url))) as gateway:
+        async with RawClient.connect(gateway.port) as client:
+            for byte in b"GET /public/x HTTP/1.1\r\nHost: a\r\n\r\n":
+                await client.send(bytes([byte]))
+            assert (await client.answer())[0] == 200
+
+
+async def test_switch_turns_the_lane_off() -> None:
+    text = "upstream: http://127.0.0.1:9\nlisten: 127.0.0.1:0\nexpress: false\nroutes: {/api: {public: true}}"
+    config = read_config(text)
+    async with running(config) as gateway:
+        assert gateway._lane is None
+
+
+@needs_lane
+async def test_idle_connections_to_the_upstream_are_closed_in_time() -> None:
+    async with RawUpstream() as upstream, running(config_for(upstream_at(upstream.url))) as gateway:
+        async with RawClient.connect(gateway.port) as client:
+            await client.send(b"GET /public/x HTTP/1.1\r\nHost: a\r\n\r\n")
+            await client.answer()
+        pool = gateway.runtime.pool("default")
+        assert pool is not None and len(pool._idle) == 1
+        pool._idle[0].idle_since -= 4.5  # Node closes after 5 s: ours close first
+        gateway.runtime.sweep()
+        assert not pool._idle and pool.take() is None
