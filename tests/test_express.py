@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from dataclasses import replace
@@ -12,7 +13,7 @@ from aiohttp import http_parser
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.config.model import Config, Cors
+from gateway.config.model import Config, Cors, Limits
 from gateway.express.body import BrokenBodyError, Chunks
 from gateway.express.grammar import Lines, read_answer, read_request
 from gateway.policy.upstreams import Identity
@@ -222,6 +223,8 @@ ANSWERS: list[bytes] = [
 ]
 _OWN = re.compile(rb'(?<=X-Request-Id: )[0-9a-f]{32}|(?<="request_id":")[0-9a-f]{32}')
 
+_SIGNED = re.compile(rb"(?<=Authorization: Bearer )eyJ[^\r]+")  # holds the moment at which it was signed
+
 
 async def seen_by_all(config: Config, answer: bytes, upstream: RawUpstream) -> list[tuple[bytes, bytes]]:
     """Return what each client got and what the upstream got of it, without our ids."""
@@ -234,6 +237,8 @@ async def seen_by_all(config: Config, answer: bytes, upstream: RawUpstream) -> l
                 got = await client.rest()
             visits = upstream.visits[before:]
             told = b"".join(visit.head for visit in visits)
+            if config.upstreams[0].identity.authorization == "sign":
+                told = _SIGNED.sub(b"SIGNED NOW", told)
             found.append((_OWN.sub(b"ID", got), _OWN.sub(b"ID", told)))
     return found
 
@@ -325,3 +330,49 @@ async def test_idle_connections_to_the_upstream_are_closed_in_time() -> None:
         pool._idle[0].idle_since -= 4.5  # Node closes after 5 s: ours close first
         gateway.runtime.sweep()
         assert not pool._idle and pool.take() is None
+
+
+async def test_no_credential_is_remembered() -> None:
+    memory = Lines(lambda name: True)
+    for name in (b"Authorization", b"cookie", b"Sec-WebSocket-Protocol", b"X-API-Key"):
+        assert read_request(HEAD + b"\r\n" + name + b": hidden", memory) is not None
+    assert b"hidden" not in b"".join(memory.known)
+
+
+async def test_client_that_is_still_sending_gets_an_early_answer_whole() -> None:
+    async def script(visit: Visit) -> None:
+        await visit.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nno!")
+        await visit.wait_for_client_to_leave()
+
+    async with RawUpstream(script) as upstream, running(config_for(upstream_at(upstream.url))) as gateway:
+        async with RawClient.connect(gateway.port) as client:
+            await client.send(b"POST /public/x HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + b"x" * 50_000)
+            got = await client.rest()
+            await client.send(b"x" * 50_000)  # not refused: it is read, and thrown away
+    assert got.startswith(b"HTTP/1.1 413") and got.endswith(b"no!")
+
+
+@needs_lane
+async def test_upload_that_the_upstream_does_not_take_is_not_the_clients_fault() -> None:
+    goes_on = asyncio.Event()
+
+    async def script(visit: Visit) -> None:
+        await goes_on.wait()
+        body = await visit.read_body()
+        await visit.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%d" % (len(str(len(body))), len(body)))
+
+    limits = Limits(body_idle_timeout_seconds=0.2)
+    size = 8_000_000
+    async with RawUpstream(script) as upstream:
+        async with running(config_for(upstream_at(upstream.url), limits=limits)) as gateway:
+            async with RawClient.connect(gateway.port) as client:
+                head = b"POST /public/x HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size
+                sending = asyncio.create_task(client.send(head + b"x" * size))
+                assert gateway._lane is not None
+                while all(c.waits_for_client for c in gateway._lane.connections):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)  # polls buffers that fill
+                await asyncio.sleep(0.5)  # longer than a client may be silent
+                goes_on.set()
+                await sending
+                status, _, body = await client.answer()
+    assert (status, body) == (200, b"%d" % size)

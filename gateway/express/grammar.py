@@ -25,8 +25,11 @@ _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::\d{0,5})?")
 # Whoever sends one of these wants something that the other road knows.
 _ELSEWHERE = frozenset({"upgrade", "expect", "http2-settings", "trailer", "te", "proxy-connection"})
 
-# Different in each message: not worth a place.
-_ALWAYS_NEW = frozenset({"x-request-id", "traceparent", "tracestate", "content-length", "etag", "idempotency-key"})
+# Different in each message: not worth a place. And what is secret: no credential is to lie about in memory.
+_NOT_REMEMBERED = frozenset(
+    {"x-request-id", "traceparent", "tracestate", "content-length", "etag", "idempotency-key"}
+    | {"authorization", "cookie", "set-cookie", "proxy-authorization", "sec-websocket-protocol", "x-api-key"}
+)
 _MAX_NAMES = 1024
 _MAX_REMEMBERED_LINE = 4096
 _MAX_REMEMBERED_BYTES = 2 * 1024 * 1024
@@ -76,7 +79,7 @@ class Lines:
         text = written.decode("ascii")
         lower = text.lower()
         special = ELSEWHERE if lower in _ELSEWHERE else _SPECIAL.get(lower, 0)
-        known = (text, lower, written + b": ", special, self._is_passed(text), lower not in _ALWAYS_NEW)
+        known = (text, lower, written + b": ", special, self._is_passed(text), lower not in _NOT_REMEMBERED)
         if len(self._names) >= _MAX_NAMES:
             self._names.clear()
         self._names[written] = known

@@ -24,8 +24,8 @@ from gateway.policy.reasons import Denied, Reason
 IDLE_SECONDS = 75.0
 MAX_HEADERS = 256
 # After a refusal: how long and how much of an unwanted upload is read and thrown away, so that the answer arrives.
-_LINGER_SECONDS = 5.0
-_LINGER_BYTES = 512 * 1024
+LINGER_SECONDS = 5.0
+LINGER_BYTES = 512 * 1024
 _LINGER_BUFFER_BYTES = 64 * 1024  # the kernel takes no more either: its buffer would grow to megabytes
 # Between a client's FIN and the end of its request: enough for a refusal, too little for an agent to run on.
 _LEAVING_SECONDS = 0.02
@@ -193,7 +193,7 @@ class Connection(RequestHandler):
             transport.write_eof()
         self._resume_transport_reading()
         try:
-            async with asyncio.timeout(_LINGER_SECONDS):
+            async with asyncio.timeout(LINGER_SECONDS):
                 await self._linger_over.wait()
         except TimeoutError:
             pass
@@ -245,7 +245,7 @@ class Connection(RequestHandler):
 
     def _discard(self, data: bytes) -> None:
         self._discarded_bytes += len(data)
-        if self._discarded_bytes > _LINGER_BYTES:
+        if self._discarded_bytes > LINGER_BYTES:
             self.force_close()
 
     def _start_head_timer(self) -> None:

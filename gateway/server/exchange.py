@@ -34,13 +34,11 @@ class LaneExchange:
     def __init__(self, lane: Shared, connection: LaneClient, request: RequestRead) -> None:
         self._lane, self._connection, self._request = lane, connection, request
         self._runtime: Runtime = lane.host.runtime
-        self._request_id = ""
+        self._request_id, self._status, self._unwritten = "", 0, b""
         self._upstream: UpstreamConnection | None = None
         self._opening: asyncio.Task[None] | None = None
         self._is_answering = self._is_chunked = self._is_ended = self._is_retried = False
         self._keeps_alive = request.keeps_alive
-        self._status = 0
-        self._unwritten = b""
         self._sent: list[bytes] = []
         self.upload_left = 0
 
@@ -118,7 +116,7 @@ class LaneExchange:
             self._outcome.ended = "client_gone"
             self._end(keeps_alive=False)
             self._connection.abort()
-        elif self.upload_left and not self._is_answering:
+        elif self._waits_for_upload():
             seconds = self._runtime.config.limits.body_idle_timeout_seconds
             self._fail(Denied(Reason.REQUEST_TIMEOUT, f"no byte of the body for {seconds:g} s"))
         elif self._is_answering:
@@ -174,7 +172,7 @@ class LaneExchange:
         if end:
             self._unwritten = b""
             self._connection.write(end)
-        self._end(keeps_alive=self._keeps_alive and not self.upload_left)
+        self._end(keeps_alive=self._keeps_alive and not self.upload_left, lingers=self.upload_left > 0)
 
     def answer_broke(self, problem: Denied, *, may_retry: bool) -> None:
         """No answer, or half of one."""
@@ -194,6 +192,7 @@ class LaneExchange:
         """The upstream is behind, or takes again."""
         if self.upload_left:
             self._connection.may_send(may=may)
+            self._wait()
 
     def _start(self, behind: bytes) -> None:
         self._connection.began(self, behind)
@@ -218,8 +217,8 @@ class LaneExchange:
             return
         if self._is_ended:
             upstream.abort()
-            return
-        self._use(upstream)
+        else:
+            self._use(upstream)
 
     def _use(self, upstream: UpstreamConnection) -> None:
         self._upstream = upstream
@@ -230,19 +229,22 @@ class LaneExchange:
         self._connection.may_send(may=True)
         self._wait()
 
+    def _waits_for_upload(self) -> bool:
+        # While the upstream does not take what came, it is not the client that is slow.
+        return self.upload_left > 0 and not self._is_answering and self._connection.waits_for_client
+
     def _wait(self) -> None:
         """Say when it has been too long."""
-        now = self._lane.loop.time()
         upstream = self._allow.route.upstream
         if self._connection.is_client_behind:
             seconds = self._lane.limits.stall_seconds
-        elif self.upload_left and not self._is_answering:
+        elif self._waits_for_upload():
             seconds = self._runtime.config.limits.body_idle_timeout_seconds
         elif self._is_answering:
             seconds = upstream.idle_timeout_seconds
         else:
             seconds = upstream.response_timeout_seconds
-        self._connection.deadline = now + seconds
+        self._connection.deadline = self._lane.loop.time() + seconds
 
     def _write_head(self, start: bytes, kept: bytes) -> None:
         framing = b"Transfer-Encoding: chunked\r\n" if self._is_chunked else b""
@@ -254,11 +256,8 @@ class LaneExchange:
     def _refuse(self, deny: Deny) -> None:
         """Answer from the table of reasons."""
         self._outcome.note_deny(deny)
-        reason = deny.reason
-        if reason.status in (400, 414, 431):
-            self._keeps_alive = False
         start, kept, body = refusal(self._runtime, self._head, deny, self._request_id)
-        self._status = reason.status
+        self._status = deny.reason.status
         if self.upload_left:
             self._keeps_alive = False
         self._write_head(start, kept)
@@ -267,7 +266,7 @@ class LaneExchange:
             self._unwritten += body
         self._connection.write(self._unwritten)
         self._unwritten = b""
-        self._end(keeps_alive=self._keeps_alive)
+        self._end(keeps_alive=self._keeps_alive, lingers=self.upload_left > 0)
 
     def _fail(self, problem: Denied) -> None:
         """The upstream gave no answer, or half of one; a client that has begun to read must see that it is broken."""
@@ -277,15 +276,14 @@ class LaneExchange:
             self._refuse(Deny(problem.reason, problem.detail))
             return
         self._outcome.ended, self._outcome.detail = "upstream_cut", problem.detail
-        connection = self._connection
-        transport = connection.transport
+        transport = self._connection.transport
         if self._unwritten:
-            connection.write(self._unwritten)
+            self._connection.write(self._unwritten)
         self._end(keeps_alive=False)
         if transport is not None:
             transport.close()
 
-    def _end(self, *, keeps_alive: bool) -> None:
+    def _end(self, *, keeps_alive: bool, lingers: bool = False) -> None:
         if self._is_ended:
             return
         self._is_ended = True
@@ -297,4 +295,4 @@ class LaneExchange:
         self._outcome.status = self._status
         self._lane.host.ended(self._outcome)
         self._runtime.leave_soon(self._lane.run)
-        self._connection.exchange_ended(keeps_alive=keeps_alive)
+        self._connection.exchange_ended(keeps_alive=keeps_alive, lingers=lingers)

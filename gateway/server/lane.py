@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 from gateway.express.grammar import END_OF_HEAD, read_request
-from gateway.server.connection import IDLE_SECONDS, ConnectionLimits, ConnectionServer
+from gateway.server.connection import IDLE_SECONDS, LINGER_BYTES, LINGER_SECONDS, ConnectionLimits, ConnectionServer
 from gateway.server.exchange import LaneExchange
 from gateway.server.host import Host
 from gateway.server.shared import MAX_AHEAD_BYTES, Exchange, RequestIds
@@ -89,16 +89,9 @@ class LaneConnection(asyncio.Protocol):
     """One client's connection while it is of the common shape."""
 
     __slots__ = (
-        "_ahead",
-        "_exchange",
-        "_is_client_behind",
-        "_is_reading_paused",
-        "_lane",
-        "_pieces",
-        "deadline",
-        "peer",
-        "transport",
-    )
+        "_ahead", "_discards", "_exchange", "_is_client_behind", "_is_reading_paused", "_lane", "_pieces", "deadline",
+        "peer", "transport",
+    )  # fmt: skip
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
@@ -109,6 +102,7 @@ class LaneConnection(asyncio.Protocol):
         self._is_client_behind = False
         self._is_reading_paused = False
         self._pieces = 0
+        self._discards = 0  # bytes that may still come and are not wanted; 0: all are
         self.peer = ""
 
     # --- the client's side of the socket ---
@@ -127,6 +121,11 @@ class LaneConnection(asyncio.Protocol):
             self._exchange.client_left()
 
     def data_received(self, data: bytes) -> None:
+        if self._discards:
+            self._discards -= len(data)
+            if self._discards <= 0:
+                self.abort()
+            return
         exchange = self._exchange
         if exchange is not None and exchange.upload_left:
             data = exchange.uploaded(data)
@@ -173,11 +172,14 @@ class LaneConnection(asyncio.Protocol):
             self._is_reading_paused = not may
             (self.transport.resume_reading if may else self.transport.pause_reading)()
 
-    def exchange_ended(self, *, keeps_alive: bool) -> None:
-        """The answer is written: the next request, or the end."""
+    def exchange_ended(self, *, keeps_alive: bool, lingers: bool = False) -> None:
+        """The answer is written: the next request, or the end. `lingers`: the client is still sending."""
         self._exchange = None
         transport = self.transport
         if transport is None:
+            return
+        if lingers:
+            self._linger(transport)
             return
         if not keeps_alive or self._lane.host.is_draining:
             transport.close()
@@ -251,6 +253,11 @@ class LaneConnection(asyncio.Protocol):
         self._ahead = rest
 
     @property
+    def waits_for_client(self) -> bool:
+        """True while the client may send: if it does not, nobody else is to blame."""
+        return not self._is_reading_paused
+
+    @property
     def is_client_behind(self) -> bool:
         """True while the client takes less than was written."""
         return self._is_client_behind
@@ -270,6 +277,14 @@ class LaneConnection(asyncio.Protocol):
         if self._is_client_behind:
             connection.pause_writing()
         connection.data_received(ahead)
+
+    def _linger(self, transport: asyncio.Transport) -> None:
+        """Half-close, and throw away what still comes, for a bounded time and size: else a reset eats the answer."""
+        self._ahead, self._discards = b"", LINGER_BYTES
+        if transport.can_write_eof():
+            transport.write_eof()
+        self.may_send(may=True)
+        self.deadline = self._lane.loop.time() + LINGER_SECONDS
 
     def _leave(self) -> None:
         if self.transport is not None:

@@ -77,8 +77,13 @@ class LaneClient(Protocol):
         """Let the client send, or have it wait."""
         ...
 
-    def exchange_ended(self, *, keeps_alive: bool) -> None:
-        """The answer is written."""
+    @property
+    def waits_for_client(self) -> bool:
+        """True while the client may send: if it does not, nobody else is to blame."""
+        ...
+
+    def exchange_ended(self, *, keeps_alive: bool, lingers: bool = False) -> None:
+        """The answer is written. `lingers`: the client is still sending."""
         ...
 
     def abort(self) -> None:
