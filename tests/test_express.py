@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 from dataclasses import replace
@@ -376,3 +377,28 @@ async def test_upload_that_the_upstream_does_not_take_is_not_the_clients_fault()
                 await sending
                 status, _, body = await client.answer()
     assert (status, body) == (200, b"%d" % size)
+
+
+@pytest.mark.parametrize("is_answering", [True, False])
+async def test_end_of_the_drain_is_told_as_such(is_answering: bool, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "gateway.access")
+    asked = asyncio.Event()
+
+    async def script(visit: Visit) -> None:
+        if is_answering:
+            await visit.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+        asked.set()
+        await visit.wait_for_client_to_leave()
+
+    async with RawUpstream(script) as upstream:
+        config = config_for(upstream_at(upstream.url), drain_timeout_seconds=0.05)
+        async with running(config) as gateway, RawClient.connect(gateway.port) as client:
+            await client.send(REQUESTS[0])
+            await asked.wait()
+            if is_answering:
+                await client.head()
+            await gateway.drain()
+            got = await client.rest()
+    assert got == b"half" if is_answering else got.startswith(b"HTTP/1.1 503")
+    (line,) = [record.msg for record in caplog.records if record.name == "gateway.access"]
+    assert isinstance(line, dict) and line["ended"] == "shut_down"

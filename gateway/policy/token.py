@@ -9,6 +9,7 @@ import re
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from gateway.policy.reasons import Denied, Reason
@@ -19,6 +20,7 @@ _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
 _LAST_OF_2 = frozenset("AQgw")
 _LAST_OF_3 = frozenset("AEIMQUYcgkosw048")
 _MAX_INTEGER_DIGITS = 400
+_MAX_REMEMBERED_HEADER = 1024
 _MAX_DEPTH = 64  # of nested arrays and objects: no honest claim comes near
 # A string that does not end goes up to the end of the text: searched for again from each quote in it, it would cost the
 # square of its length.
@@ -63,10 +65,17 @@ def parse_jws(text: str) -> tuple[Token, bytes]:
     if len(parts) != 3:
         found = "more than five" if len(parts) > 5 else str(len(parts))
         raise Denied(Reason.TOKEN_MALFORMED, f"{found} parts, a JWT has three")
-    header = _json_object(_decode(parts[0], "header"), "header")
-    algorithm, kid = _check_header(header)
+    read = _read_header if len(parts[0]) <= _MAX_REMEMBERED_HEADER else _read_header.__wrapped__
+    header, algorithm, kid = read(parts[0])
     payload, signature = _decode(parts[1], "payload"), _decode(parts[2], "signature")
     return Token(header, {}, f"{parts[0]}.{parts[1]}".encode(), signature, algorithm, kid), payload
+
+
+@lru_cache(maxsize=512)
+def _read_header(part: str) -> tuple[Mapping[str, Any], str, str | None]:
+    """Return a token's header, its `alg` and its `kid`. Issuers use few; nothing in them is secret."""
+    header = _json_object(_decode(part, "header"), "header")
+    return header, *_check_header(header)
 
 
 def _check_header(header: Mapping[str, Any]) -> tuple[str, str | None]:
@@ -112,7 +121,7 @@ def _json_object(data: bytes, what: str) -> dict[str, Any]:
         # Decoded here, since json.loads(bytes) guesses UTF-16 and UTF-32 as well: RFC 8725 section 3.7.
         text = data.decode("utf-8", "strict")
         _check_depth(text)
-        value = json.loads(text, parse_constant=_refuse_constant, parse_int=_bounded_int, parse_float=_finite_float)
+        value = _DECODER.decode(text)
     except (ValueError, RecursionError):
         raise Denied(Reason.TOKEN_MALFORMED, f"the {what} is not strict UTF-8 JSON") from None
     if not isinstance(value, dict):
@@ -150,3 +159,7 @@ def _finite_float(digits: str) -> float:
     if not math.isfinite(value):
         raise ValueError("out of range")  # 1e999 would be "never expires"
     return value
+
+
+# Made once: `json.loads` with these would make one for every token.
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_bounded_int, parse_float=_finite_float)

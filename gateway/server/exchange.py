@@ -10,14 +10,15 @@ from gateway.express.grammar import AnswerRead, RequestRead
 from gateway.express.pool import UpstreamConnection
 from gateway.express.writing import CRLF
 from gateway.policy.decision import Deny, NeedKey, decide
-from gateway.policy.model import RequestHead
+from gateway.policy.model import Headers, RequestHead
 from gateway.policy.reasons import Denied, Reason
 from gateway.server.heads import answer_head, refusal, request_head
-from gateway.server.outcome import Outcome
+from gateway.server.outcome import Ended, Outcome
 from gateway.server.runtime import Runtime
 from gateway.server.shared import MAX_AHEAD_BYTES, LaneClient, Shared
 
 _log = logging.getLogger("gateway.server")
+_NONE = Headers(())
 _BODILESS = frozenset({204, 304})
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})  # RFC 9110 section 9.2.2
 
@@ -80,6 +81,8 @@ class LaneExchange:
         self._start(behind)
         outcome.bytes_in = len(body)
         self._send(head_up + body)
+        if config.cors is None:  # else an answer depends on them
+            request.fields, request.headers, head.headers = [], _NONE, _NONE  # a stream may last for hours
         return True
 
     def uploaded(self, data: bytes) -> bytes:
@@ -126,22 +129,19 @@ class LaneExchange:
 
     def shut_down(self) -> None:
         """The gateway stops, and cannot wait any longer."""
-        self._fail(Denied(Reason.SHUTTING_DOWN, "the gateway is stopping"))
-        self._outcome.ended = "shut_down"
+        self._fail(Denied(Reason.SHUTTING_DOWN, "the gateway is stopping"), "shut_down")
 
     def fail_by_mistake(self, surprise: Exception) -> None:
         """There is a mistake in our own code: it is logged, and tells the client nothing."""
         _log.error("request %s failed", self._request_id, exc_info=surprise)
-        self._fail(Denied(Reason.INTERNAL_ERROR, type(surprise).__name__))
-        self._outcome.ended = "failed"
+        self._fail(Denied(Reason.INTERNAL_ERROR, type(surprise).__name__), "failed")
 
     def answer_began(self, answer: AnswerRead) -> None:
         """The head of the answer: passed on with our framing."""
         outcome = self._outcome
         outcome.note_first_byte()
-        self._is_answering = True
-        status = self._status = answer.status
-        has_body = self._request.method != "HEAD" and status not in _BODILESS
+        self._is_answering, self._status = True, answer.status
+        has_body = self._request.method != "HEAD" and answer.status not in _BODILESS
         has_length = answer.length_bytes is not None
         if self.upload_left:
             self._keeps_alive = False  # answered early: the rest of the upload has no taker
@@ -149,6 +149,7 @@ class LaneExchange:
             self._is_chunked = True
             self._lane.host.stream_began(outcome)
         self._write_head(*answer_head(self._runtime, self._head, answer, self._request_id))
+        answer.fields = []
 
     def answer_data(self, data: bytes) -> None:
         """A piece of the body."""
@@ -253,9 +254,10 @@ class LaneExchange:
             framing += b"Connection: close\r\n"
         self._unwritten = b"".join((start, kept, framing, CRLF))
 
-    def _refuse(self, deny: Deny) -> None:
+    def _refuse(self, deny: Deny, ended: Ended = "refused") -> None:
         """Answer from the table of reasons."""
         self._outcome.note_deny(deny)
+        self._outcome.ended = ended
         start, kept, body = refusal(self._runtime, self._head, deny, self._request_id)
         self._status = deny.reason.status
         if self.upload_left:
@@ -268,14 +270,14 @@ class LaneExchange:
         self._unwritten = b""
         self._end(keeps_alive=self._keeps_alive, lingers=self.upload_left > 0)
 
-    def _fail(self, problem: Denied) -> None:
+    def _fail(self, problem: Denied, ended: Ended | None = None) -> None:
         """The upstream gave no answer, or half of one; a client that has begun to read must see that it is broken."""
         if self._is_ended:
             return
         if not self._is_answering:
-            self._refuse(Deny(problem.reason, problem.detail))
+            self._refuse(Deny(problem.reason, problem.detail), ended or "refused")
             return
-        self._outcome.ended, self._outcome.detail = "upstream_cut", problem.detail
+        self._outcome.ended, self._outcome.detail = ended or "upstream_cut", problem.detail
         transport = self._connection.transport
         if self._unwritten:
             self._connection.write(self._unwritten)

@@ -212,7 +212,8 @@ class LaneConnection(asyncio.Protocol):
             self._exchange.expire()
         elif self.transport is not None:
             self.transport.close()  # no head in time, or nothing for too long
-            self.deadline = now + self._lane.limits.flush_seconds
+            self._abort_later(self._lane.limits.flush_seconds)
+            self.deadline = now + IDLE_SECONDS
 
     # --- requests ---
 
