@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -11,25 +12,36 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.secrecy import leaks_in
 
 START_SECONDS = 60.0
-
-
 _given: set[int] = set()
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on, and that was not given before: the kernel may offer one twice."""
+    """Return a port that nothing listens on, and that was not given before.
+
+    It is below those that the kernel gives to outgoing connections and to whoever asks for any (32768 on Linux, 49152
+    on macOS), or one of these could have it before its user comes.
+    """
     while True:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = int(probe.getsockname()[1])
-        if port not in _given:
-            _given.add(port)
-            return port
+        port = random.randrange(20_000, 32_000)  # noqa: S311  # no secret
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            if port not in _given:
+                _given.add(port)
+                return port
+
+
+@contextmanager
+def refusing_port() -> Iterator[int]:
+    """Hold a port on which every connection is refused: bound, and nobody listens."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield int(held.getsockname()[1])
 
 
 def status_of(url: str) -> int:
@@ -43,7 +55,7 @@ def status_of(url: str) -> int:
         return 0
 
 
-@contextlib.contextmanager
+@contextmanager
 def process(
     command: list[str],
     log: Path,
@@ -83,7 +95,7 @@ class Served:
     pid: int
 
 
-@contextlib.contextmanager
+@contextmanager
 def served(
     text: str, folder: Path, environment: dict[str, str] | None = None, ready_path: str = "/readyz"
 ) -> Iterator[Served]:
@@ -99,7 +111,7 @@ def served(
         yield Served(port, admin, log, running.pid)
 
 
-@contextlib.contextmanager
+@contextmanager
 def gateway_process(text: str, folder: Path, environment: dict[str, str] | None = None) -> Iterator[tuple[str, Path]]:
     """Serve a YAML text as a process; gives its address and its log."""
     with served(text, folder, environment) as gateway:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.processes import free_port, gateway_process
+from tests.processes import gateway_process, refusing_port
 from tests.security.casebook import FOLDER
 from tests.security.forge import HS_SECRET, jwk, token_for
 from tests.security.judge import Trial
@@ -32,7 +32,7 @@ class Bench:
         environment = {
             "UPSTREAM": self.upstream.url,
             "KEYS": self.keys.url,
-            "CLOSED": f"http://127.0.0.1:{free_port()}",
+            "CLOSED": f"http://127.0.0.1:{stack.enter_context(refusing_port())}",
             "SECRET": HS_SECRET,
         }
         text = (FOLDER / "gateway.yaml").read_text()
