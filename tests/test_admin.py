@@ -69,8 +69,12 @@ def test_private_name_is_one_that_no_stranger_can_point_here(name: str, is_priva
 
 @pytest.mark.parametrize("path", ["/", "/status", "/explain"])
 @pytest.mark.parametrize(
-    "host", ["rebound.evil.example", "rebound.evil.example:9090", "localhost.evil.example", "a.b@c"]
-)
+    "host",
+    [
+        "rebound.evil.example", "rebound.evil.example:9090", "localhost.evil.example", "a.b@c", "[::1].evil.example",
+        "[::1]evil.example:80", "[127.0.0.1].evil.example", "localhost/.evil.example",
+    ],
+)  # fmt: skip
 async def test_public_name_is_refused_against_rebinding(gateway: Gateway, path: str, host: str) -> None:
     async with admin_of(gateway, "gateway.corp.example") as base:
         method = "POST" if path == "/explain" else "GET"
@@ -103,6 +107,10 @@ async def test_health_and_metrics_are_for_scrapers_by_any_name(gateway: Gateway)
         ({"json": {"path": "/api", "token": ["x"]}}, 400),
         ({"json": {"path": "/api", "token": "x" * 30_000}}, 400),
         ({"json": {"path": "/" + "x" * 70_000}}, 413),
+        ({"data": b'{"path": "/api"}', "headers": {"Content-Type": "application/json; charset=nonsense"}}, 200),
+        ({"data": b'{"path": "/\xff"}', "headers": {"Content-Type": "application/json"}}, 400),
+        ({"data": b"{}", "headers": {"Content-Type": "application/json", "Content-Encoding": "gzip"}}, 415),
+        ({"data": b"{}", "headers": {"Content-Type": "application/json", "Content-Encoding": "x"}}, 415),
     ],
 )
 async def test_question_of_another_page_or_of_no_sense_is_refused(
@@ -111,6 +119,20 @@ async def test_question_of_another_page_or_of_no_sense_is_refused(
     async with admin_of(gateway) as base:
         assert (await call("POST", base + "/explain", **options))[0] == status
         assert (await call("GET", base + "/healthz"))[0] == 200
+
+
+async def test_fault_of_our_own_is_told_as_one_and_keeps_the_safe_headers(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(state: LocalState) -> None:
+        raise LookupError("a fault")
+
+    monkeypatch.setattr(LocalState, "status", fail)
+    async with admin_of(gateway) as base:
+        status, text, headers = await call("GET", base + "/status")
+    assert (status, headers["Content-Type"]) == (500, "application/json; charset=utf-8") and "error" in json.loads(text)
+    assert headers["X-Content-Type-Options"] == "nosniff" and "frame-ancestors" in headers["Content-Security-Policy"]
+    assert "LookupError: a fault" in caplog.text
 
 
 async def test_token_is_explained_and_not_kept(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:

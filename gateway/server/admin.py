@@ -1,7 +1,9 @@
 """The admin port: health, readiness, metrics, status and the page, for the operator's own machines only.
 
 Pages of other sites must not get at it through the operator's browser. A name that anybody can point at this machine
-(DNS rebinding) is refused as `Host`, and what a page sends in the operator's name (CSRF) needs the page's own origin.
+(DNS rebinding) is refused as `Host` by the page, the state and the explanations, and what a page sends in the
+operator's name (CSRF) needs the page's own origin. Health and metrics answer under any name, for the scrapers and
+load balancers that come by one: they tell counts, and of nobody.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -21,9 +24,11 @@ from aiohttp import web
 from gateway.config.model import Address
 from gateway.server.gateway import StartError
 
+_log = logging.getLogger("gateway.server")
 _MAX_QUESTION_BYTES = 64 * 1024
 # Names that nobody can register: RFC 6761, RFC 6762, RFC 8375, ICANN 2024-07-29 (internal); `svc` as clusters have it.
 _PRIVATE_NAMES = ("localhost", "local", "internal", "test", "home.arpa", "svc")
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:@/?#\s]+))(?::[0-9]*)?")
 _PLAIN_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -112,10 +117,10 @@ class Admin:
         origin = request.headers.get("Origin")
         if origin is not None and origin.partition("://")[2] != request.host:
             return _said(403, f"the page {origin} may not ask: only the status page itself")
-        if request.content_type != "application/json":
-            return _said(415, "expected content-type: application/json")
+        if request.content_type != "application/json" or "Content-Encoding" in request.headers:
+            return _said(415, "expected content-type: application/json, and no content-encoding")
         try:
-            question = json.loads(await request.text())
+            question = json.loads((await request.read()).decode("utf-8"))  # RFC 8259 section 8.1
         except (ValueError, RecursionError):
             return _said(400, "the question is no JSON")
         if not isinstance(question, dict):
@@ -142,8 +147,9 @@ def is_private_name(name: str) -> bool:
 
 
 def _host_name(host: str) -> str:
-    name = host.partition("]")[0].removeprefix("[") if host.startswith("[") else host.partition(":")[0]
-    return name.lower()
+    """Return the name in a `Host` (RFC 9110 section 7.2); empty for what is none."""
+    found = _HOST.fullmatch(host)
+    return (found[1] or found[2]).lower() if found is not None else ""
 
 
 @web.middleware
@@ -152,6 +158,9 @@ async def _safe_headers(request: web.Request, handler: Any) -> web.StreamRespons
         response: web.StreamResponse = await handler(request)
     except web.HTTPException as refusal:
         response = _said(refusal.status, refusal.reason)
+    except Exception:  # a fault of ours: it gets its trace, and these headers like any other answer
+        _log.exception("admin port: %s %s", request.method, request.path)
+        response = _said(500, "a fault of the gateway's own: its log has the trace")
     response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Content-Type-Options"] = "nosniff"
