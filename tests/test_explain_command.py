@@ -73,7 +73,7 @@ def test_token_comes_from_standard_input(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = mint(claims_of(roles=["admin"], exp=time.time() + 60, iat=time.time()))
-    monkeypatch.setattr("sys.stdin", io.StringIO(f"  Bearer {token}\n"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"  Bearer {token}\n".encode())))
     status, said = ask(capsys, "GET", "/jobs", "--token", "-")
     assert (status, said["decision"]) == (0, "allow")
 

@@ -68,10 +68,14 @@ LINES: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
+def lines_in(lines: list[str]) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO("\n".join(lines).encode()))
+
+
 def test_what_would_be_refused_is_summed_by_rule(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join([*map(json.dumps, LINES), "no JSON", '{"event": 1}'])))
+    monkeypatch.setattr("sys.stdin", lines_in([*map(json.dumps, LINES), "no JSON", '{"event": 1}']))
     assert run_command(["report", "--would-deny"]) == 0
     out = capsys.readouterr().out
     assert "4 requests, 3 let in; 2 other lines" in out

@@ -19,8 +19,9 @@ def parse_target(text: str) -> tuple[str, str, str]:
     """Return scheme, host and target of a path, or of a whole address. Raises `BadCall`."""
     if text.startswith(("http://", "https://")):
         scheme, _, rest = text.partition("://")
-        host, slash, path = rest.partition("/")
-        return scheme, host, slash + path if slash else "/"
+        end = next((i for i, character in enumerate(rest) if character in "/?#"), len(rest))  # RFC 3986 section 3.2
+        host, path = rest[:end], rest[end:]
+        return scheme, host, path if path.startswith("/") else f"/{path}"
     if not text.startswith("/"):
         raise BadCall(f"the path {text!r} does not begin with '/'; expected something like /api/agents")
     return "http", "localhost", text
@@ -73,7 +74,7 @@ def read_claims(text: str) -> dict[str, Any]:
 
 def read_token(text: str) -> str:
     """Return a token, from standard input for `-`. Space around it and a leading `Bearer` are left out."""
-    token = (sys.stdin.read(_MAX_CLAIMS_BYTES) if text == "-" else text).strip()
+    token = (_standard_input("--token") if text == "-" else text).strip()
     if not token:
         raise BadCall("--token is empty; expected a token, or - to read one from standard input")
     scheme, _, rest = token.partition(" ")
@@ -82,10 +83,17 @@ def read_token(text: str) -> str:
 
 def _read(name: str) -> str:
     if name == "-":
-        return sys.stdin.read(_MAX_CLAIMS_BYTES)
+        return _standard_input("--claims")
     try:
         return Path(name).read_text(encoding="utf-8")
     except OSError as problem:
         raise BadCall(f"--claims {name} cannot be read: {problem.strerror}") from None
     except UnicodeDecodeError:
         raise BadCall(f"--claims {name} is not UTF-8 text") from None
+
+
+def _standard_input(flag: str) -> str:
+    try:
+        return sys.stdin.buffer.read(_MAX_CLAIMS_BYTES).decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadCall(f"{flag} -: standard input is not UTF-8 text") from None

@@ -67,7 +67,7 @@ def _run(call: argparse.Namespace) -> int:
     else:
         explanation = _explain_claims(config, asked, claims, call.provider, now)
     if call.json:
-        print(json.dumps(explanation.as_json(), indent=2, ensure_ascii=False))
+        print(json.dumps(explanation.as_json(), indent=2))
     else:
         print_lines(_lines(explanation))
     return 0 if explanation.decision == "allow" else 1

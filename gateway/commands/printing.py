@@ -1,4 +1,7 @@
-"""Print for people: colour on a terminal unless NO_COLOR is set, plain text in a pipe."""
+"""Print for people: colour on a terminal unless NO_COLOR is set, plain text in a pipe.
+
+Whatever a token, a log or a file put into the text, it steers no terminal and always has a form in UTF-8.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gateway.config.document import printable
+
 _GAP = "  "
 
 Line = tuple[str, str]  # a text and its style, such as `green` or `bold`; empty for none
@@ -17,6 +22,7 @@ Line = tuple[str, str]  # a text and its style, such as `green` or `bold`; empty
 
 def print_lines(lines: Iterable[Line]) -> None:
     """Print styled lines."""
+    lines = [(printable(text), style) for text, style in lines]
     if not sys.stdout.isatty():
         print("\n".join(text for text, _ in lines))
         return
@@ -37,6 +43,7 @@ def progress(words: str) -> Iterator[None]:
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table, in a pipe as columns parted by two spaces."""
+    rows = [tuple(map(printable, row)) for row in rows]
     if sys.stdout.isatty():
         table = Table(*headings)
         for row in rows:

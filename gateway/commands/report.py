@@ -11,7 +11,6 @@ from typing import Any
 
 from gateway.commands.call import BadCall, Command, Refusal
 from gateway.commands.printing import print_lines, print_table
-from gateway.config.document import printable
 from gateway.explain.report import Group, Kind, Report, sum_log
 
 _HEADINGS = ("requests", "callers", "route", "provider", "code", "rule", "last", "such as")
@@ -49,7 +48,7 @@ def _run(call: argparse.Namespace) -> int:
 def _lines_of(names: Sequence[str]) -> Iterator[str]:
     for name in names:
         if name == "-":
-            yield from sys.stdin
+            yield from (line.decode("utf-8", "replace") for line in sys.stdin.buffer)
             continue
         try:
             with Path(name).open(encoding="utf-8", errors="replace") as log:
@@ -66,7 +65,7 @@ def _print_groups(title: str, groups: Sequence[Group]) -> None:
 
 def _cells(group: Group) -> tuple[str, ...]:
     known = (group.route, group.provider, group.code, group.rule, group.last, group.example)
-    return str(group.count), group.caller_count, *map(printable, known)
+    return str(group.count), group.caller_count, *known
 
 
 def _as_json(report: Report, *, only_would: bool) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def _run(call: argparse.Namespace) -> int:
     if call.junit is not None:
         _write(call.junit, report.results)
     if call.json:
-        print(json.dumps(_as_json(report), indent=2, ensure_ascii=False))
+        print(json.dumps(_as_json(report), indent=2))
     else:
         print_lines(_lines(report))
     return 0 if report.is_well else 1

@@ -14,7 +14,7 @@ _MAX_SHOWN = 110
 # What the YAML reader counts as the end of a line.
 _LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 _USERINFO = re.compile(r"(?<=://)[^/\s@\"']+(?=@)")
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 # Whatever a writer may have meant by such a key, its value is not shown.
 _SECRET_NAME = re.compile(r"[\w.-]*(?:secret|passw|private|api_?key)[\w.-]*|token", re.IGNORECASE)
 _NAMES_A_SECRET = re.compile(r"[\"']?[\w-]*(?:secret|passw|private|api_?key)[\w-]*[\"']?\s*:(?=\s|$)", re.IGNORECASE)
@@ -109,7 +109,7 @@ def names_secret(key: str) -> bool:
 
 
 def printable(text: str) -> str:
-    """Return a text without what could steer a terminal or turn the direction of writing."""
+    """Return a text without what could steer a terminal, turn the direction of writing, or is half a character."""
     return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 

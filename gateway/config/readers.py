@@ -141,6 +141,7 @@ _UNITS_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _UNITS_BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _MAX_SECONDS = 10 * 365 * 86400
 _MAX_BYTES = 1024**4
+_END_OF_CALENDAR = 253402300800  # Unix seconds of the first moment after the year 9999
 
 
 def duration(*, allow_zero: bool = False, at_most_seconds: float = _MAX_SECONDS) -> Scalar[float]:
@@ -194,13 +195,17 @@ def moment() -> Scalar[float]:
     """Return a reader of a moment, in Unix seconds: ISO 8601, in UTC unless it says else, or the seconds themselves."""
 
     def parse(written: str) -> float:
-        if re.fullmatch(r"[0-9]{1,11}(?:\.[0-9]{1,6})?", written):
-            return float(written)
-        try:
-            found = datetime.datetime.fromisoformat(written)
-        except ValueError:
-            raise Mistake from None
-        return (found if found.tzinfo is not None else found.replace(tzinfo=datetime.UTC)).timestamp()
+        if re.fullmatch(r"[0-9]{1,12}(?:\.[0-9]{1,6})?", written):
+            seconds = float(written)
+        else:
+            try:
+                found = datetime.datetime.fromisoformat(written)
+            except ValueError:
+                raise Mistake from None
+            seconds = (found if found.tzinfo is not None else found.replace(tzinfo=datetime.UTC)).timestamp()
+        if not 0 <= seconds < _END_OF_CALENDAR:
+            raise Mistake("which is before 1970 or after 9999")
+        return seconds
 
     return Scalar("a moment such as 2026-11-21T05:00:00Z, or Unix seconds", parse, {"type": ["string", "number"]})
 

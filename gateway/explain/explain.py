@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from gateway.explain.causes import advice_for
+from gateway.explain.hiding import without_credentials
 from gateway.explain.identity import explain_identity
 from gateway.explain.step import Explanation, Step, shown
 from gateway.explain.walk import Findings, StatusOf, walk
 from gateway.policy.decision import Allow, Deny, Keys, NeedKey, decide
 from gateway.policy.model import RequestHead
+from gateway.policy.providers import token_sources
 from gateway.policy.reasons import Reason
 from gateway.policy.routes import Policy
 from gateway.proxy.refusal import refusal_body, refusal_lines
@@ -43,10 +45,12 @@ def decide_whole(policy: Policy, keys: Keys, head: RequestHead, now: float) -> t
 
 
 def _explained(decision: Allow | Deny, found: Findings) -> Explanation:
-    request = f"{found.head.method} {shown(found.head.target)}"
+    hidden = {source.name for route in found.policy.routes for source in token_sources(route.providers)}
+    request = f"{found.head.method} {shown(without_credentials(found.head.target, hidden))}"
     if isinstance(decision, Allow):
         upstream = decision.route.upstream
-        passed = f"passes to {upstream.name} ({upstream.url}) as {found.head.method} {shown(decision.target)}"
+        passed = f"passes to {upstream.name} ({upstream.url}) as {found.head.method} "
+        passed += shown(without_credentials(decision.target, hidden))
         if decision.would_deny is None:
             return Explanation(request, "allow", tuple(found.steps), passed)
         would = decision.would_deny.reason

@@ -9,9 +9,10 @@ from gateway.explain.step import shown
 from gateway.explain.walk import Findings
 from gateway.policy.decision import Deny
 from gateway.policy.jwk import secret_key
-from gateway.policy.providers import SYMMETRIC, Provider
+from gateway.policy.providers import ASYMMETRIC, SYMMETRIC, Provider
 from gateway.policy.reasons import Denied, Reason
 from gateway.policy.verify import check_signature
+from gateway.policy.words import listed
 
 
 def _algorithm(deny: Deny, found: Findings) -> str | None:
@@ -26,7 +27,15 @@ def _algorithm(deny: Deny, found: Findings) -> str | None:
             "with keys of a "
             f"key server: have the issuer sign with those ({where}), or give the route a provider of type jwt."
         )
-    if kinds == {"jwt"}:
+    if kinds != {"jwt"}:
+        return None
+    if token.algorithm in SYMMETRIC:
+        taken = listed(sorted(name for provider in found.route.providers for name in provider.algorithms))
+        return (
+            f"The token is signed by {token.algorithm}, the route takes {taken}: have its issuer sign by that, or "
+            f"write `algorithms: [{token.algorithm}]` on the provider."
+        )
+    if token.algorithm in ASYMMETRIC:
         return (
             "The token is signed with a key pair, the route takes tokens of a shared secret: another provider is due."
         )
@@ -37,6 +46,14 @@ def _unknown_key(deny: Deny, found: Findings) -> str | None:
     token, status = found.token, found.key_status
     if deny.reason is not Reason.KEY_UNKNOWN or token is None or status is None:
         return None
+    if token.kid is None:
+        count = len(status.kids)
+        return f"The token names no key (kid), and there are {count}: have the issuer name the one it signs with."
+    if token.kid in status.kids:
+        return (
+            f"{status.label} knows the key {shown(token.kid)}, but not for {token.algorithm} (its alg, use or type "
+            "says so): have the issuer sign by the algorithm of the key."
+        )
     return (
         f"The key {shown(token.kid)} is not among those of {status.label}: the token is of another tenant "
         "or instance, or "

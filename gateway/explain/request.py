@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
 from gateway.config.model import Config
 from gateway.policy.model import Headers, RequestHead
@@ -67,6 +67,8 @@ def provider_for(claims: Mapping[str, Any], route: Route | None, name: str | Non
     if not providers:
         raise NoProviderError("claims were given, and the file has no provider whose they could be")
     issuer = claims.get("iss")
+    if not isinstance(issuer, str):
+        return providers[0]
     return next((p for p in providers if p.issuers is not None and issuer in p.issuers), providers[0])
 
 
@@ -81,7 +83,7 @@ def _with_token(
         case "cookie":
             return target, [*lines, ("Cookie", f"{source.name}={token}")]
         case "query":
-            mark = "&" if urlsplit(target).query else "?"
-            return f"{target}{mark}{source.name}={token}", lines
+            mark = "&" if "?" in target else "?"
+            return f"{target}{mark}{quote(source.name, safe='')}={quote(token, safe='')}", lines
         case "websocket_protocol":
             return target, [*lines, ("Upgrade", "websocket"), ("Sec-WebSocket-Protocol", token)]

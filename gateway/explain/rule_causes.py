@@ -7,12 +7,13 @@ import difflib
 from gateway.config.lint import asks_email
 from gateway.explain.step import shown
 from gateway.explain.walk import Findings
+from gateway.policy.claims import email_claim, verified_flags
 from gateway.policy.decision import Deny
-from gateway.policy.model import Principal
 from gateway.policy.reasons import Reason
 from gateway.policy.rules import EmailDomain, HasAll, HasAny, Rule, rules_within
 from gateway.policy.words import listed
 
+_MAX_SCOPES = 12
 _BY_RULE = (Reason.ACCESS_DENIED, Reason.DENIED_BY_RULE)
 
 
@@ -20,7 +21,7 @@ def _email_absent(deny: Deny, found: Findings) -> str | None:
     provider, principal = found.provider, found.principal
     if not _asks_email(deny, found) or provider is None or principal is None or principal.email is not None:
         return None
-    if principal.email_claim is not None or _unverified(principal):
+    if principal.email_claim is not None or email_claim(principal.claims, provider) in principal.claims:
         return None
     match provider.kind:
         case "clerk":
@@ -45,17 +46,18 @@ def _email_absent(deny: Deny, found: Findings) -> str | None:
 
 
 def _email_not_verified(deny: Deny, found: Findings) -> str | None:
-    principal = found.principal
-    if not _asks_email(deny, found) or principal is None or principal.email is not None or not _unverified(principal):
+    flag = _unverified(found)
+    if not _asks_email(deny, found) or found.principal is None or found.principal.email is not None or flag is None:
         return None
-    return "The token says that the email is not verified (email_verified): have the user confirm the address."
+    return f"The token says that the email is not verified ({flag}): have the user confirm the address."
 
 
 def _email_required_verified(deny: Deny, found: Findings) -> str | None:
     provider, principal = found.provider, found.principal
     if not _asks_email(deny, found) or provider is None or principal is None or principal.email is not None:
         return None
-    if not provider.requires_verified_email or "email" not in principal.claims or _unverified(principal):
+    name = email_claim(principal.claims, provider)
+    if not provider.requires_verified_email or name not in principal.claims or verified_flags(principal.claims, name):
         return None
     return (
         "The token does not say that the email is verified, and `email_verified: required` on the provider asks for it."
@@ -78,10 +80,12 @@ def _other_domain(deny: Deny, found: Findings) -> str | None:
 def _scopes(deny: Deny, found: Findings) -> str | None:
     if deny.reason is not Reason.INSUFFICIENT_SCOPE or found.principal is None:
         return None
-    has = listed(found.principal.scopes or (), "and") or "none"
-    return (
-        f"The rule needs the scopes {listed(deny.missing_scopes, 'and')}, the token has {has}: ask the issuer for them."
+    has = found.principal.scopes or ()
+    few = [shown(scope) for scope in has[:_MAX_SCOPES]] + (
+        [f"{len(has) - _MAX_SCOPES} more"] * (len(has) > _MAX_SCOPES)
     )
+    needs = listed(deny.missing_scopes, "and")
+    return f"The rule needs the scopes {needs}, the token has {listed(few, 'and') or 'none'}: ask the issuer for them."
 
 
 def _other_spelling(deny: Deny, found: Findings) -> str | None:
@@ -145,7 +149,7 @@ def _near_route(deny: Deny, found: Findings) -> str | None:
     prefixes = {"/" + "/".join(s for s in route.segments if isinstance(s, str)) for route in found.policy.routes}
     near = difflib.get_close_matches(found.path.text, prefixes, 1, 0.5)
     first = f"the nearest is {near[0]}" if near else f"they begin with {listed(sorted(prefixes)[:8])}"
-    return f"No route covers {found.path.text}; {first}. There is no default: add a route, or correct the path."
+    return f"No route covers {shown(found.path.text)}; {first}. There is no default: add a route, or correct the path."
 
 
 def _head_method(deny: Deny, found: Findings) -> str | None:
@@ -173,9 +177,13 @@ def _rules(deny: Deny, found: Findings) -> list[Rule]:
     return [inner for rule in outer for inner in rules_within(rule)]
 
 
-def _unverified(principal: Principal) -> bool:
-    flags = [value for name, value in principal.claims.items() if name.endswith("email_verified")]
-    return any(flag is not True for flag in flags)
+def _unverified(found: Findings) -> str | None:
+    """Return the claim that says that the email is not verified."""
+    principal, provider = found.principal, found.provider
+    if principal is None or provider is None:
+        return None
+    flags = verified_flags(principal.claims, email_claim(principal.claims, provider))
+    return next((name for name, flag in flags.items() if flag is not True), None)
 
 
 CAUSES = (

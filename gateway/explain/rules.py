@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gateway.explain.hiding import HIDDEN, is_hidden_header
 from gateway.explain.step import Step, Verdict, shown
+from gateway.policy.claims import email_claim, verified_flags
 from gateway.policy.expressions import Expression, Facts
 from gateway.policy.guard import label_of
 from gateway.policy.model import Principal
+from gateway.policy.providers import Provider
 from gateway.policy.routes import Route
 from gateway.policy.rules import (
     AddressIn,
@@ -32,13 +36,17 @@ from gateway.policy.rules import (
 )
 from gateway.policy.words import words_of
 
-_CLAIM_NAMES = re.compile(r"""\bclaims(?:\.(\w+)|\[\s*["']([^"']+)["']\s*\])""")
+# The members of a map that an expression mentions: `claims.plan`, `request.headers["x-team"]`.
+_MEMBER = r"""(?:\.(\w+)|\[\s*["']([^"']+)["']\s*\])"""
+_CLAIM_NAMES = re.compile(rf"\bclaims{_MEMBER}")
+_HEADER_NAMES = re.compile(rf"\brequest\.headers{_MEMBER}")
 
 
 def explain_rules(route: Route, facts: Facts) -> tuple[Step, ...]:
     """Return a step for each rule of `deny` and `allow`, in the order they are asked."""
-    denying = [_step(rule, label_of(rule, f"deny[{i}]"), facts, "deny") for i, rule in enumerate(route.deny)]
-    allowing = [_step(rule, label_of(rule, f"allow[{i}]"), facts, "allow") for i, rule in enumerate(route.allow)]
+    teller = _Teller(facts, next(p for p in route.providers if p.name == facts.principal.provider))
+    denying = [teller.outer(rule, label_of(rule, f"deny[{i}]"), "deny") for i, rule in enumerate(route.deny)]
+    allowing = [teller.outer(rule, label_of(rule, f"allow[{i}]"), "allow") for i, rule in enumerate(route.allow)]
     return (*denying, *allowing)
 
 
@@ -48,76 +56,93 @@ def verdict_of(rule: Rule, facts: Facts) -> Verdict:
     return "unknown" if holds is None else "yes" if holds else "no"
 
 
-def _step(rule: Rule, label: str, facts: Facts, role: str) -> Step:
-    inner = _step_of(rule, facts)  # its name is the label's, its words are expected: no need to say them twice
-    return Step(f"{role} {label}", inner.verdict, inner.found, words_of(rule), inner.parts)
+class _Teller:
+    def __init__(self, facts: Facts, provider: Provider) -> None:
+        self._facts = facts
+        self._provider = provider
+
+    def outer(self, rule: Rule, label: str, role: str) -> Step:
+        inner = self._step(rule)  # its name is the label's, its words are expected: no need to say them twice
+        return Step(f"{role} {label}", inner.verdict, inner.found, words_of(rule), inner.parts)
+
+    def _step(self, rule: Rule) -> Step:
+        verdict = verdict_of(rule, self._facts)
+        match rule:
+            case AllOf(rules):
+                return Step("all of", verdict, parts=tuple(map(self._step, rules)))
+            case AnyOf(rules):
+                return Step("any of", verdict, parts=tuple(map(self._step, rules)))
+            case Not(inner):
+                return Step("not", verdict, parts=(self._step(inner),))
+            case Named(name, inner):
+                step = self._step(inner)
+                return Step(name, verdict, step.found, parts=step.parts)
+            case Unenforced(inner):
+                return Step("only logged", verdict, parts=(self._step(inner),))
+            case _:
+                return Step(words_of(rule), verdict, self._seen(rule))
+
+    def _seen(self, condition: Rule) -> str:
+        facts, principal = self._facts, self._facts.principal
+        match condition:
+            case Authenticated():
+                return "a verified token"
+            case EmailDomain() | Equals("email"):
+                return _seen_email(principal, self._provider)
+            case Equals(fact) | HasAny(fact) | HasAll(fact):
+                value = getattr(principal, fact)
+                return f"the token has no {fact}" if value is None else _listed(value)
+            case Claim(name, steps):
+                is_there, value = claim_at(principal.claims, steps)
+                return shown(value) if is_there else f"the token has no claim {name}"
+            case MethodIs():
+                return facts.head.method
+            case PathUnder():
+                return shown(facts.path.text)
+            case AddressIn():
+                return facts.head.client_ip
+            case When(expression):
+                return _seen_by(expression, facts)
+        raise AssertionError(type(condition).__name__)
 
 
-def _step_of(rule: Rule, facts: Facts) -> Step:
-    verdict = verdict_of(rule, facts)
-    match rule:
-        case AllOf(rules):
-            return Step("all of", verdict, parts=tuple(_step_of(member, facts) for member in rules))
-        case AnyOf(rules):
-            return Step("any of", verdict, parts=tuple(_step_of(member, facts) for member in rules))
-        case Not(inner):
-            return Step("not", verdict, parts=(_step_of(inner, facts),))
-        case Named(name, inner):
-            step = _step_of(inner, facts)
-            return Step(name, verdict, step.found, parts=step.parts)
-        case Unenforced(inner):
-            return Step("only logged", verdict, parts=(_step_of(inner, facts),))
-        case _:
-            return Step(words_of(rule), verdict, _seen(rule, facts))
-
-
-def _seen(condition: Rule, facts: Facts) -> str:
-    principal = facts.principal
-    match condition:
-        case Authenticated():
-            return "a verified token"
-        case EmailDomain() | Equals("email"):
-            return _seen_email(principal)
-        case Equals(fact) | HasAny(fact) | HasAll(fact):
-            value = getattr(principal, fact)
-            return f"the token has no {fact}" if value is None else _listed(value)
-        case Claim(name, steps):
-            is_there, value = claim_at(principal.claims, steps)
-            return shown(value) if is_there else f"the token has no claim {name}"
-        case MethodIs():
-            return facts.head.method
-        case PathUnder():
-            return facts.path.text
-        case AddressIn():
-            return facts.head.client_ip
-        case When(expression):
-            return _seen_by(expression, facts)
-    raise AssertionError(type(condition).__name__)
-
-
-def _seen_email(principal: Principal) -> str:
+def _seen_email(principal: Principal, provider: Provider) -> str:
     if principal.email is not None:
         return shown(principal.email)
-    unverified = [name for name in principal.claims if name == "email_verified" or name.endswith("email_verified")]
-    if unverified and any(principal.claims[name] is not True for name in unverified):
+    name = email_claim(principal.claims, provider)
+    unverified = [flag for flag, value in verified_flags(principal.claims, name).items() if value is not True]
+    if name not in principal.claims:
+        return f"the token has no {name}"
+    if unverified:
         return f"the email does not count: {unverified[0]} is {shown(principal.claims[unverified[0]])}"
     if principal.email_claim is not None:
         return f"the email does not count: {shown(principal.email_claim)} is not one plain ASCII address"
-    return "the token has no email"
+    if isinstance(principal.claims[name], str):
+        return "the email does not count: the token does not say that it is verified"
+    return f"the email does not count: {shown(principal.claims[name])} is no text"
 
 
 def _seen_by(expression: Expression, facts: Facts) -> str:
-    """Return the values that a CEL expression saw: of the claims only those that it mentions."""
+    """Return the values that a CEL expression saw: of claims and headers only those that it mentions."""
+    values = expression.values(facts)
     seen: list[str] = []
-    for name, value in sorted(expression.values(facts).items()):
-        if name != "claims":
-            seen.append(f"{name} = {_listed(value)}")
-            continue
-        for match in _CLAIM_NAMES.finditer(expression.text):
-            claim = match[1] or match[2]
-            seen.append(f"claims.{claim} = {shown(value[claim])}" if claim in value else f"no claims.{claim}")
-    absent = [f"no {name}" for name in sorted(expression.names - set(expression.values(facts)))]
+    for name, value in sorted(values.items()):
+        match name:
+            case "claims":
+                seen += _members("claims.", _CLAIM_NAMES.finditer(expression.text), value)
+            case "request.headers":
+                told = {header: HIDDEN if is_hidden_header(header) else text for header, text in value.items()}
+                seen += _members("header ", _HEADER_NAMES.finditer(expression.text), told)
+            case _:
+                seen.append(f"{name} = {_listed(value)}")
+    absent = [f"no {name}" for name in sorted(expression.names - set(values))]
     return ", ".join(dict.fromkeys([*seen, *absent]))
+
+
+def _members(prefix: str, mentions: Iterator[re.Match[str]], values: Mapping[str, Any]) -> Iterator[str]:
+    for mention in mentions:
+        name = mention[1] or mention[2]
+        yield f"{prefix}{name} = {shown(values[name])}" if name in values else f"no {prefix}{name}"
 
 
 def _listed(value: Any) -> str:

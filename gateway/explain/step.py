@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from gateway.explain.hiding import without_signatures
+
 # `unknown`: a condition that cannot be decided. `skipped`: the decision fell before. `note`: nothing was asked.
 Verdict = Literal["yes", "no", "unknown", "note", "skipped"]
 
@@ -68,7 +70,10 @@ class Explanation:
 
 
 def shown(value: object) -> str:
-    """Return a value of a token as JSON, cut to what a line can bear, without what could steer a terminal."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    """Return a value of a token as JSON, cut to what a line can bear, without what could steer a terminal.
+
+    A token within it has no signature.
+    """
+    text = without_signatures(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
     safe = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     return safe if len(safe) <= MAX_SHOWN_CHARACTERS else safe[: MAX_SHOWN_CHARACTERS - 3] + "..."

@@ -15,6 +15,7 @@ from gateway.policy.words import listed
 _OF_HEADER = frozenset({"typ", "cat"})
 _DATES = frozenset({"exp", "nbf", "iat"})
 _MAX_DATE = 253402300799  # the end of year 9999
+_THOUSAND_YEARS_SECONDS = 1000 * 365.25 * 86400
 
 
 def explain_claims(token: Token, provider: Provider, now: float) -> tuple[tuple[Step, ...], Denied | None]:
@@ -47,8 +48,10 @@ def moment_of(seconds: float) -> str:
 
 
 def span(seconds: float) -> str:
-    """Return a length of time from now: `in 42 s`, `3 min ago`."""
+    """Return a length of time from now: `in 42 s`, `3 min ago`; beyond 1,000 years `long ago`."""
     length = abs(seconds)
+    if length > _THOUSAND_YEARS_SECONDS:
+        return "in the far future" if seconds > 0 else "long ago"
     for unit, size in (("days", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0)):
         if length >= 2 * size or unit == "s":
             amount = f"{length / size:.0f} {unit}"

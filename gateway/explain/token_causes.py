@@ -18,6 +18,7 @@ _QUOTES = "\"'`\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}"
 _ID_TOKEN_CLAIMS = ("nonce", "at_hash", "c_hash")  # OpenID Connect Core 1.0 section 2: in ID tokens only
 _CLERK_LIFETIME_SECONDS = 120.0
 _MANY_SECONDS = 300.0
+_MAX_LIFETIME_SECONDS = 10 * 365 * 86400.0  # longer ones are told as no number that helps
 
 
 def _bearer_missing(deny: Deny, found: Findings) -> str | None:
@@ -55,7 +56,7 @@ def _other_place(deny: Deny, found: Findings) -> str | None:
     cookies = [piece.strip().partition("=") for line in head.headers.all("cookie") for piece in line.split(";")]
     name = next((name for name, _, value in cookies if _JWS.fullmatch(value.strip('"'))), None)
     if name is not None and not any(source.place == "cookie" for source in token_sources(found.route.providers)):
-        way = f"token_from: [bearer, {{cookie: {name}}}]"
+        way = f"token_from: [bearer, {{cookie: {shown(name)}}}]"
         return f"A token came in the cookie {shown(name)}, where the provider does not look: `{way}` on it."
     if re.match(r"(?i)basic\b", _authorization(found)):
         return "The request came with Basic credentials: no provider takes them; send `Authorization: Bearer TOKEN`."
@@ -138,12 +139,15 @@ def _issuer(deny: Deny, found: Findings) -> str | None:
 
 
 def _expired(deny: Deny, found: Findings) -> str | None:
+    if deny.reason is not Reason.TOKEN_EXPIRED or found.provider is None:
+        return None
     claims = _claims(found)
     expiry, issued = _number(claims, "exp"), _number(claims, "iat")
-    if deny.reason is not Reason.TOKEN_EXPIRED or found.provider is None or expiry is None:
+    if expiry is None:
         return None
     lifetime = None if issued is None else expiry - issued
-    lived = f" It was good for {lifetime:.0f} s." if lifetime is not None and lifetime >= 0 else ""
+    is_plausible = lifetime is not None and 0 <= lifetime <= _MAX_LIFETIME_SECONDS
+    lived = f" It was good for {lifetime:.0f} s." if is_plausible else ""
     said = f"The token expired {span(expiry - found.now)}.{lived}"
     if found.provider.kind == "clerk" and (lifetime is None or lifetime <= _CLERK_LIFETIME_SECONDS):
         return f"{said} Clerk's session tokens live 60 s: call getToken() before each request, never keep one."
@@ -164,9 +168,17 @@ def _not_yet(deny: Deny, found: Findings) -> str | None:
 
 
 def _no_expiry(deny: Deny, found: Findings) -> str | None:
-    if deny.reason is not Reason.CLAIM_INVALID or "exp" in _claims(found):
+    is_asked = found.provider is not None and found.provider.requires_expiry
+    if deny.reason is not Reason.CLAIM_INVALID or not is_asked or "exp" in _claims(found):
         return None
     return "The token never ends (no exp), as those of jwt.io: `expiry: optional` on the provider lets such tokens in."
+
+
+def _no_subject(deny: Deny, found: Findings) -> str | None:
+    name = found.provider.subject_claim if found.provider is not None else ""
+    if deny.reason is not Reason.CLAIM_INVALID or not name or name in _claims(found):
+        return None
+    return f"The token names nobody: have the issuer add {name}, or name the claim that does with `subject_claim`."
 
 
 def _authorized_party(deny: Deny, found: Findings) -> str | None:
@@ -197,7 +209,12 @@ def _claims(found: Findings) -> Any:
 
 def _number(claims: Any, name: str) -> float | None:
     value = claims.get(name)
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
 
 
 def _is_jws(token: str) -> bool:
@@ -218,6 +235,7 @@ CAUSES = (
     _expired,
     _not_yet,
     _no_expiry,
+    _no_subject,
     _authorized_party,
     _template,
 )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from gateway.explain.hiding import without_signatures
 from gateway.explain.rules import explain_rules
 from gateway.explain.step import STEPS, Step, Verdict, shown
 from gateway.explain.token import explain_claims
@@ -114,8 +115,9 @@ class _Walk:
             found.path, found.query = split_target(found.head.target)
         except Denied as no:
             self._refuse("path", no, "a path with one reading")
-        rewritten = found.path.text != found.head.target.partition("?")[0]
-        self._say("path", "yes", found.path.text + (f", from {shown(found.head.target)}" if rewritten else ""))
+        written = found.head.target.partition("?")[0]
+        rewritten = f", from {shown(written)}" if found.path.text != written else ""
+        self._say("path", "yes", shown(found.path.text) + rewritten)
 
     def _route(self) -> Route:
         found = self.found
@@ -245,7 +247,7 @@ class _Walk:
         self._say("websocket", "no", detail)
 
     def _say(self, name: str, verdict: Verdict, found: str, expected: str = "", parts: tuple[Step, ...] = ()) -> None:
-        self.found.steps.append(Step(name, verdict, found, expected, parts))
+        self.found.steps.append(Step(name, verdict, without_signatures(found), expected, parts))
 
     def _note(self, refusal: Denied | None) -> None:
         self.found.refusal = self.found.refusal or refusal

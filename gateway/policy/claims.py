@@ -23,20 +23,19 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 def principal_of(claims: Claims, provider: Provider) -> Principal:
     """Return whom verified claims speak for.
 
-    Raises `Denied` (CLAIM_INVALID) for a subject that is not one clean string.
+    Raises `Denied` (CLAIM_INVALID) for a subject that is not one clean string, and for an `exp` beyond all numbers.
     """
-    email_name = _email_claim(claims, provider)
+    email_name = email_claim(claims, provider)
     told_email = _email_to_tell(claims, email_name, provider)
     email, domain = read_email(told_email)
     organization, roles, permissions = (_clerk_organization if provider.kind == "clerk" else _organization)(claims)
     issuer = claims.get("iss")
-    expiry = claims.get("exp")
     return Principal(
         provider=provider.name,
         subject=subject_of(claims, provider),
         issuer=issuer if isinstance(issuer, str) else None,
         claims=claims,
-        expires_at=float(expiry) if isinstance(expiry, (int, float)) else None,
+        expires_at=_expiry(claims),
         email=email,
         email_domain=domain,
         email_claim=told_email,
@@ -73,7 +72,8 @@ def subject_of(claims: Claims, provider: Provider) -> str:
     return subject
 
 
-def _email_claim(claims: Claims, provider: Provider) -> str:
+def email_claim(claims: Claims, provider: Provider) -> str:
+    """Return the name of the claim that holds the email."""
     if provider.email_claim is not None:
         return provider.email_claim
     if provider.kind == "auth0" and "email" not in claims:
@@ -89,15 +89,24 @@ def _namespaced(claims: Claims, *names: str) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def _verified_flags(claims: Claims, email_name: str) -> list[object]:
-    names = {"email_verified", f"{email_name}_verified"}
-    return [claims[name] for name in names if name in claims]
+def verified_flags(claims: Claims, email_name: str) -> dict[str, object]:
+    """Return what the claims say of whether the email in the claim `email_name` was verified, by name."""
+    names = dict.fromkeys(("email_verified", f"{email_name}_verified"))
+    return {name: claims[name] for name in names if name in claims}
 
 
 def _is_email_verified(claims: Claims, email_name: str, provider: Provider) -> bool:
     """True if every `email_verified` that is there is the boolean true, and one is there where it is required."""
-    flags = _verified_flags(claims, email_name)
+    flags = verified_flags(claims, email_name).values()
     return all(flag is True for flag in flags) and (bool(flags) or not provider.requires_verified_email)
+
+
+def _expiry(claims: Claims) -> float | None:
+    expiry = claims.get("exp")
+    try:
+        return float(expiry) if isinstance(expiry, (int, float)) else None
+    except OverflowError:
+        raise Denied(Reason.CLAIM_INVALID, "exp is no date") from None
 
 
 def _email_to_tell(claims: Claims, email_name: str, provider: Provider) -> str | None:
