@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from gateway.config.file import load_text
-from gateway.express.pool import UpstreamConnection
+from gateway.express.upstream import UpstreamConnection
 from gateway.server.gateway import Gateway
-from gateway.server.lane import Lane, LaneConnection
+from gateway.server.lane import Lane
+from gateway.server.lane_connection import LaneConnection
 from tests.minting import SECRET, mint
 
 FILE = f"""
@@ -49,6 +50,9 @@ class Wire(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
 
     def abort(self) -> None:
         """There is nothing to end."""
@@ -95,6 +99,7 @@ async def test_hot_path_has_not_grown_by_a_tenth(what: str) -> None:
                 f"GET /api/x?n={number} HTTP/1.1\r\nHost: a.test\r\nX-Request-Id: {number}\r\nAccept: */*\r\n{bearer}"
                 "User-Agent: test\r\n\r\n".encode()
             )
+            gateway.cork.flush()
             if bearer:
                 upstream.data_received(ANSWER % number)
 

@@ -58,7 +58,7 @@ def test_listener_hears_a_leak_of_this_process() -> None:
     assert listener.leaks
 
 
-def test_line_put_together_by_hand_is_what_json_would_write() -> None:
+def test_line_put_together_by_hand_says_what_json_would_write() -> None:
     full = Outcome("id", "GET", '/a"b\x7f\udcff' + "x" * 300, "192.0.2.1", began_at=1.0)
     full.decided_at, full.first_byte_at, full.status, full.is_websocket = 1.00012, 1.5, 200, True
     full.route, full.provider, full.subject = "/api", "jobs", "user-1"
@@ -67,7 +67,9 @@ def test_line_put_together_by_hand_is_what_json_would_write() -> None:
     bare = Outcome("id", "GET", "/", "unix", began_at=1.0)
     bare.note_end()
     for outcome, subject in ((full, "0123456789abcdef"), (bare, None)):
-        assert log_line(outcome, subject) == json.dumps(log_fields(outcome, subject))
+        line = log_line(outcome, subject)
+        assert json.loads(line) == log_fields(outcome, subject) and line.isascii()
+        assert list(json.loads(line)) == list(log_fields(outcome, subject))
 
 
 def test_text_line_is_for_people_and_steers_no_terminal() -> None:

@@ -47,11 +47,14 @@ class VerifiedTokens:
 
     def get(self, text: str, providers: tuple[str, ...], now: float) -> VerifiedToken | None:
         """Return what is known of a token among these providers, unless its time is over."""
-        entry_key = _digest(text), providers
-        entry = self._entries.get(entry_key)
-        if entry is None or now >= entry.good_until:
-            if entry is not None:
-                del self._entries[entry_key]
+        entry_key = sha256(text.encode()).digest(), providers
+        try:
+            entry = self._entries[entry_key]
+        except KeyError:
+            self.misses += 1
+            return None
+        if now >= entry.good_until:
+            del self._entries[entry_key]
             self.misses += 1
             return None
         self.hits += 1
@@ -75,14 +78,10 @@ class VerifiedTokens:
         weight = _ENTRY_BYTES + _BYTES_PER_CHARACTER * len(text)
         entry = VerifiedToken(principal, provider, key, kid, algorithm, good_until, weight)
         if weight <= self._entries.maxsize:
-            self._entries[_digest(text), providers] = entry
+            self._entries[sha256(text.encode()).digest(), providers] = entry
 
     def __len__(self) -> int:
         return len(self._entries)
-
-
-def _digest(text: str) -> bytes:
-    return sha256(text.encode()).digest()
 
 
 def _weight(entry: VerifiedToken) -> float:

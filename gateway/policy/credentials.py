@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote_plus
@@ -17,7 +18,7 @@ _BEARER = re.compile(r"bearer +([^\s,]+)", re.IGNORECASE)  # the scheme in any c
 _BEARER_LENGTH = len("bearer ")
 _BEARER_SCHEME = re.compile(r"bearer(?![A-Za-z0-9])", re.IGNORECASE)
 _NOT_BARE = re.compile(r"[\s,]")
-_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")  # RFC 6750 section 2.1, b64token
+_TOKEN_BYTES = (string.ascii_letters + string.digits + "._~+/=-").encode()  # RFC 6750 section 2.1, b64token
 
 
 @dataclass(slots=True)  # made for every request: see `decision`
@@ -45,7 +46,7 @@ def find_credential(head: RequestHead, query: str, sources: Sequence[TokenSource
         # The common case in a few steps; whatever does not fit is looked at one by one.
         value = authorizations[0]
         token = value[_BEARER_LENGTH:]
-        if value[:_BEARER_LENGTH].lower() == "bearer " and len(token) <= MAX_TOKEN_BYTES and _TOKEN.fullmatch(token):
+        if value[:_BEARER_LENGTH].lower() == "bearer " and 0 < len(token) <= MAX_TOKEN_BYTES and _is_token(token):
             return Credential(token, sources[0])
     found: list[Credential] = []
     for source in sources:
@@ -143,5 +144,10 @@ def _check_shape(token: str) -> None:
     # Before any parsing: a bomb must not get as far as a parser (CVE-2025-30204, CVE-2025-53864).
     if len(token) > MAX_TOKEN_BYTES:
         raise Denied(Reason.TOKEN_TOO_LARGE, f"a token of {len(token)} characters, at most {MAX_TOKEN_BYTES} are read")
-    if not _TOKEN.fullmatch(token):
+    if not _is_token(token):
         raise Denied(Reason.TOKEN_MALFORMED, "the token holds a character that no token has")
+
+
+def _is_token(text: str) -> bool:
+    # Every request comes by here: a regular expression takes three times as long.
+    return text.isascii() and not text.encode().translate(None, _TOKEN_BYTES)

@@ -35,6 +35,10 @@ def check_rules(route: Route, facts: Facts) -> DeniedByRules | None:
 
     Raises `DeniedByRules` (DENIED_BY_RULE, INSUFFICIENT_SCOPE, ACCESS_DENIED).
     """
+    if not route.deny:  # the common case, in few steps; a refusal has more to say
+        for rule in route.allow:
+            if evaluate(rule, facts) is True:
+                return None
     refusal = _refusal(route, facts, is_strict=True)
     if refusal is None:
         return None

@@ -17,29 +17,19 @@ class Headers:
 
     def __init__(self, lines: Iterable[tuple[str, str]]) -> None:
         self._fields: Sequence[tuple[Any, ...]] = tuple(lines)
-        self._by_name: dict[str, list[str]] = {}
+        by_name: dict[str, list[str]] = {}
         for name, value in self._fields:
-            self._by_name.setdefault(name.lower(), []).append(value)
-
-    @classmethod
-    def read(cls, fields: Sequence[tuple[Any, ...]], by_name: dict[str, list[str]]) -> Headers:
-        """Return headers that were sorted while they were read: each field begins with name and value.
-
-        `by_name` is keyed in lower case.
-        """
-        made = cls.__new__(cls)
-        made._fields = fields
-        made._by_name = by_name
-        return made
+            by_name.setdefault(name.lower(), []).append(value)
+        self._by_name: Mapping[str, Sequence[str]] = by_name
 
     @property
     def lines(self) -> tuple[tuple[str, str], ...]:
         """Every line, in the order they came."""
         return tuple([(field[0], field[1]) for field in self._fields])
 
-    def all(self, lower_name: str) -> list[str]:
+    def all(self, lower_name: str) -> Sequence[str]:
         """Return every value of a header; the name is given in lower case."""
-        return self._by_name.get(lower_name, [])
+        return self._by_name.get(lower_name, ())
 
     def first(self, lower_name: str) -> str | None:
         """Return the first value of a header, or None."""
@@ -52,6 +42,19 @@ class Headers:
     def __repr__(self) -> str:
         # Values may be secrets: a repr ends in logs and tracebacks.
         return f"Headers({', '.join(name for name, _ in self.lines)})"
+
+
+class ReadHeaders(Headers):
+    """Headers that were sorted while they were read: each field begins with name and value.
+
+    `by_name` is keyed in lower case.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, fields: Sequence[tuple[Any, ...]], by_name: Mapping[str, Sequence[str]]) -> None:
+        self._fields = fields
+        self._by_name = by_name
 
 
 @dataclass(slots=True)  # made for every request: see `decision`
@@ -71,7 +74,8 @@ class RequestHead:
     @property
     def wants_websocket(self) -> bool:
         """True if this asks for a WebSocket (RFC 6455 section 4.1)."""
-        return "websocket" in (value.strip().lower() for value in self.headers.all("upgrade"))
+        upgrades = self.headers.all("upgrade")
+        return bool(upgrades) and "websocket" in [value.strip().lower() for value in upgrades]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ import logging
 
 from gateway.express.body import LAST_CHUNK, chunk
 from gateway.express.grammar import AnswerRead, RequestRead
-from gateway.express.pool import UpstreamConnection
+from gateway.express.upstream import UpstreamConnection
 from gateway.express.writing import CRLF
 from gateway.policy.decision import Deny, NeedKey, decide
-from gateway.policy.model import Headers, RequestHead
+from gateway.policy.model import Headers
 from gateway.policy.reasons import Denied, Reason
 from gateway.server.heads import answer_head, refusal, request_head
 from gateway.server.outcome import Ended, Outcome
@@ -19,7 +19,6 @@ from gateway.server.shared import MAX_AHEAD_BYTES, LaneClient, Shared
 
 _log = logging.getLogger("gateway.server")
 _NONE = Headers(())
-_BODILESS = frozenset({204, 304})
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})  # RFC 9110 section 9.2.2
 
 
@@ -27,49 +26,55 @@ class LaneExchange:
     """One request on the lane, and its answer."""
 
     __slots__ = (
-        "_allow", "_connection", "_head", "_is_answering", "_is_chunked", "_is_ended", "_is_retried", "_keeps_alive",
-        "_lane", "_opening", "_outcome", "_pool", "_request", "_request_id", "_runtime", "_sent", "_status",
-        "_unwritten", "_upstream", "upload_left",
+        "_allow", "_connection", "_is_answered", "_is_answering", "_is_chunked", "_is_ended", "_is_retried",
+        "_keeps_alive", "_lane", "_opening", "_outcome", "_pool", "_request", "_runtime", "_sent", "_unwritten",
+        "_upstream", "upload_left",
     )  # fmt: skip
 
     def __init__(self, lane: Shared, connection: LaneClient, request: RequestRead) -> None:
         self._lane, self._connection, self._request = lane, connection, request
         self._runtime: Runtime = lane.host.runtime
-        self._request_id, self._status, self._unwritten = "", 0, b""
+        self._unwritten = b""
         self._upstream: UpstreamConnection | None = None
         self._opening: asyncio.Task[None] | None = None
-        self._is_answering = self._is_chunked = self._is_ended = self._is_retried = False
+        self._is_answering = self._is_answered = self._is_chunked = self._is_ended = self._is_retried = False
         self._keeps_alive = request.keeps_alive
         self._sent: list[bytes] = []
         self.upload_left = 0
 
-    def begin(self, rest: bytes) -> bool:
-        """Decide and act; False if the request is for the other road, and nothing has happened yet."""
+    def begin(self, arrived: bytes, at: int) -> bool:
+        """Decide and act; False if the request is for the other road, and nothing has happened yet.
+
+        Its body begins at `at` in what has arrived.
+        """
         lane, request, runtime = self._lane, self._request, self._runtime
-        config = runtime.config
-        limits = config.limits
-        is_too_large = limits.body_bytes is not None and request.length_bytes > limits.body_bytes
+        config, length_bytes = runtime.config, request.length_bytes
+        max_bytes = config.limits.body_bytes
         may_be_preflight = config.cors is not None and request.method == "OPTIONS"
-        if lane.host.is_draining or is_too_large or may_be_preflight or request.size_bytes > limits.header_bytes:
+        if lane.host.is_draining or may_be_preflight or (max_bytes is not None and length_bytes > max_bytes):
             return False
-        client_ip, scheme, forwarded_for = runtime.client_of(self._connection.peer, "http", request.headers)
-        head = self._head = RequestHead(request.method, request.target, request.headers, client_ip, scheme)
-        self._request_id = lane.ids.next()
-        outcome = self._outcome = Outcome(self._request_id, head.method, head.target.partition("?")[0], client_ip)
-        decision = decide(config.policy, lane.host.keys, head, lane.clock())
+        forwarded_for = request.client_ip
+        if config.trusted_proxies:
+            told = runtime.client_of(request.client_ip, request.scheme, request.headers)
+            request.client_ip, request.scheme, forwarded_for = told
+        now = lane.clock()
+        path = request.target.partition("?")[0]
+        outcome = self._outcome = Outcome(lane.ids.next(), request.method, path, request.client_ip)
+        decision = decide(config.policy, lane.host.keys, request, now)
         if isinstance(decision, NeedKey):
             return False
-        body, behind = rest[: request.length_bytes], rest[request.length_bytes :]
+        body = arrived[at : at + length_bytes]
+        end = at + len(body)
         if isinstance(decision, Deny):
-            if len(body) < request.length_bytes or decision.reason.status == 400:
+            if len(body) < length_bytes or decision.reason.status == 400:
                 return False  # somebody may be sending on: the other road lingers
             outcome.note_decision()
-            self._start(behind)
+            self._start(end)
             self._refuse(decision)
             return True
         pool = runtime.pool(decision.route.upstream.name)
         try:
-            head_up = request_head(runtime, decision, head, request, forwarded_for, self._request_id, lane.clock())
+            head_up = request_head(runtime, decision, request, forwarded_for, outcome.request_id, now)
         except Denied:
             return False
         if pool is None:  # behind TLS
@@ -77,12 +82,12 @@ class LaneExchange:
         outcome.note_decision()
         outcome.note_allow(decision)
         self._allow, self._pool = decision, pool
-        self.upload_left = request.length_bytes - len(body)
-        self._start(behind)
+        self.upload_left = length_bytes - len(body)
+        self._start(end)
         outcome.bytes_in = len(body)
-        self._send(head_up + body)
+        self._send(head_up + body if body else head_up)
         if config.cors is None:  # else an answer depends on them
-            request.fields, request.headers, head.headers = [], _NONE, _NONE  # a stream may last for hours
+            request.fields, request.headers = [], _NONE  # a stream may last for hours
         return True
 
     def uploaded(self, data: bytes) -> bytes:
@@ -96,7 +101,7 @@ class LaneExchange:
         else:
             self._sent.append(body)
             if sum(map(len, self._sent)) > MAX_AHEAD_BYTES:
-                self._connection.may_send(may=False)
+                self._connection.hold_upload(is_held=True)
         self._wait()
         return rest
 
@@ -107,17 +112,17 @@ class LaneExchange:
 
     def client_is_behind(self, *, is_behind: bool) -> None:
         """The client takes less than arrives, or takes again."""
-        transport = self._upstream.transport if self._upstream is not None else None
-        if transport is not None:
-            (transport.pause_reading if is_behind else transport.resume_reading)()
+        if self._is_answered and not is_behind:
+            self._end(keeps_alive=self._keeps_alive)
+        elif self._upstream is not None:
+            self._upstream.hold_answer(is_held=is_behind)
             self._wait()
 
     def expire(self) -> None:
         """Somebody took too long."""
         upstream = self._allow.route.upstream
         if self._connection.is_client_behind:
-            self._outcome.ended = "client_gone"
-            self._end(keeps_alive=False)
+            self.client_left()
             self._connection.abort()
         elif self._waits_for_upload():
             seconds = self._runtime.config.limits.body_idle_timeout_seconds
@@ -133,22 +138,19 @@ class LaneExchange:
 
     def fail_by_mistake(self, surprise: Exception) -> None:
         """There is a mistake in our own code: it is logged, and tells the client nothing."""
-        _log.error("request %s failed", self._request_id, exc_info=surprise)
+        _log.error("request %s failed", self._outcome.request_id, exc_info=surprise)
         self._fail(Denied(Reason.INTERNAL_ERROR, type(surprise).__name__), "failed")
 
     def answer_began(self, answer: AnswerRead) -> None:
         """The head of the answer: passed on with our framing."""
         outcome = self._outcome
         outcome.note_first_byte()
-        self._is_answering, self._status = True, answer.status
-        has_body = self._request.method != "HEAD" and answer.status not in _BODILESS
-        has_length = answer.length_bytes is not None
-        if self.upload_left:
-            self._keeps_alive = False  # answered early: the rest of the upload has no taker
-        if has_body and not has_length:
+        self._is_answering, outcome.status = True, answer.status
+        self._keeps_alive = self._keeps_alive and not self.upload_left  # answered early: the rest has no taker
+        if answer.length_bytes is None and answer.has_body(self._request.method):
             self._is_chunked = True
             self._lane.host.stream_began(outcome)
-        self._write_head(*answer_head(self._runtime, self._head, answer, self._request_id))
+        self._write_head(*answer_head(self._runtime, self._request, answer, self._outcome.request_id))
         answer.fields = []
 
     def answer_data(self, data: bytes) -> None:
@@ -161,29 +163,27 @@ class LaneExchange:
 
     def answer_goes_on(self) -> None:
         """That was all for now: what was held back to be written in one piece leaves, and the clock begins anew."""
-        if self._unwritten:
-            self._connection.write(self._unwritten)
-            self._unwritten = b""
+        self._flush()
         self._wait()
 
     def answer_ended(self) -> None:
         """The answer is whole."""
         self._upstream = None
-        end = self._unwritten + LAST_CHUNK if self._is_chunked else self._unwritten
-        if end:
-            self._unwritten = b""
-            self._connection.write(end)
-        self._end(keeps_alive=self._keeps_alive and not self.upload_left, lingers=self.upload_left > 0)
+        if self._is_chunked:
+            self._unwritten += LAST_CHUNK
+        self._flush()
+        if self.upload_left:
+            self._end(keeps_alive=False, lingers=True)
+        elif self._connection.is_client_behind:
+            self._is_answered = True  # over when the client has it
+            self._wait()
+        else:
+            self._end(keeps_alive=self._keeps_alive)
 
     def answer_broke(self, problem: Denied, *, may_retry: bool) -> None:
         """No answer, or half of one."""
         self._upstream = None
-        if (
-            may_retry
-            and not self._is_retried
-            and self._request.method in _IDEMPOTENT
-            and not self._request.length_bytes
-        ):
+        if may_retry and self._sent:  # kept only where it may be sent twice
             self._is_retried = True
             self._opening = self._lane.run(self._open())
             return
@@ -192,22 +192,22 @@ class LaneExchange:
     def upload_may_go_on(self, *, may: bool) -> None:
         """The upstream is behind, or takes again."""
         if self.upload_left:
-            self._connection.may_send(may=may)
+            self._connection.hold_upload(is_held=not may)
             self._wait()
 
-    def _start(self, behind: bytes) -> None:
-        self._connection.began(self, behind)
+    def _start(self, end: int) -> None:
+        self._connection.began(self, end)
         self._runtime.enter()
         self._lane.host.began(self._outcome)
 
     def _send(self, data: bytes) -> None:
-        self._sent.append(data)
+        self._sent = [data]
         upstream = self._pool.take()
-        if upstream is None:
+        if upstream is not None:
+            self._use(upstream)
+        else:
             self._opening = self._lane.run(self._open())
             self._wait()
-            return
-        self._use(upstream)
 
     async def _open(self) -> None:
         try:
@@ -224,10 +224,11 @@ class LaneExchange:
     def _use(self, upstream: UpstreamConnection) -> None:
         self._upstream = upstream
         upstream.is_sending = self.upload_left > 0
-        upstream.begin(self, self._request.method, b"".join(self._sent))
-        if self._request.length_bytes or self._is_retried or self._request.method not in _IDEMPOTENT:
+        request = self._request
+        self._connection.hold_upload(is_held=False)  # first: what is sent now may be more than the upstream takes
+        upstream.begin(self, request.method, self._sent[0] if len(self._sent) == 1 else b"".join(self._sent))
+        if request.length_bytes or self._is_retried or request.method not in _IDEMPOTENT:
             self._sent = []  # is not sent twice
-        self._connection.may_send(may=True)
         self._wait()
 
     def _waits_for_upload(self) -> bool:
@@ -254,20 +255,22 @@ class LaneExchange:
             framing += b"Connection: close\r\n"
         self._unwritten = b"".join((start, kept, framing, CRLF))
 
+    def _flush(self) -> None:
+        if self._unwritten:
+            self._connection.write(self._unwritten)
+            self._unwritten = b""
+
     def _refuse(self, deny: Deny, ended: Ended = "refused") -> None:
         """Answer from the table of reasons."""
         self._outcome.note_deny(deny)
-        self._outcome.ended = ended
-        start, kept, body = refusal(self._runtime, self._head, deny, self._request_id)
-        self._status = deny.reason.status
-        if self.upload_left:
-            self._keeps_alive = False
+        self._outcome.ended, self._outcome.status = ended, deny.reason.status
+        start, kept, body = refusal(self._runtime, self._request, deny, self._outcome.request_id)
+        self._keeps_alive = self._keeps_alive and not self.upload_left
         self._write_head(start, kept)
         if self._request.method != "HEAD":
             self._outcome.bytes_out = len(body)
             self._unwritten += body
-        self._connection.write(self._unwritten)
-        self._unwritten = b""
+        self._flush()
         self._end(keeps_alive=self._keeps_alive, lingers=self.upload_left > 0)
 
     def _fail(self, problem: Denied, ended: Ended | None = None) -> None:
@@ -278,12 +281,9 @@ class LaneExchange:
             self._refuse(Deny(problem.reason, problem.detail), ended or "refused")
             return
         self._outcome.ended, self._outcome.detail = ended or "upstream_cut", problem.detail
-        transport = self._connection.transport
-        if self._unwritten:
-            self._connection.write(self._unwritten)
+        self._outcome.code = None if ended is None else problem.reason.code
+        self._flush()
         self._end(keeps_alive=False)
-        if transport is not None:
-            transport.close()
 
     def _end(self, *, keeps_alive: bool, lingers: bool = False) -> None:
         if self._is_ended:
@@ -294,7 +294,6 @@ class LaneExchange:
             self._upstream = None
         if self._opening is not None and not self._opening.done():
             self._opening.cancel()
-        self._outcome.status = self._status
         self._lane.host.ended(self._outcome)
         self._runtime.leave_soon(self._lane.run)
         self._connection.exchange_ended(keeps_alive=keeps_alive, lingers=lingers)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from aiohttp import http_parser
 
 from gateway.config.model import Config, Tls
+from gateway.express.cork import Cork
 from gateway.keys.fetch import Fetcher
 from gateway.keys.store import KeyStore
 from gateway.proxy.tunnel import Tunnel
@@ -44,7 +45,8 @@ class Gateway:
     ) -> None:
         _require_c_parser()
         self._hash_subject = SubjectHash(subject_key or secrets.token_bytes(32))
-        self.runtime = _make_runtime(config)
+        self.cork = Cork()
+        self.runtime = _make_runtime(config, self.cork)
         self.metrics = Metrics()
         self.recent = Recent(self.metrics, self._hash_subject)
         self._turning: asyncio.TimerHandle | None = None
@@ -117,7 +119,7 @@ class Gateway:
         """Swap the configuration in one step. Requests under way keep the old one. Raises `StartError`."""
         if config.tls is not None and self._tls is not None:
             _load_certificate(self._tls, config.tls)
-        fresh = _make_runtime(config)
+        fresh = _make_runtime(config, self.cork)
         retired, self.runtime = self.runtime, fresh
         self._earlier_hits += retired.config.policy.verified.hits
         self._earlier_misses += retired.config.policy.verified.misses
@@ -155,7 +157,7 @@ class Gateway:
         await self._quiet_within(_CUT_SECONDS)
         await self._server.shutdown(_CLOSE_SECONDS)
         if self._lane is not None:
-            self._lane.stop()
+            await self._lane.stop()
         await self.runtime.retire()
         if self._turning is not None:
             self._turning.cancel()
@@ -220,9 +222,9 @@ def _connection_limits(config: Config) -> ConnectionLimits:
     return ConnectionLimits(config.limits.header_bytes, config.limits.header_timeout_seconds)
 
 
-def _make_runtime(config: Config) -> Runtime:
+def _make_runtime(config: Config, cork: Cork) -> Runtime:
     try:
-        return Runtime(config)
+        return Runtime(config, cork)
     except (OSError, ssl.SSLError) as problem:
         raise StartError(f"an upstream's ca_file cannot be used: {problem}") from None
 

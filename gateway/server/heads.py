@@ -20,7 +20,6 @@ _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 def request_head(
     runtime: Runtime,
     allow: Allow,
-    head: RequestHead,
     request: RequestRead,
     forwarded_for: str,
     request_id: str,
@@ -35,13 +34,15 @@ def request_head(
     if passes_all_but_dropped(allow):
         kept = b"".join([field[3] for field in request.fields if field[5]])
     else:
-        kept = written(request_lines(head, allow, runtime.header_rules, ()))
+        kept = written(request_lines(request, allow, runtime.header_rules, ()))
     # RFC 9110 section 8.6: where the method lets expect a body, none is said to be of length 0.
-    has_length = request.length_bytes or head.method not in _WITHOUT_BODY
-    ours = f"X-Forwarded-For: {forwarded_for}\r\nX-Forwarded-Proto: {head.scheme}\r\nX-Request-Id: {request_id}\r\n"
-    if has_length:
-        ours += f"Content-Length: {request.length_bytes}\r\n"
-    start = f"{head.method} {allow.target} HTTP/1.1\r\n"
+    has_length = request.length_bytes or request.method not in _WITHOUT_BODY
+    length = f"Content-Length: {request.length_bytes}\r\n" if has_length else ""
+    start = f"{request.method} {allow.target} HTTP/1.1\r\n"
+    ours = (
+        f"X-Forwarded-For: {forwarded_for}\r\nX-Forwarded-Proto: {request.scheme}\r\n"
+        f"X-Request-Id: {request_id}\r\n{length}"
+    )
     return b"".join((start.encode("ascii"), kept, ours.encode("ascii"), identity, CRLF))
 
 

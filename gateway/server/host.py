@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from gateway.express.cork import Cork
 from gateway.keys.store import KeyStore
 from gateway.proxy.tunnel import Tunnel
 from gateway.server.outcome import Outcome
@@ -16,6 +17,7 @@ class Host(Protocol):
 
     runtime: Runtime
     keys: KeyStore
+    cork: Cork
     is_draining: bool
     tunnels: set[Tunnel]
     tracing: Tracing | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import fcntl
 import json
 import logging
 import os
@@ -12,15 +13,17 @@ import sys
 import time
 from collections.abc import Callable
 from logging.handlers import QueueHandler, QueueListener
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 from gateway.config.model import LogFormat
 from gateway.server.outcome import Outcome, log_fields, log_line
 
 ACCESS = "gateway.access"
 _access_log = logging.getLogger(ACCESS)
-_MAX_LINES = 10_000  # or batches of lines
-_BATCH_SECONDS, _MAX_BATCH = 0.05, 500
+_MAX_LINES = 50_000  # that wait to be written: some 20 MB
+# Few and large: under load the thread that writes waits for the interpreter's lock before and after each.
+_BATCH_SECONDS, _MAX_BATCH = 0.05, 5_000
 _RED, _YELLOW, _DIM, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[2m", "\x1b[0m"
 _SHOWN_APART = frozenset({"time", "method", "path", "status", "code", "detail", "total_ms", "decision", "request_id"})
 
@@ -33,15 +36,16 @@ class _Output:
     dropped = 0
 
 
-def start_logging(log_format: LogFormat = "json") -> None:
+def start_logging(log_format: LogFormat = "json", turns: Path | None = None) -> None:
     """Lines go to stdout from a thread of their own: a slow reader of the log must not hold up requests.
 
-    The queue is bounded; when it is full, lines are dropped and counted rather than memory filled.
+    The queue is bounded; when it is full, lines are dropped and counted rather than memory filled. Several processes
+    that write to one stdout take turns by locking the file `turns`.
     """
     if _Output.formatter is not None:
         _Output.formatter.log_format = log_format
         return
-    stream = logging.StreamHandler(sys.stdout)
+    stream = _Stream(sys.stdout, turns)
     _Output.formatter = _Lines(log_format, has_colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
     stream.setFormatter(_Output.formatter)
     lines: queue.Queue[logging.LogRecord] = queue.Queue(maxsize=_MAX_LINES)
@@ -53,7 +57,7 @@ def start_logging(log_format: LogFormat = "json") -> None:
         logging.getLogger(name).addHandler(handler)
     listener = QueueListener(lines, stream)
     listener.start()
-    _Output.access = _Batches(lines, _Output.formatter)
+    _Output.access = _Batches(lines, _Output.formatter, stream)
     atexit.register(listener.stop)  # the last lines are the ones that tell why
     atexit.register(_Output.access.flush)  # before that: what is registered last is called first
 
@@ -69,6 +73,29 @@ def write_access(outcome: Outcome, hash_subject: Callable[[str | None], str | No
 def lines_dropped() -> int:
     """Return how many lines nobody read fast enough, since the start."""
     return _Output.dropped
+
+
+class _Stream(logging.StreamHandler[TextIO]):
+    """Writes in the thread of its own, one batch after the other; `turns` is a file by which workers take turns.
+
+    What is longer than a pipe takes whole (POSIX PIPE_BUF) would else be torn by the lines of the others.
+    """
+
+    def __init__(self, stream: TextIO, turns: Path | None) -> None:
+        super().__init__(stream)
+        self.written_lines = 0  # of requests
+        self._turns = None if turns is None else turns.open("ab")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, or a batch of lines."""
+        if self._turns is None:
+            super().emit(record)
+        else:
+            fcntl.flock(self._turns, fcntl.LOCK_EX)  # ends with its process, however that ends
+            super().emit(record)
+            fcntl.flock(self._turns, fcntl.LOCK_UN)
+        if record.name == ACCESS:
+            self.written_lines += record.lineno
 
 
 class _Lines(logging.Formatter):
@@ -108,9 +135,10 @@ class _Lines(logging.Formatter):
 class _Batches:
     """Gathers the lines of requests for a moment, and gives them to the writing thread in one piece."""
 
-    def __init__(self, lines: queue.Queue[logging.LogRecord], formatter: _Lines) -> None:
-        self._lines, self._formatter = lines, formatter
+    def __init__(self, lines: queue.Queue[logging.LogRecord], formatter: _Lines, stream: _Stream) -> None:
+        self._lines, self._formatter, self._stream = lines, formatter, stream
         self._waiting: list[str] = []
+        self._given_lines = 0  # each counter has one thread that writes it: no lock
 
     def write(self, outcome: Outcome, subject_hash: str | None) -> None:
         """Add a request's line."""
@@ -129,9 +157,14 @@ class _Batches:
         if not self._waiting:
             return
         waiting, self._waiting = self._waiting, []
-        record = logging.LogRecord(ACCESS, logging.INFO, "", 0, "\n".join(waiting), None, None)
+        if self._given_lines - self._stream.written_lines > _MAX_LINES:
+            _Output.dropped += len(waiting)
+            return
+        # As the number of its line in the source a batch has that of its lines.
+        record = logging.LogRecord(ACCESS, logging.INFO, "", len(waiting), "\n".join(waiting), None, None)
         try:
             self._lines.put_nowait(record)
+            self._given_lines += len(waiting)
         except queue.Full:
             _Output.dropped += len(waiting)
 

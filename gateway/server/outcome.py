@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _text
 from typing import Any, Literal, get_args
 
 from gateway.policy.decision import Allow, Deny
-from gateway.policy.model import Principal
 
 Ended = Literal["complete", "refused", "client_gone", "upstream_cut", "shut_down", "failed"]
 
@@ -17,15 +15,10 @@ ENDINGS: tuple[Ended, ...] = get_args(Ended)
 _MAX_FIELD_CHARACTERS = 256
 
 
-@dataclass(slots=True)
 class Outcome:
     """One request's record. Times are seconds of `time.perf_counter`; None means that it did not come to that."""
 
-    request_id: str
-    method: str
-    path: str
-    client_ip: str
-    began_at: float = field(default_factory=time.perf_counter)
+    # Defaults of the class: a request sets few of these, and one is made for each.
     decided_at: float | None = None
     first_byte_at: float | None = None
     route: str | None = None
@@ -45,6 +38,13 @@ class Outcome:
     over_at: float | None = None
     ended_at: float = 0.0  # Unix seconds
 
+    def __init__(self, request_id: str, method: str, path: str, client_ip: str, began_at: float | None = None) -> None:
+        self.request_id = request_id
+        self.method = method
+        self.path = path
+        self.client_ip = client_ip
+        self.began_at = time.perf_counter() if began_at is None else began_at
+
     def note_end(self) -> None:
         """It is over."""
         self.over_at, self.ended_at = time.perf_counter(), time.time()
@@ -56,8 +56,9 @@ class Outcome:
     def note_allow(self, allow: Allow) -> None:
         """The request may pass, and as whom."""
         self.decision, self.route = "allow", allow.route.key
-        self._note_principal(allow.principal)
-        would = allow.would_deny
+        principal, would = allow.principal, allow.would_deny
+        if principal is not None:
+            self.provider, self.subject = principal.provider, principal.subject
         if would is not None:
             self.would_deny, self.detail, self.rule = would.reason.code, would.detail, would.rule
             self.provider = self.provider or would.provider
@@ -71,11 +72,8 @@ class Outcome:
         if deny.route is not None:
             self.route = deny.route.key
         self.provider = self.provider or deny.provider
-        self._note_principal(deny.principal)
-
-    def _note_principal(self, principal: Principal | None) -> None:
-        if principal is not None:
-            self.provider, self.subject = principal.provider, principal.subject
+        if deny.principal is not None:
+            self.provider, self.subject = deny.principal.provider, deny.principal.subject
 
     def note_first_byte(self) -> None:
         """The upstream's answer has begun."""
@@ -116,11 +114,11 @@ def log_line(outcome: Outcome, subject_hash: str | None) -> str:
         line += f', "detail": {_text(o.detail[:_MAX_FIELD_CHARACTERS])}'
     line += f', "status": {o.status}'
     if o.decided_at is not None:
-        line += f', "decision_ms": {round((o.decided_at - o.began_at) * 1000, 3)}'
+        line += f', "decision_ms": {(o.decided_at - o.began_at) * 1000:.3f}'
     if o.first_byte_at is not None:
-        line += f', "first_byte_ms": {round((o.first_byte_at - o.began_at) * 1000, 3)}'
+        line += f', "first_byte_ms": {(o.first_byte_at - o.began_at) * 1000:.3f}'
     if o.over_at is not None:
-        line += f', "total_ms": {round((o.over_at - o.began_at) * 1000, 3)}'
+        line += f', "total_ms": {(o.over_at - o.began_at) * 1000:.3f}'
     line += f', "bytes_in": {o.bytes_in}, "bytes_out": {o.bytes_out}'
     return f'{line}, "websocket": true, "ended": "{o.ended}"}}' if o.is_websocket else f'{line}, "ended": "{o.ended}"}}'
 

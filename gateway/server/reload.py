@@ -87,11 +87,13 @@ class Reloader:
 
 def restart_needed(old: Config, new: Config) -> list[str]:
     """Return the keys whose change counts only after a restart: what is bound or forked once."""
-    return [
+    changed = [
         name
-        for name in ("listen", "admin", "admin_hosts", "workers", "log", "traces")
+        for name in ("listen", "admin", "admin_hosts", "workers", "log", "traces", "express")
         if getattr(old, name) != getattr(new, name)
     ]
+    is_switched = (old.tls is None) != (new.tls is None)  # another certificate counts at once
+    return [*changed, "tls"] if is_switched else changed
 
 
 def stamp_of(paths: tuple[Path, ...]) -> Stamp:

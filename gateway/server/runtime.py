@@ -14,6 +14,7 @@ from typing import Any
 from cachetools import LRUCache
 
 from gateway.config.model import Config
+from gateway.express.cork import Cork
 from gateway.express.grammar import Lines
 from gateway.express.pool import Pool
 from gateway.policy.model import Headers, Principal, RequestHead
@@ -34,7 +35,7 @@ class Runtime:
     Raises OSError for a `ca_file` that cannot be read or used.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, cork: Cork) -> None:
         self.config = config
         names = [name for upstream in config.upstreams for name, _ in upstream.identity.headers]
         own_trace = TRACE_HEADERS if config.traces == "opentelemetry" else ()
@@ -44,7 +45,7 @@ class Runtime:
         self.request_lines_read = Lines(lambda name: self.header_rules.verdict_of(name) is not Verdict.DROP)
         # Upstreams that the express lane speaks to; one behind TLS is the other road's.
         self._pools = {
-            upstream.name: Pool(upstream, time.monotonic)
+            upstream.name: Pool(upstream, time.monotonic, cork)
             for upstream in config.upstreams
             if upstream.url.startswith("http://")
         }
@@ -73,11 +74,13 @@ class Runtime:
         if principal is None:
             return b""
         key = upstream.name, id(principal)
-        known = self._identities.get(key)
-        if known is None:
+        try:
+            return self._identities[key][1]
+        except KeyError:
             text = "".join(f"{name}: {value}\r\n" for name, value in identity_lines(upstream.identity, principal))
-            known = self._identities[key] = principal, text.encode("ascii")  # held, so that nobody else gets its id
-        return known[1]
+            written = text.encode("ascii")
+            self._identities[key] = principal, written  # held, so that nobody else gets its id
+            return written
 
     def with_cors(self, lines: list[Line], head: RequestHead) -> list[Line]:
         """Return an answer's header lines with CORS ours, where that is on."""
@@ -138,6 +141,8 @@ class Runtime:
     async def retire(self) -> None:
         """Another runtime has taken over."""
         self._is_retired = True
+        for pool in self._pools.values():
+            pool.close()  # nobody sweeps them from here on
         if not self._users:
             await self._close()
 

@@ -56,25 +56,19 @@ class Exchange(Protocol):
 class LaneClient(Protocol):
     """The client's connection, as an exchange sees it."""
 
-    transport: asyncio.Transport | None
     deadline: float
-    peer: str
+    is_client_behind: bool  # it takes less than was written
 
-    @property
-    def is_client_behind(self) -> bool:
-        """True while the client takes less than was written."""
-        ...
-
-    def began(self, exchange: Exchange, rest: bytes) -> None:
-        """The exchange has taken the request; `rest` is what came behind it."""
+    def began(self, exchange: Exchange, end: int) -> None:
+        """The exchange has taken the request; `end` is where it ends in what it was given."""
         ...
 
     def write(self, data: bytes) -> None:
         """Write to the client."""
         ...
 
-    def may_send(self, *, may: bool) -> None:
-        """Let the client send, or have it wait."""
+    def hold_upload(self, *, is_held: bool) -> None:
+        """Have the client wait with its upload, or go on."""
         ...
 
     @property
@@ -98,11 +92,7 @@ class Shared(Protocol):
     ids: RequestIds
     loop: asyncio.AbstractEventLoop
     clock: Callable[[], float]
-
-    @property
-    def limits(self) -> ConnectionLimits:
-        """What a client may send and take."""
-        ...
+    limits: ConnectionLimits  # what a client may send and take; a reload changes it in place
 
     def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something in the background, and hold it until it ends."""

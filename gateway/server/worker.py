@@ -19,11 +19,12 @@ from gateway.server.process import run_process
 
 _log = logging.getLogger("gateway.server")
 SUBJECT_KEY_FILE = "subject.key"  # beside the socket
+_TURNS_FILE = "log.turns"
 
 
 def main(path: Path, socket: Path, log_format: LogFormat) -> int:
     """Run one worker, and return its exit status."""
-    start_logging(log_format)
+    start_logging(log_format, socket.with_name(_TURNS_FILE))
     try:
         config = load(path, os.environ)
     except ConfigError as mistakes:

@@ -1,0 +1,296 @@
+"""A connection on the express lane: it reads requests of the common shape by itself, and hands all others over.
+
+Everything that is decided, removed, added, counted and logged is the same code as on the reference path; what is ours
+is the reading and writing of bytes. A connection that meets something uncommon between two requests becomes aiohttp's,
+with the bytes that were read, and stays so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from typing import Protocol, cast
+
+from gateway.express.grammar import END_OF_HEAD, read_request
+from gateway.server.connection import IDLE_SECONDS, LINGER_BYTES, LINGER_SECONDS, ConnectionServer
+from gateway.server.exchange import LaneExchange
+from gateway.server.shared import MAX_AHEAD_BYTES, Exchange, Shared
+
+_LEAVING_SECONDS = 0.02
+_MAX_PIECES = 8
+_LOST = select.POLLHUP | select.POLLERR
+_LEFT = _LOST | getattr(select, "POLLRDHUP", 0)  # the second is Linux's
+
+
+class SharedByConnections(Shared, Protocol):
+    """What the connections of a listener share."""
+
+    reference: ConnectionServer
+    connections: set[LaneConnection]
+
+    def lost(self, connection: LaneConnection) -> None:
+        """A connection has ended, or is another's now."""
+        ...
+
+
+class LaneConnection(asyncio.Protocol):
+    """One client's connection while it is of the common shape.
+
+    What has arrived and is not yet a request waits in `_ahead`, from `_at` on. It is bounded: beyond some it is the
+    kernel that holds the client back. No request begins while the client does not take the answers before it.
+    """
+
+    __slots__ = (
+        "_ahead", "_at", "_discards", "_exchange", "_has_eof", "_is_held", "_lane", "_pieces", "deadline",
+        "is_client_behind", "is_reading_paused", "peer", "transport",
+    )  # fmt: skip
+
+    def __init__(self, lane: SharedByConnections) -> None:
+        self._lane = lane
+        self.transport: asyncio.Transport | None = None
+        self.deadline = 0.0
+        self.is_client_behind = False  # it takes less than was written
+        self.is_reading_paused = False
+        self._ahead, self._at = b"", 0
+        self._exchange: Exchange | None = None
+        self._is_held = False  # its upload has no taker for now
+        self._has_eof = False
+        self._pieces = 0
+        self._discards = 0  # bytes that may still come and are not wanted; 0: all are
+        self.peer = ""
+
+    # --- the client's side of the socket ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+        peer = transport.get_extra_info("peername")
+        self.peer = str(peer[0]) if isinstance(peer, tuple) else "unix"
+        self.deadline = self._lane.loop.time() + self._lane.limits.header_timeout_seconds
+        self._lane.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lane.lost(self)
+        self.transport = None
+        if self._exchange is not None:
+            self._exchange.client_left()
+
+    def data_received(self, data: bytes) -> None:
+        if self._discards:
+            self._discards -= len(data)
+            if self._discards <= 0:
+                self.abort()
+            return
+        exchange = self._exchange
+        if exchange is not None and exchange.upload_left:
+            data = exchange.uploaded(data)
+            if not data:
+                return
+        self._ahead = self._ahead[self._at :] + data if self._ahead else data
+        self._at = 0
+        if self._exchange is None and not self.is_client_behind:
+            self._next()
+        if len(self._ahead) - self._at > MAX_AHEAD_BYTES:
+            self._hold_or_read()
+
+    def eof_received(self) -> bool:
+        """The client has said all it will: most often it has left, and its request must not run on.
+
+        A client that only half-closes gets what can be answered at once, and what was answered.
+        """
+        self._has_eof = True
+        if self._exchange is None and not self._ahead:
+            self.close(self._lane.limits.flush_seconds)
+        else:
+            self._lane.loop.call_later(_LEAVING_SECONDS, self._leave)
+        return True
+
+    def pause_writing(self) -> None:
+        self.is_client_behind = True
+        if self._exchange is not None:
+            self._exchange.client_is_behind(is_behind=True)
+        elif not self._is_closing:
+            self.deadline = self._lane.loop.time() + self._lane.limits.stall_seconds
+
+    def resume_writing(self) -> None:
+        self.is_client_behind = False
+        if self._exchange is not None:
+            self._exchange.client_is_behind(is_behind=False)
+        elif not self._is_closing:
+            self.deadline = self._lane.loop.time() + IDLE_SECONDS
+            self._go_on()
+
+    # --- what the lane and the exchange ask ---
+
+    def write(self, data: bytes) -> None:
+        """Write to the client, soon."""
+        if self.transport is not None:
+            self._lane.host.cork.write(self.transport, data)
+
+    def close(self, flush_seconds: float) -> None:
+        """Close, once the client has taken all that was written, or that time is over."""
+        if self.transport is None:
+            return
+        deadline = self._lane.loop.time() + flush_seconds
+        self.deadline = min(self.deadline, deadline) if self._is_closing else deadline
+        self._lane.host.cork.flush()
+        self.transport.close()
+
+    def hold_upload(self, *, is_held: bool) -> None:
+        """Have the client wait with its upload, or go on."""
+        if self._is_held is not is_held:
+            self._is_held = is_held
+            self._hold_or_read()
+
+    def exchange_ended(self, *, keeps_alive: bool, lingers: bool = False) -> None:
+        """The answer is written: the next request, or the end. `lingers`: the client is still sending."""
+        self._exchange = None
+        if self.transport is None:
+            return
+        if lingers:
+            self._linger(self.transport)
+            return
+        if not keeps_alive or self._lane.host.is_draining:
+            self.close(self._lane.limits.stall_seconds)
+            return
+        self.deadline = self._lane.loop.time() + IDLE_SECONDS
+        self._is_held = False
+        if self._ahead:
+            # Not from here: a thousand requests in one packet would be a thousand calls deep.
+            self._lane.loop.call_soon(self._go_on)
+        if self.is_reading_paused:
+            self._hold_or_read()
+
+    def close_if_idle(self) -> None:
+        """Close, unless a request is under way or has begun to arrive."""
+        if self._exchange is None and not self._ahead:
+            self.close(self._lane.limits.stall_seconds)
+
+    def cut(self) -> None:
+        """End the request under way."""
+        if self._exchange is not None:
+            self._exchange.shut_down()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def expire(self) -> None:
+        """The deadline is over."""
+        if self._exchange is not None:
+            self._exchange.expire()
+        elif self._is_closing:
+            self.abort()
+        else:
+            self.close(self._lane.limits.flush_seconds)  # no head in time, or nothing for too long
+
+    def look_after(self) -> None:
+        """End it if the client has left while nothing is read: the kernel knows, and nobody else would say so."""
+        if self.transport is None:
+            return
+        poll = select.poll()
+        # Behind an upload that is held back there may be an end that is none: the client waits for its answer.
+        poll.register(self.transport.get_extra_info("socket").fileno(), _LOST if self._is_held else _LEFT)
+        if poll.poll(0):
+            self.abort()
+
+    # --- requests ---
+
+    def _next(self) -> None:
+        """Take the next request out of what has arrived."""
+        ahead, at, lane = self._ahead, self._at, self._lane
+        end = ahead.find(END_OF_HEAD, at)
+        limit = at + lane.limits.header_bytes - len(END_OF_HEAD)
+        if end < 0:
+            if not self._pieces:
+                self.deadline = lane.loop.time() + lane.limits.header_timeout_seconds
+            # A head in many small pieces would be searched anew with each: the other road counts as it reads.
+            self._pieces += 1
+            if self._pieces > _MAX_PIECES or len(ahead) > limit or b"\n" in ahead[at:].replace(b"\r\n", b""):
+                self._hand_over()
+            return
+        self._pieces = 0
+        lines = lane.host.runtime.request_lines_read
+        request = read_request(ahead[at:end], lines, self.peer) if end <= limit else None
+        if request is None:
+            self._hand_over()
+            return
+        exchange = LaneExchange(lane, self, request)
+        try:
+            is_ours = exchange.begin(ahead, end + len(END_OF_HEAD))
+        except Exception as surprise:
+            if self._exchange is not None:
+                exchange.fail_by_mistake(surprise)
+                return
+            is_ours = False  # the other road meets the same, and knows how to tell it
+        if not is_ours:
+            self._hand_over()
+
+    def _go_on(self) -> None:
+        """Take what arrived while the last request was under way."""
+        if self._exchange is not None or self.is_client_behind or self._is_closing:
+            return
+        if self._ahead:
+            self._next()
+        if self.is_reading_paused:
+            self._hold_or_read()
+
+    @property
+    def _is_closing(self) -> bool:
+        return self.transport is None or self.transport.is_closing()
+
+    def began(self, exchange: Exchange, end: int) -> None:
+        """The exchange has taken the request; `end` is where it ends in what it was given."""
+        self._exchange = exchange
+        if end == len(self._ahead):
+            self._ahead, self._at = b"", 0
+        else:
+            self._at = end
+
+    @property
+    def waits_for_client(self) -> bool:
+        """True while the client may send: if it does not, nobody else is to blame."""
+        return not self._is_held
+
+    def _hold_or_read(self) -> None:
+        """Read on, unless somebody has to catch up first."""
+        transport = self.transport
+        is_paused = self._is_held or len(self._ahead) - self._at > MAX_AHEAD_BYTES
+        if transport is None or self.is_reading_paused is is_paused:
+            return
+        self.is_reading_paused = is_paused
+        (transport.pause_reading if is_paused else transport.resume_reading)()
+
+    def _hand_over(self) -> None:
+        """Give the connection to aiohttp, with what was read. It keeps it from now on."""
+        transport, ahead = self.transport, self._ahead[self._at :]
+        if transport is None:
+            return
+        self._lane.host.cork.flush()
+        self._lane.lost(self)
+        self.transport, self._ahead = None, b""
+        connection = self._lane.reference()
+        if self.is_reading_paused:
+            transport.resume_reading()
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
+        if self.is_client_behind:
+            connection.pause_writing()
+        connection.data_received(ahead)
+        if self._has_eof:
+            connection.eof_received()
+
+    def _linger(self, transport: asyncio.Transport) -> None:
+        """Half-close, and throw away what still comes, for a bounded time and size: else a reset eats the answer."""
+        self._ahead, self._at, self._discards, self._is_held = b"", 0, LINGER_BYTES, False
+        self._lane.host.cork.flush()
+        if transport.can_write_eof():
+            transport.write_eof()
+        self._hold_or_read()
+        self.deadline = self._lane.loop.time() + LINGER_SECONDS
+
+    def _leave(self) -> None:
+        """The client had said all it would: whatever is not answered by now, ends; what is answered may still leave."""
+        if self._exchange is not None:
+            self._exchange.client_left()
+        self.close(self._lane.limits.flush_seconds)

@@ -1,0 +1,493 @@
+"""Back-pressure on the express lane: whoever sends more than is taken waits, and nobody else notices.
+
+Each of these was found by an attack on the lane. With transports of our own, that say when they are full, and with
+real sockets where only those tell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import queue
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.config.model import Limits
+from gateway.express.cork import Cork
+from gateway.express.upstream import UpstreamConnection
+from gateway.server import logs
+from gateway.server.gateway import Gateway
+from gateway.server.lane import Lane
+from gateway.server.lane_connection import LaneConnection
+from gateway.server.outcome import Outcome
+from gateway.server.reload import restart_needed
+from gateway.server.shared import MAX_AHEAD_BYTES
+from tests.rawpeer import OK, RawClient, RawUpstream, Visit, ask
+from tests.running import config_for, running, upstream_at
+
+GET = b"GET /public/x HTTP/1.1\r\nHost: a\r\n\r\n"
+REFUSED = b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n"
+needs_lane = pytest.mark.skipif(os.environ.get("GATEWAY_EXPRESS") == "off", reason="the lane is switched off")
+
+
+class Wire(asyncio.Transport):
+    """A transport that takes `room` bytes and is full then, until it is emptied."""
+
+    def __init__(self, room: int = 1 << 40) -> None:
+        super().__init__({"peername": ("127.0.0.1", 1)})
+        self.room, self.written, self.protocol = room, b"", asyncio.Protocol()
+        self.is_full = self.is_paused = self.is_closed = self.is_aborted = False
+        self.unsent_bytes = 0
+
+    def write(self, data: Any) -> None:
+        assert not self.is_closing()
+        self.written += data
+        if len(self.written) > self.room and not self.is_full:
+            self.is_full = True
+            self.protocol.pause_writing()
+
+    def empty(self) -> None:
+        """All of it has left."""
+        self.is_full, self.room = False, 1 << 40
+        self.protocol.resume_writing()
+
+    def pause_reading(self) -> None:
+        self.is_paused = True
+
+    def resume_reading(self) -> None:
+        self.is_paused = False
+
+    def is_closing(self) -> bool:
+        return self.is_closed or self.is_aborted
+
+    def close(self) -> None:
+        self.is_closed = True
+        asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
+
+    def abort(self) -> None:
+        self.is_aborted = True
+        asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent_bytes
+
+
+@dataclass
+class Desk:
+    """A lane without a network: clients, and the connections to the upstream."""
+
+    gateway: Gateway
+    lane: Lane
+    upstreams: list[UpstreamConnection] = field(default_factory=list)
+
+    def client(self, room: int = 1 << 40) -> tuple[LaneConnection, Wire]:
+        """Return a client's connection and its transport."""
+        connection, wire = LaneConnection(self.lane), Wire(room)
+        wire.protocol = connection
+        connection.connection_made(wire)
+        return connection, wire
+
+    def upstream(self, room: int = 1 << 40) -> tuple[UpstreamConnection, Wire]:
+        """Return an idle connection to the upstream, which is taken next, and its transport."""
+        pool = self.gateway.runtime.pool("default")
+        assert pool is not None
+        connection, wire = UpstreamConnection(pool), Wire(room)
+        wire.protocol = connection
+        connection.connection_made(wire)
+        pool.release(connection)
+        return connection, wire
+
+    def is_idle(self, connection: UpstreamConnection) -> bool:
+        """True if the next request would take it."""
+        pool = self.gateway.runtime.pool("default")
+        assert pool is not None
+        return pool.take() is connection
+
+    @property
+    def ended(self) -> int:
+        """How many requests have ended."""
+        return sum(self.gateway.metrics.requests.values())
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    async with running(config_for(upstream_at("http://127.0.0.1:9"))) as gateway:
+        lane = Lane(gateway, gateway._server, time.time)
+        yield Desk(gateway, lane)
+        await lane.stop()
+
+
+async def served(client: LaneConnection) -> None:
+    """Return when all that has arrived is served: each request takes the loop a turn."""
+    while client._ahead:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+def answer_of(size: int) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size
+
+
+# --- what has arrived ---
+
+
+async def test_requests_behind_one_another_wait_in_the_kernel(desk: Desk) -> None:
+    client, wire = desk.client()
+    most = 0
+    for _ in range(2000):
+        if not wire.is_paused:
+            client.data_received(REFUSED * 100)  # 3,500 bytes
+        most = max(most, len(client._ahead) - client._at)
+    assert wire.is_paused and most < MAX_AHEAD_BYTES + 3500
+    await served(client)
+    desk.gateway.cork.flush()
+    assert not wire.is_paused and wire.written.count(b"HTTP/1.1 404") == desk.ended
+
+
+async def test_requests_behind_one_under_way_wait_in_the_kernel(desk: Desk) -> None:
+    (client, wire), (upstream, _) = desk.client(), desk.upstream()
+    client.data_received(GET)
+    while not wire.is_paused:
+        client.data_received(GET * 100)
+    assert len(client._ahead) < MAX_AHEAD_BYTES + 3500
+    for _ in range(3):  # each answer lets in one request, not another packet
+        desk.gateway.cork.flush()
+        upstream.data_received(OK)
+        await asyncio.sleep(0)
+        assert wire.is_paused
+
+
+async def test_answers_to_a_client_that_does_not_read_are_not_piled_up(desk: Desk) -> None:
+    client, wire = desk.client(room=10_000)
+    client.data_received(REFUSED * 1000)
+    for _ in range(1000):
+        await asyncio.sleep(0)
+    assert wire.is_full and 20 < (ended := desk.ended) < 80
+    client.data_received(REFUSED)
+    assert desk.ended == ended
+    wire.empty()
+    await served(client)
+    assert desk.ended == 1001
+
+
+async def test_no_request_begins_while_its_client_does_not_take_the_answers_before(desk: Desk) -> None:
+    (client, wire), (upstream, _) = desk.client(room=50_000), desk.upstream()
+    client.data_received(GET)
+    desk.gateway.cork.flush()
+    upstream.data_received(answer_of(60_000))
+    client.data_received(GET)
+    await asyncio.sleep(0)
+    assert (wire.is_full, desk.ended, desk.gateway.open_requests) == (True, 0, 1)
+    wire.empty()
+    assert desk.ended == 1
+    await asyncio.sleep(0)
+    assert desk.gateway.open_requests == 1  # the second one
+
+
+@needs_lane
+async def test_flood_of_one_client_holds_up_nobody() -> None:
+    async with RawUpstream() as upstream, running(config_for(upstream_at(upstream.url))) as gateway:
+        async with RawClient.connect(gateway.port) as flood:
+            sending = asyncio.create_task(flood.send(REFUSED * 200_000))  # 7 MB, and not a byte is read
+            for _ in range(50):
+                assert (await ask(gateway.port, GET))[0] == 200
+                assert gateway._lane is not None
+                assert all(len(c._ahead) - c._at < 512 * 1024 for c in gateway._lane.connections)
+            assert not sending.done()
+            sending.cancel()
+
+
+@needs_lane
+async def test_half_a_head_behind_a_request_is_bound_by_the_time_for_heads() -> None:
+    limits = Limits(header_timeout_seconds=0.2)
+    async with RawUpstream() as upstream, running(config_for(upstream_at(upstream.url), limits=limits)) as gateway:
+        async with RawClient.connect(gateway.port) as client:
+            await client.send(GET + b"GET /pub")
+            assert (await client.answer())[0] == 200
+            assert await client.rest() == b""
+
+
+# --- what the upstream sends ---
+
+
+async def test_connection_that_was_held_back_reads_on_for_the_next_request(desk: Desk) -> None:
+    (client, wire), (upstream, upstream_wire) = desk.client(room=50_000), desk.upstream()
+    client.data_received(GET)
+    desk.gateway.cork.flush()
+    upstream.data_received(answer_of(60_000))
+    assert wire.is_full and desk.is_idle(upstream) and not upstream_wire.is_paused
+
+
+async def test_answer_in_pieces_is_held_back_while_its_client_is_behind(desk: Desk) -> None:
+    (client, wire), (upstream, upstream_wire) = desk.client(room=50_000), desk.upstream()
+    client.data_received(GET)
+    desk.gateway.cork.flush()
+    upstream.data_received(answer_of(200_000)[:100_000])
+    assert wire.is_full and upstream_wire.is_paused
+    wire.empty()
+    assert not upstream_wire.is_paused
+    assert (desk.ended, desk.gateway.open_requests) == (0, 1)
+
+
+async def test_answer_counts_as_complete_when_its_client_has_it(desk: Desk) -> None:
+    (client, wire), (upstream, _) = desk.client(room=50_000), desk.upstream()
+    client.data_received(GET)
+    desk.gateway.cork.flush()
+    upstream.data_received(answer_of(60_000))
+    assert wire.is_full and desk.ended == 0 and not desk.gateway.quiet.is_set()
+    client.connection_lost(None)
+    assert desk.gateway.metrics.ended["client_gone"] == 1 and desk.gateway.quiet.is_set()
+
+
+async def test_bytes_before_the_request_has_left_are_no_answer_to_it(desk: Desk) -> None:
+    # CWE-444: they were for somebody else, or for nobody.
+    (client, wire), (upstream, upstream_wire) = desk.client(), desk.upstream()
+    client.data_received(GET)
+    upstream.data_received(OK)
+    assert upstream_wire.is_aborted and not wire.written
+
+
+async def test_last_answer_has_all_the_time_that_a_slow_reader_needs(desk: Desk) -> None:
+    client, wire = desk.client()
+    client.data_received(REFUSED.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    assert wire.is_closed and wire.written.endswith(b"}")
+    assert client.deadline - desk.lane.loop.time() > desk.lane.limits.stall_seconds - 5
+
+
+@pytest.mark.parametrize("close", [True, False])
+async def test_slow_reader_gets_all_of_a_last_answer(close: bool) -> None:
+    size = 3_000_000
+
+    async def script(visit: Visit) -> None:
+        await visit.send(answer_of(size))
+
+    async with RawUpstream(script) as upstream:
+        config = config_for(upstream_at(upstream.url), drain_timeout_seconds=20.0)
+        async with running(config) as gateway:
+            gateway._limits.flush_seconds = 5.0
+            with socket.socket() as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+                client.setblocking(False)
+                loop = asyncio.get_running_loop()
+                await loop.sock_connect(client, ("127.0.0.1", gateway.port))
+                await loop.sock_sendall(
+                    client, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") if close else GET
+                )
+                got = await loop.sock_recv(client, 1000)
+                draining = None if close else asyncio.create_task(gateway.drain())
+                while piece := await loop.sock_recv(client, 100_000):
+                    got += piece
+                    await asyncio.sleep(0.001)
+                if draining is not None:
+                    await draining
+    assert len(got) > size and got.endswith(b"x")
+
+
+@pytest.mark.parametrize("size", [100_000, 300_000])
+async def test_answer_with_a_large_head_passes(size: int) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" + b"".join(
+        b"X-%d: %b\r\n" % (number, b"a" * (size // 100)) for number in range(100)
+    )
+
+    async def script(visit: Visit) -> None:
+        for piece in (head, b"\r\nok"):
+            await visit.send(piece)
+
+    async with RawUpstream(script) as upstream, running(config_for(upstream_at(upstream.url))) as gateway:
+        assert (await ask(gateway.port, GET))[::2] == (200, b"ok")
+
+
+@needs_lane
+async def test_request_that_had_an_interim_answer_is_not_sent_twice() -> None:
+    async def script(visit: Visit) -> None:
+        if visit.target.endswith("/first"):
+            await visit.send(OK)
+        else:
+            await visit.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+            visit.close()
+
+    async with RawUpstream(script) as upstream, running(config_for(upstream_at(upstream.url))) as gateway:
+        async with RawClient.connect(gateway.port) as client:
+            await client.send(GET.replace(b"/x", b"/first"))
+            await client.answer()
+            await client.send(GET)
+            assert (await client.answer())[0] == 502
+    assert len(upstream.visits) == 2
+
+
+# --- what goes up ---
+
+
+async def test_upload_waits_for_an_upstream_that_is_full_at_once(desk: Desk) -> None:
+    (client, wire), (_, upstream_wire) = desk.client(), desk.upstream(room=50_000)
+    client.data_received(b"POST /public/x HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\n" + b"x" * 60_000)
+    assert upstream_wire.is_full and wire.is_paused and not client.waits_for_client
+    upstream_wire.empty()
+    assert not wire.is_paused and client.waits_for_client
+
+
+async def test_connection_that_still_holds_an_upload_is_not_used_again(desk: Desk) -> None:
+    (client, _), (upstream, upstream_wire) = desk.client(), desk.upstream()
+    client.data_received(b"POST /public/x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello")
+    desk.gateway.cork.flush()
+    upstream_wire.unsent_bytes = 5  # the upstream answers without having read it
+    upstream.data_received(OK)
+    assert upstream_wire.is_aborted and not desk.is_idle(upstream)
+
+
+# --- who leaves ---
+
+
+async def test_end_of_what_a_client_sends_is_told_to_the_other_road() -> None:
+    async def script(visit: Visit) -> None:
+        if visit.target.endswith("/slow"):
+            await visit.wait_for_client_to_leave()
+        await visit.send(OK)
+
+    async with RawUpstream(script) as upstream, running(config_for(upstream_at(upstream.url))) as gateway:
+        async with RawClient.connect(gateway.port) as client:
+            await client.send(GET + b"GET /public/slow HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n")
+            client.writer.write_eof()
+            assert (await client.rest()).startswith(b"HTTP/1.1 200")
+        async with asyncio.timeout(10):
+            await gateway.quiet.wait()
+
+
+@needs_lane
+@pytest.mark.parametrize("how", ["close", "reset"])
+async def test_client_that_leaves_is_seen_behind_all_that_it_sent(how: str) -> None:
+    asked = asyncio.Event()
+
+    async def script(visit: Visit) -> None:
+        asked.set()
+        await visit.wait_for_client_to_leave()
+
+    async with RawUpstream(script) as upstream, running(config_for(upstream_at(upstream.url))) as gateway:
+        async with RawClient.connect(gateway.port) as client:
+            await client.send(GET * 3000)
+            await asked.wait()
+            getattr(client, how)()
+            async with asyncio.timeout(10):
+                await gateway.quiet.wait()
+    assert len(upstream.visits) == 1
+
+
+async def test_what_was_answered_reaches_a_client_that_only_half_closed() -> None:
+    async with RawUpstream() as upstream, running(config_for(upstream_at(upstream.url))) as gateway:
+        async with RawClient.connect(gateway.port) as client:
+            await client.send(REFUSED * 5)
+            client.writer.write_eof()
+            assert (await client.rest()).count(b"HTTP/1.1 404") == 5
+
+
+# --- the cork ---
+
+
+async def test_cork_keeps_the_order_and_writes_once_all_was_looked_at() -> None:
+    cork, first, second = Cork(), Wire(), Wire()
+    for number in range(3):
+        cork.write(first, b"%d" % number)
+        cork.write(second, b"%d" % number)
+    assert (first.written, second.written) == (b"", b"")
+    second.abort()
+    await asyncio.sleep(0)
+    assert (first.written, second.written) == (b"012", b"")
+    cork.write(first, b"a")
+    cork.write(first, b"x" * 20_000)  # too large to wait: whoever sent it must hear whether it is taken
+    assert first.written.startswith(b"012axxx")
+
+
+# --- reloads and the log ---
+
+
+def test_what_counts_after_a_restart_only_is_said() -> None:
+    old = config_for(upstream_at("http://x"))
+    assert restart_needed(old, replace(old, express=not old.express)) == ["express"]
+    assert restart_needed(old, replace(old, tls=Any)) == ["tls"]  # type: ignore[arg-type]
+
+
+@needs_lane
+async def test_idle_connections_do_not_outlive_their_configuration() -> None:
+    goes_on = asyncio.Event()
+
+    async def script(visit: Visit) -> None:
+        if visit.target.endswith("/stream"):
+            await visit.send(b"HTTP/1.1 200 OK\r\n\r\nbegun")
+            await goes_on.wait()
+            visit.close()
+        await visit.send(OK)
+
+    async with RawUpstream(script) as upstream, running(config_for(upstream_at(upstream.url))) as gateway:
+        async with RawClient.connect(gateway.port) as stream, RawClient.connect(gateway.port) as other:
+            await stream.send(b"GET /public/stream HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            await stream.head()
+            await other.send(GET)
+            await other.answer()
+            old = gateway.runtime.pool("default")
+            assert old is not None and len(old._idle) == 1
+            upstream.left.clear()
+            await gateway.use(config_for(upstream_at(upstream.url)))
+            async with asyncio.timeout(10):
+                await upstream.left.wait()
+            assert not old._idle and gateway.open_requests == 1
+            goes_on.set()
+            assert b"begun" in await stream.rest()
+
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from gateway.server import logs
+from gateway.server.outcome import Outcome
+
+async def main():
+    logs.start_logging("json", Path(sys.argv[1]) if sys.argv[1] else None)
+    for _ in range(40):
+        for number in range(500):
+            outcome = Outcome("id", "GET", "/" + "x" * 200, "192.0.2.1")
+            outcome.note_end()
+            logs.write_access(outcome, lambda subject: None)
+        logs._Output.access.flush()
+        await asyncio.sleep(0.001)
+asyncio.run(main())
+"""
+
+
+def written_by_two(turns: str) -> list[str]:
+    reading, writing = os.pipe()
+    command = [sys.executable, "-c", WRITER, turns]
+    workers = [subprocess.Popen(command, stdout=writing, cwd=Path(__file__).parents[1]) for _ in range(2)]
+    os.close(writing)
+    with os.fdopen(reading, encoding="utf-8") as output:
+        lines = output.read().splitlines()
+    assert [worker.wait(30) for worker in workers] == [0, 0]
+    return lines
+
+
+def test_lines_of_two_workers_do_not_tear_one_another(tmp_path: Path) -> None:
+    lines = written_by_two(str(tmp_path / "turns"))
+    assert len(lines) == 2 * 40 * 500
+    assert all(json.loads(line)["ended"] == "complete" for line in lines)
+
+
+async def test_lines_that_nobody_reads_are_dropped_by_number_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_MAX_LINES", 1000)
+    monkeypatch.setattr(logs._Output, "dropped", 0)
+    waiting: queue.Queue[Any] = queue.Queue()
+    batches = logs._Batches(waiting, logs._Lines("json", has_colour=False), logs._Stream(io.StringIO(), None))
+    for _ in range(30):
+        for _ in range(100):
+            outcome = Outcome("id", "GET", "/", "192.0.2.1")
+            outcome.note_end()
+            batches.write(outcome, None)
+        batches.flush()
+    assert waiting.qsize() == 11 and logs.lines_dropped() == 1900
