@@ -260,24 +260,45 @@ def test_capture_reaches_the_rule() -> None:
     assert denied(decide(judged, FakeKeys(), bearer(token, target="/api/agents/a2"), NOW))
 
 
+def make_known(judged: Policy, keys: FakeKeys, token: str, target: str = "/api/agents") -> Allow:
+    """Have a token verified until it is remembered: from the second time on."""
+    for _ in range(2):
+        last = allowed(decide(judged, keys, bearer(token, target=target), NOW))
+    assert len(judged.verified) == 1
+    return last
+
+
 def test_known_token_is_not_verified_again() -> None:
     judged, keys, token = policy(), FakeKeys(KEY), signed()
-    first = allowed(decide(judged, keys, bearer(token), NOW))
-    second = allowed(decide(judged, keys, bearer(token), NOW + 1))
-    assert second.principal is first.principal
-    assert (judged.verified.hits, judged.verified.misses) == (1, 1)
+    second = make_known(judged, keys, token)
+    third = allowed(decide(judged, keys, bearer(token), NOW + 1))
+    assert third.principal is second.principal
+    assert (judged.verified.hits, judged.verified.misses) == (1, 2)
+
+
+def test_tokens_that_come_once_push_nobody_out() -> None:
+    judged, keys, token = policy(), FakeKeys(KEY), signed()
+    known = make_known(judged, keys, token)
+    judged.verified = cache = VerifiedTokens(max_bytes=20_000)
+    make_known(judged, keys, token)
+    for number in range(20_000):
+        cache.put(f"once-{number}", ("p",), known.principal, SHARED, KEY, None, "HS256", NOW)  # type: ignore[arg-type]
+    assert len(cache) == 1 and len(cache._seen_once) <= 8192
+    hits = cache.hits
+    allowed(decide(judged, keys, bearer(token), NOW))
+    assert cache.hits == hits + 1
 
 
 def test_cached_verdict_does_not_outlive_exp() -> None:
     judged, token = policy(), signed(exp=NOW + 10)
-    assert allowed(decide(judged, FakeKeys(KEY), bearer(token), NOW))
+    make_known(judged, FakeKeys(KEY), token)
     assert allowed(decide(judged, FakeKeys(KEY), bearer(token), NOW + 14))
     assert denied(decide(judged, FakeKeys(KEY), bearer(token), NOW + 15)).reason is Reason.TOKEN_EXPIRED
 
 
 def test_cached_verdict_ends_with_its_key() -> None:
     judged, token = policy(), signed()
-    assert allowed(decide(judged, FakeKeys(KEY), bearer(token), NOW))
+    make_known(judged, FakeKeys(KEY), token)
     revoked = FakeKeys(missing=NoKey(fetch_may_help=False, is_outage=False))
     assert denied(decide(judged, revoked, bearer(token), NOW)).reason is Reason.KEY_UNKNOWN
     swapped = replace(KEY, material=rsa_key("evil").public_key())
@@ -289,7 +310,7 @@ def test_cache_is_asked_again_about_rules() -> None:
     other = Route("/other", ("other",), UPSTREAM, providers=(SHARED,), allow=(ADMIN,))
     judged = Policy([*judged.routes, other])
     token = mint(claims_of())
-    assert allowed(decide(judged, FakeKeys(), bearer(token), NOW))
+    make_known(judged, FakeKeys(), token)
     assert denied(decide(judged, FakeKeys(), bearer(token, target="/other"), NOW)).reason is Reason.ACCESS_DENIED
 
 
@@ -302,7 +323,7 @@ def test_cache_keeps_one_providers_token_from_another() -> None:
         ]
     )
     token = mint(claims_of(exp=NOW - 60))
-    assert allowed(decide(judged, FakeKeys(), bearer(token, target="/lax"), NOW))
+    make_known(judged, FakeKeys(), token, "/lax")
     assert denied(decide(judged, FakeKeys(), bearer(token), NOW)).reason is Reason.TOKEN_EXPIRED
 
 
@@ -311,9 +332,11 @@ def test_cache_is_bounded_in_bytes_and_in_time() -> None:
     principal = allowed(decide(policy(SHARED), FakeKeys(), bearer(mint(claims_of(exp=NOW + 9999))), NOW)).principal
     assert principal is not None
     for number in range(100):
-        cache.put(f"token-{number}", ("p",), principal, SHARED, KEY, None, "HS256", NOW)
+        for _ in range(2):
+            cache.put(f"token-{number}", ("p",), principal, SHARED, KEY, None, "HS256", NOW)
     assert 0 < len(cache) < 6
-    cache.put("x" * 5000, ("p",), principal, SHARED, KEY, None, "HS256", NOW)
+    for _ in range(2):
+        cache.put("x" * 5000, ("p",), principal, SHARED, KEY, None, "HS256", NOW)
     assert cache.get("x" * 5000, ("p",), NOW) is None, "what alone is over the bound is not kept"
     assert cache.get("token-99", ("p",), NOW + MAX_AGE_SECONDS - 1) is not None
     assert cache.get("token-99", ("p",), NOW + MAX_AGE_SECONDS) is None

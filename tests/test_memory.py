@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -30,13 +33,43 @@ async def test_memory_is_given_back_after_growth_and_not_before(monkeypatch: pyt
 
     monkeypatch.setattr(memory, "_PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(memory, "_resident_mib", resident)
-    monkeypatch.setattr(memory, "_malloc_trim", lambda: trim)
+    chosen: dict[int, int] = {}
+    library = SimpleNamespace(malloc_trim=trim, mallopt=chosen.__setitem__)
+    monkeypatch.setattr(memory, "_glibc", lambda: library)
     giving = asyncio.create_task(memory.give_back_memory())
     await over.wait()
     giving.cancel()
+    assert chosen == {-3: 4 << 20, -1: 64 << 20}
     assert given_back_at == [190.0, 90.0, 90.0], "what is in use is left alone for two rounds, then tried again"
 
 
 async def test_without_the_c_librarys_help_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_malloc_trim", lambda: None)
+    monkeypatch.setattr(memory, "_glibc", lambda: None)
     await memory.give_back_memory()
+
+
+LARGE_ANSWERS = """
+import asyncio, resource, sys
+from gateway.server.memory import give_back_memory
+
+async def main():
+    if sys.argv[1] == "kept":
+        asyncio.create_task(give_back_memory())
+        await asyncio.sleep(0)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(200):
+        pieces = [bytes(200_000 + 1000 * number) for number in range(8)]
+        del pieces
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(memory._glibc() is None, reason="only glibc gives its heap back after every large answer")
+def test_memory_of_large_answers_is_not_asked_for_anew_each_time() -> None:
+    def faults(how: str) -> int:
+        command = [sys.executable, "-c", LARGE_ANSWERS, how]
+        found = subprocess.run(command, capture_output=True, check=True, cwd=Path(__file__).parents[1], timeout=60)
+        return int(found.stdout)
+
+    assert faults("kept") * 5 < faults("given back at once")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.policy.claims import principal_of
 from gateway.policy.jwk import Key, secret_key
 from gateway.policy.providers import Provider
 from gateway.policy.reasons import Denied, Reason
@@ -34,7 +35,9 @@ AUTH0 = replace(OIDC, name="staff", kind="auth0")
 
 
 def checked(provider: Provider, header: dict[str, Any] | None = None, **changes: Any) -> Any:
-    return check_claims(parse_token(mint(claims_of(**changes), header=header)), provider, NOW)
+    token = parse_token(mint(claims_of(**changes), header=header))
+    check_claims(token, provider, NOW)
+    return principal_of(token.claims, provider)
 
 
 def refused(provider: Provider, header: dict[str, Any] | None = None, **changes: Any) -> Reason:

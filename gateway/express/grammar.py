@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 from gateway.policy.model import ReadHeaders, RequestHead
 
@@ -17,7 +18,7 @@ MAX_HEADERS = 256
 _CRLF = b"\r\n"
 _PRINTABLE = bytes(range(0x20, 0x7F)) + b"\t"
 _PRINTABLE_OR_HIGH = _PRINTABLE + bytes(range(0x80, 0x100))
-_REQUEST = re.compile(rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[\x21-\x7e]*) HTTP/1\.1")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\x20-\x7e\t\x80-\xff]*))?")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")  # RFC 9110 section 5.1; nothing before the colon
 _LENGTH_SHAPE = re.compile(r"[0-9]{1,18}")
@@ -142,38 +143,35 @@ def read_request(head: bytes, lines: Lines, client_ip: str) -> RequestRead | Non
     rows = head.split(_CRLF)
     if not _is_clean(head, rows, _PRINTABLE):
         return None
-    start = _REQUEST.fullmatch(rows[0])
-    if start is None:
+    parts = rows[0].decode("ascii").split(" ")
+    if len(parts) != 3 or parts[2] != "HTTP/1.1" or parts[0] not in _METHODS or parts[1][:1] != "/" or "\t" in parts[1]:
         return None
     fields: list[Field] = []
     by_name: dict[str, tuple[str, ...]] = {}
     known = lines.known.get
     has_host, length_bytes, keeps_alive = False, 0, True
-    for row in rows[1:]:
+    for row in islice(rows, 1, None):
         field = known(row) or lines.field(row)
         if field is None:
             return None
         fields.append(field)
-        _, value, lower, _, special, _, values = field
+        lower, special = field[2], field[4]
         if special:
             if lower in by_name:
                 return None  # two of these have no single reading
             if special == _HOST:
                 has_host = True
             elif special == _LENGTH:
-                length_bytes = int(value)
+                length_bytes = int(field[1])
             elif special == _CLOSES:
                 keeps_alive = False
             elif special != _STAYS:
                 return None
-        by_name[lower] = by_name[lower] + values if lower in by_name else values
+        by_name[lower] = by_name[lower] + field[6] if lower in by_name else field[6]
     if not has_host:
         return None
-    method, target = start.groups()
     headers = ReadHeaders(fields, by_name)
-    return RequestRead(
-        method.decode("ascii"), target.decode("ascii"), headers, client_ip, "http", fields, length_bytes, keeps_alive
-    )
+    return RequestRead(parts[0], parts[1], headers, client_ip, "http", fields, length_bytes, keeps_alive)
 
 
 def read_answer(head: bytes, lines: Lines) -> AnswerRead | None:
@@ -190,7 +188,7 @@ def read_answer(head: bytes, lines: Lines) -> AnswerRead | None:
     is_chunked, keeps_alive = False, version == b"1"
     known = lines.known.get
     is_plain = True
-    for row in rows[1:]:
+    for row in islice(rows, 1, None):
         field = known(row) or lines.field(row)
         if field is None:
             return None

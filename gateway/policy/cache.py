@@ -18,6 +18,7 @@ MAX_AGE_SECONDS = 300.0
 # What an entry weighs beside its token: the record, the dictionaries and strings of its claims.
 _ENTRY_BYTES = 2048
 _BYTES_PER_CHARACTER = 8
+_MAX_MARKS, _MARK_BYTES = 8192, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class VerifiedTokens:
 
     def __init__(self, max_bytes: int = 16 * 1024 * 1024) -> None:
         self._entries: LRUCache[tuple[bytes, tuple[str, ...]], VerifiedToken] = LRUCache(max_bytes, getsizeof=_weight)
+        self._seen_once: set[bytes] = set()  # beginnings of digests: who shares one is kept a time sooner
         self.hits = 0
         self.misses = 0
 
@@ -71,14 +73,29 @@ class VerifiedTokens:
         algorithm: str,
         now: float,
     ) -> None:
-        """Keep a verified token until its `exp` (plus leeway), at most five minutes."""
+        """Keep a verified token that comes a second time until its `exp` (plus leeway), at most five minutes.
+
+        One that never comes again is not worth a place, and many such would push out those that do.
+        """
+        digest = sha256(text.encode()).digest()
+        weight = _ENTRY_BYTES + _BYTES_PER_CHARACTER * len(text)
+        if weight > self._entries.maxsize or self._is_new(digest):
+            return
         good_until = now + MAX_AGE_SECONDS
         if principal.expires_at is not None:
             good_until = min(good_until, principal.expires_at + provider.leeway_seconds)
-        weight = _ENTRY_BYTES + _BYTES_PER_CHARACTER * len(text)
         entry = VerifiedToken(principal, provider, key, kid, algorithm, good_until, weight)
-        if weight <= self._entries.maxsize:
-            self._entries[sha256(text.encode()).digest(), providers] = entry
+        self._entries[digest, providers] = entry
+
+    def _is_new(self, digest: bytes) -> bool:
+        mark = digest[:_MARK_BYTES]
+        if mark in self._seen_once:
+            self._seen_once.discard(mark)
+            return False
+        if len(self._seen_once) >= _MAX_MARKS:
+            self._seen_once.clear()
+        self._seen_once.add(mark)
+        return True
 
     def __len__(self) -> int:
         return len(self._entries)

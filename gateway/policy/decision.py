@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.policy.cache import VerifiedToken
+from gateway.policy.claims import principal_of
 from gateway.policy.credentials import Credential, check_origin, find_credential, without_parameter
 from gateway.policy.expressions import Facts
 from gateway.policy.guard import DeniedByRules, check_rules
@@ -169,13 +170,14 @@ def _principal(asked: _Asked, credential: Credential) -> Principal | NeedKey:
     provider = pick_provider(token, providers)
     try:
         check_place(asked.head, provider, credential)
-        principal = check_claims(token, provider, asked.now)
+        check_claims(token, provider, asked.now)
         key = _verifying_key(asked, token, provider)
+        if isinstance(key, NeedKey):
+            return key
+        principal = principal_of(token.claims, provider)
     except Denied as refusal:
         refusal.provider = provider.name
         raise
-    if isinstance(key, NeedKey):
-        return key
     asked.policy.verified.put(credential.token, names, principal, provider, key, token.kid, token.algorithm, asked.now)
     return principal
 

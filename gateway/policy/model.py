@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -78,7 +78,7 @@ class RequestHead:
         return bool(upgrades) and "websocket" in [value.strip().lower() for value in upgrades]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, for the same reason; nobody writes to it
 class Principal:
     """Whom a verified token speaks for. Every field is safe to compare as it stands.
 
@@ -102,6 +102,8 @@ class Principal:
     permissions: tuple[str, ...] | None = None
     # What an identity header says: the email as the token has it, unless the token says it is not verified.
     email_claim: str | None = None
+    # What others make of it once, and keep with it: its headers for an upstream.
+    kept: dict[str, bytes] = field(default_factory=dict, compare=False)
 
     def __repr__(self) -> str:
         # Claims are personal: never in a log or a traceback.

@@ -76,22 +76,20 @@ class Reason(Enum):
     KEYS_UNAVAILABLE = Answer(503, _UNAVAILABLE, "the issuer's keys cannot be had now")
     SHUTTING_DOWN = Answer(503, _UNAVAILABLE, "the gateway is stopping")
 
-    @property
-    def code(self) -> str:
-        """The stable public code, as in the answer's body and the log."""
-        return self.name.lower()
-
-    @property
-    def status(self) -> int:
-        """The HTTP status."""
-        return self.value.status
+    def __init__(self, answer: Answer) -> None:
+        # Attributes, since an Enum's properties cost as much as the rest of a refusal's decision.
+        self.code: str = self._name_.lower()  # the stable public code, as in the answer's body and the log
+        self.status: int = answer.status  # the HTTP status
 
 
 class Denied(Exception):
     """Raised by a step that says no. `detail` is for our log, never for the client."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(f"{reason.code}: {detail}")
+        super().__init__()
         self.reason = reason
         self.detail = detail
         self.provider: str | None = None  # whose token it was, once that is known
+
+    def __str__(self) -> str:
+        return f"{self.reason.code}: {self.detail}"

@@ -11,8 +11,6 @@ from collections.abc import Callable, Coroutine
 from ipaddress import ip_address
 from typing import Any
 
-from cachetools import LRUCache
-
 from gateway.config.model import Config
 from gateway.express.cork import Cork
 from gateway.express.grammar import Lines
@@ -25,8 +23,6 @@ from gateway.proxy.headers import HeaderRules, Line, Verdict
 from gateway.proxy.identity import identity_lines
 from gateway.proxy.origin import Origin, ssl_context
 from gateway.server.tracing import TRACE_HEADERS
-
-_MAX_IDENTITIES = 1024
 
 
 class Runtime:
@@ -49,7 +45,6 @@ class Runtime:
             for upstream in config.upstreams
             if upstream.url.startswith("http://")
         }
-        self._identities: LRUCache[tuple[str, int], tuple[Principal, bytes]] = LRUCache(_MAX_IDENTITIES)
         self._users = 0
         self._is_retired = False
 
@@ -73,14 +68,11 @@ class Runtime:
         """
         if principal is None:
             return b""
-        key = upstream.name, id(principal)
-        try:
-            return self._identities[key][1]
-        except KeyError:
+        known = principal.kept.get(upstream.name)
+        if known is None:
             text = "".join(f"{name}: {value}\r\n" for name, value in identity_lines(upstream.identity, principal))
-            written = text.encode("ascii")
-            self._identities[key] = principal, written  # held, so that nobody else gets its id
-            return written
+            known = principal.kept[upstream.name] = text.encode("ascii")
+        return known
 
     def with_cors(self, lines: list[Line], head: RequestHead) -> list[Line]:
         """Return an answer's header lines with CORS ours, where that is on."""

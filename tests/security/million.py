@@ -47,8 +47,9 @@ def main(kind: str, count: int = 1_000_000) -> None:
         signature.update(signed.encode())
         line = f"Bearer {signed}.{b64(signature.digest())}"
         head = RequestHead("GET", "/api/x", Headers([("Host", "a"), ("Authorization", line)]), "192.0.2.1", "https")
-        decision = decide(policy, keys, head, NOW)
-        assert isinstance(decision, expected), decision
+        for _ in range(2 if kind == "good" else 1):  # one that comes twice is kept
+            decision = decide(policy, keys, head, NOW)
+            assert isinstance(decision, expected), decision
         if number == count // 10:
             early = memory_mib(os.getpid())
     print(early, memory_mib(os.getpid()))  # noqa: T201
