@@ -9,12 +9,12 @@ find_python = for name in python3.14 python3.13 python3.12 python3.11 python3; d
 PYTHON ?= $(shell $(find_python))
 
 LOCKS := requirements.lock requirements-dev.lock requirements-build.lock requirements-mutants.lock \
-	requirements-browser.lock
+	requirements-browser.lock requirements-bench.lock
 PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input
 UV ?= uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test security reference browser fuzz mutants lint types check lock clean
+.PHONY: help setup demo test security reference browser fuzz mutants bench lint types check lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -57,6 +57,10 @@ mutants: .venv/.ready ## change each line of what decides, and see whether a tes
 	.venv/bin/python -m mutmut run
 	.venv/bin/python -m tests.mutants
 
+bench: .venv/.ready ## the gateway beside Envoy, HAProxy, nginx, Node and aiohttp at the same work; WRITE=--write: into the docs
+	$(PIP) install --quiet --require-hashes -r requirements-bench.lock
+	.venv/bin/python -m tests.bench $(WRITE)
+
 lint: .venv/.ready ## format and lint
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
@@ -74,6 +78,7 @@ lock: ## write the lock files anew, for all supported Pythons and machines (need
 	$(UV) pip compile $(lock_options) pyproject.toml --group dev --group mutants -c requirements-dev.lock \
 		-o requirements-mutants.lock
 	$(UV) pip compile $(lock_options) --group browser -o requirements-browser.lock
+	$(UV) pip compile $(lock_options) --group bench -o requirements-bench.lock
 lock_options = --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --custom-compile-command "make lock"
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from gateway.policy import token
+from gateway.proxy import headers
 from gateway.server.gateway import Gateway
 from tests.secrecy import Listener
 
@@ -17,6 +19,13 @@ def road() -> None:
     """With GATEWAY_EXPRESS=off the gateways of this process serve on the reference path, too, whatever their config."""
     if os.environ.get("GATEWAY_EXPRESS") == "off":
         Gateway._make_lane = lambda self: None  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> None:
+    """What one test had read is read anew by the next: a memory would hide a mistake that came later."""
+    token._read_header.cache_clear()
+    headers._remembered_of_answers.cache_clear()
 
 
 @pytest.fixture(scope="session")

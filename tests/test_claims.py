@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from gateway.policy.claims import principal_of, read_email
+from gateway.policy.claims import email_claim, principal_of, read_email
 from gateway.policy.model import Principal
 from gateway.policy.providers import Kind, Provider
+from gateway.policy.reasons import Denied, Reason
 
 
 def principal(kind: Kind = "oidc", settings: dict[str, Any] | None = None, **claims: Any) -> Principal:
@@ -237,3 +238,18 @@ def test_scopes_are_parted_by_spaces_only() -> None:
 def test_permissions_of_clerk_are_joined_feature_by_feature(grants: str, expected: tuple[str, ...]) -> None:
     found = principal("clerk", fea="o:posts,u:billing,o:a:b", o={"id": "o1", "per": "read,manage", "fpm": grants})
     assert found.permissions == expected
+
+
+@pytest.mark.parametrize("expiry", [10**310, -(10**310)])
+def test_moment_beyond_all_numbers_is_no_date(expiry: int) -> None:
+    with pytest.raises(Denied) as refusal:
+        principal(exp=expiry)
+    assert (refusal.value.reason, refusal.value.detail) == (Reason.CLAIM_INVALID, "exp is no date")
+
+
+@pytest.mark.parametrize("kind", ["auth0", "clerk"])
+def test_email_stands_under_its_name_unless_another_is_named(kind: Kind) -> None:
+    provider = Provider("p", kind, frozenset({"RS256"}))
+    assert email_claim({}, provider) == email_claim({"email": "a@b.test"}, provider) == "email"
+    named = {"https://x.test/email": "a@b.test"}
+    assert email_claim(named, provider) == ("https://x.test/email" if kind == "auth0" else "email")

@@ -226,3 +226,9 @@ def test_a_no_break_space_is_no_white_space_of_http() -> None:
             assert find_credential(head(*lines), "", (source,)) is None
         except Denied as refusal:
             assert refusal.reason is Reason.TOKEN_MALFORMED
+
+
+@pytest.mark.parametrize("sources", [(BEARER,), (BEARER, TokenSource("cookie", "token"))])
+def test_token_of_just_16_kib_counts(sources: tuple[TokenSource, ...]) -> None:
+    found = find_credential(authorization("Bearer " + "x" * MAX_TOKEN_BYTES), "", sources)
+    assert found is not None and len(found.token) == MAX_TOKEN_BYTES

@@ -21,6 +21,8 @@ from gateway.proxy.headers import (
     HeaderRules,
     Line,
     Verdict,
+    is_answer_line_passed,
+    passes_all_but_dropped,
     request_lines,
     response_lines,
 )
@@ -396,3 +398,22 @@ def test_a_no_break_space_is_part_of_a_name() -> None:
     spent = [("Cookie", "__session=1;\u00a0a=b"), ("Sec-WebSocket-Protocol", "token,\u00a0chat")]
     assert kept(*spent, allow=allow) == [("Cookie", "\u00a0a=b"), ("Sec-WebSocket-Protocol", "\u00a0chat")]
     assert kept(("Connection", "\u00a0X-A"), ("X-A", "1")) == [("X-A", "1")]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_passed"),
+    [
+        ("Content-Type", True),
+        ("Access-Control-Allow-Origin", True),
+        ("Keep-Alive", False),
+        ("X" * 65, True),
+        ("X" * 64, True),
+    ],
+)
+def test_line_of_an_answer_is_passed_unless_it_is_hop_by_hop(name: str, is_passed: bool) -> None:
+    assert is_answer_line_passed(name) is is_passed
+
+
+@pytest.mark.parametrize(("authorization", "passes"), [("forward", True), ("strip", False), ("sign", False)])
+def test_whether_all_passes_but_what_is_dropped_by_name(authorization: str, passes: bool) -> None:
+    assert passes_all_but_dropped(allowed(authorization)) is passes

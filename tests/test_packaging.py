@@ -13,7 +13,7 @@ import yaml
 import gateway
 
 PROJECT = Path(gateway.__file__).parent.parent
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock", "requirements-browser.lock")
+LOCKS = tuple(f"requirements{kind}.lock" for kind in ("", "-dev", "-build", "-browser", "-bench", "-mutants"))
 PROJECT_FILE: dict[str, Any] = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
 COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]

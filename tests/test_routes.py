@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from gateway.policy import routes
 from gateway.policy.paths import path_segments, split_target
 from gateway.policy.reasons import Denied, Reason
 from gateway.policy.routes import Capture, MethodNotAllowed, Policy, Route
@@ -139,3 +140,37 @@ def test_second_part_of_a_kept_slash_is_no_near_miss() -> None:
     assert matched(policy, "/x%2Fapi") == "/"
     with pytest.raises(Denied):
         matched(policy, "/api%2Fx")
+
+
+def test_where_a_path_leads_is_remembered_by_method_and_is_bounded() -> None:
+    policy = Policy(ROUTES)
+    path, query, match = policy.find("/api/memory/x?a=b", "POST")
+    assert (path.text, query, match.route.key) == ("/api/memory/x", "?a=b", "POST,DELETE /api/memory")
+    again = policy.find("/api/memory/x?c", "POST")
+    assert again[0] is path and again[1] == "?c" and again[2] is match
+    assert policy.find("/api/memory/x", "PUT")[2].route.key == "/api"
+    assert policy.find("/api/memory/x", "PUT")[1] == ""
+    for number in range(3000):
+        policy.find(f"/api/{number}", "GET")
+        assert len(policy._found) <= routes._MAX_REMEMBERED
+    for length, is_kept in ((routes._MAX_REMEMBERED_LENGTH, True), (routes._MAX_REMEMBERED_LENGTH + 1, False)):
+        target = "/api/" + "x" * (length - 5)
+        assert policy.find(target, "GET")[2].route.key == "GET /api"
+        assert ((target, "GET") in policy._found) is is_kept
+
+
+def test_query_is_looked_at_each_time() -> None:
+    policy = Policy(ROUTES)
+    policy.find("/api/x", "POST")
+    for _ in range(2):
+        with pytest.raises(Denied):
+            policy.find("/api/x?a\x00b", "POST")
+
+
+def test_every_covering_route_is_told_the_most_specific_first() -> None:
+    path, _ = split_target("/api/agents/list/x")
+    assert [route.key for route in Policy(ROUTES).covering(path)] == [
+        "/api/agents/list", "/api/agents/{agent}", "GET /api", "/api", "/"
+    ]  # fmt: skip
+    assert [route.key for route in Policy(ROUTES).covering(split_target("/health")[0])] == ["/health", "/"]
+    assert [route.key for route in Policy(ROUTES).covering(split_target("/health/x")[0])] == ["/"]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.policy.reasons import Denied, Reason
-from gateway.policy.token import parse_token
+from gateway.policy.token import _read_header, parse_token
 from tests.minting import b64, claims_of, mint
 
 GOOD = mint(claims_of(), kid="k1")
@@ -174,3 +174,30 @@ def test_payload_that_no_honest_issuer_makes_is_refused(text: str) -> None:
 )
 def test_payload_that_is_only_large_is_read(text: str) -> None:
     assert parse_token(nested(text)).claims["a"]
+
+
+def test_key_id_is_the_headers() -> None:
+    assert parse_token(mint(claims_of(), kid="k1")).kid == "k1"
+    assert parse_token(mint(claims_of())).kid is None
+
+
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_half_a_character_is_no_token(part: int) -> None:
+    parts = mint(claims_of()).split(".")
+    parts[part] = "\ud800" + parts[part][1:]
+    with pytest.raises(Denied) as refusal:
+        parse_token(".".join(parts))
+    assert refusal.value.reason is Reason.TOKEN_MALFORMED
+
+
+@pytest.mark.parametrize(("length", "is_remembered"), [(1024, True), (1025, False), (1028, False)])
+def test_header_is_read_once_unless_it_is_long(length: int, is_remembered: bool) -> None:
+    for filler in range(length):
+        header = json.dumps({"alg": "HS256", "x": "a" * filler})
+        if len(b64(header)) == length:
+            break
+    else:
+        pytest.skip("no base64url has this length")
+    for _ in range(2):
+        parse_token(with_raw(header))
+    assert _read_header.cache_info().hits == int(is_remembered)

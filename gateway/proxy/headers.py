@@ -115,9 +115,7 @@ def passes_all_but_dropped(allow: Allow) -> bool:
 
 def is_answer_line_passed(name: str) -> bool:
     """True if a line of an upstream's answer goes to the client, unless `Connection` or CORS says otherwise."""
-    return (
-        _response_verdict(name) if len(name) <= _MAX_REMEMBERED_LENGTH else _judge_response(name)
-    ) is not Verdict.DROP
+    return _verdict_of_answers(name) is not Verdict.DROP
 
 
 def request_lines(head: RequestHead, allow: Allow, rules: HeaderRules, added: Iterable[Line]) -> list[Line]:
@@ -154,7 +152,7 @@ def response_lines(lines: Iterable[Line], *, owns_cors: bool) -> list[Line]:
     named = _named_by_connection(Headers(arrived))
     kept: list[Line] = []
     for name, value in arrived:
-        verdict = _response_verdict(name) if len(name) <= _MAX_REMEMBERED_LENGTH else _judge_response(name)
+        verdict = _verdict_of_answers(name)
         if verdict is Verdict.DROP or (named and _fold(name) in named) or (owns_cors and verdict is Verdict.CORS):
             continue
         kept.append((name, value))
@@ -241,4 +239,8 @@ def _judge_response(name: str) -> Verdict:
     return Verdict.CORS if folded.startswith("access-control-") else Verdict.KEEP
 
 
-_response_verdict = lru_cache(_MAX_REMEMBERED_NAMES)(_judge_response)
+_remembered_of_answers = lru_cache(_MAX_REMEMBERED_NAMES)(_judge_response)
+
+
+def _verdict_of_answers(name: str) -> Verdict:
+    return _remembered_of_answers(name) if len(name) <= _MAX_REMEMBERED_LENGTH else _judge_response(name)

@@ -1,0 +1,1 @@
+"""The gateway beside public gateways, at the same work: `make bench`."""
