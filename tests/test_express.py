@@ -371,7 +371,7 @@ async def test_upload_that_the_upstream_does_not_take_is_not_the_clients_fault()
                 head = b"POST /public/x HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size
                 sending = asyncio.create_task(client.send(head + b"x" * size))
                 assert gateway._lane is not None
-                while all(c.waits_for_client for c in gateway._lane.connections):  # noqa: ASYNC110
+                while all(not c.is_upload_held for c in gateway._lane.connections):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)  # polls buffers that fill
                 await asyncio.sleep(0.5)  # longer than a client may be silent
                 goes_on.set()

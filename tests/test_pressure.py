@@ -24,6 +24,7 @@ import pytest
 
 from gateway.config.model import Limits
 from gateway.express.cork import Cork
+from gateway.express.pool import Pool
 from gateway.express.upstream import UpstreamConnection
 from gateway.server import logs
 from gateway.server.gateway import Gateway
@@ -47,6 +48,7 @@ class Wire(asyncio.Transport):
         super().__init__({"peername": ("127.0.0.1", 1)})
         self.room, self.written, self.protocol = room, b"", asyncio.Protocol()
         self.is_full = self.is_paused = self.is_closed = self.is_aborted = False
+        self.has_ended = False  # what is written
         self.unsent_bytes = 0
 
     def write(self, data: Any) -> None:
@@ -81,6 +83,12 @@ class Wire(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         return self.unsent_bytes
 
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.has_ended = True
+
 
 @dataclass
 class Desk:
@@ -97,21 +105,24 @@ class Desk:
         connection.connection_made(wire)
         return connection, wire
 
-    def upstream(self, room: int = 1 << 40) -> tuple[UpstreamConnection, Wire]:
-        """Return an idle connection to the upstream, which is taken next, and its transport."""
+    @property
+    def pool(self) -> Pool:
+        """The connections to the upstream."""
         pool = self.gateway.runtime.pool("default")
         assert pool is not None
-        connection, wire = UpstreamConnection(pool), Wire(room)
+        return pool
+
+    def upstream(self, room: int = 1 << 40) -> tuple[UpstreamConnection, Wire]:
+        """Return an idle connection to the upstream, which is taken next, and its transport."""
+        connection, wire = UpstreamConnection(self.pool), Wire(room)
         wire.protocol = connection
         connection.connection_made(wire)
-        pool.release(connection)
+        self.pool.release(connection)
         return connection, wire
 
     def is_idle(self, connection: UpstreamConnection) -> bool:
         """True if the next request would take it."""
-        pool = self.gateway.runtime.pool("default")
-        assert pool is not None
-        return pool.take() is connection
+        return self.pool.take() is connection
 
     @property
     def ended(self) -> int:
@@ -125,6 +136,12 @@ async def desk() -> AsyncIterator[Desk]:
         lane = Lane(gateway, gateway._server, time.time)
         yield Desk(gateway, lane)
         await lane.stop()
+
+
+async def turns() -> None:
+    """Let the loop turn often enough for a task and what it writes."""
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 async def served(client: LaneConnection) -> None:
@@ -324,15 +341,131 @@ async def test_request_that_had_an_interim_answer_is_not_sent_twice() -> None:
     assert len(upstream.visits) == 2
 
 
+async def test_client_that_falls_behind_before_the_upstream_is_there_holds_it_too(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (client, wire), (upstream, upstream_wire) = desk.client(), desk.upstream()
+    opened, pool = asyncio.Event(), desk.pool
+    assert pool.take() is upstream
+
+    async def open_later() -> UpstreamConnection:
+        await opened.wait()
+        return upstream
+
+    monkeypatch.setattr(pool, "open", open_later)
+    client.data_received(GET)
+    await asyncio.sleep(0)
+    client.pause_writing()
+    opened.set()
+    await turns()
+    assert upstream_wire.is_paused and upstream_wire.written.startswith(b"GET ")
+    wire.empty()
+    assert not upstream_wire.is_paused
+
+
+@pytest.mark.parametrize("body", [b"hello", b"x" * 30_000])
+async def test_request_that_has_not_left_is_sent_on_another_connection(
+    body: bytes, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The upstream says 408 on its idle connection, or closes it, just when the next request comes.
+    (client, wire), (second, second_wire), (first, first_wire) = desk.client(), desk.upstream(), desk.upstream()
+    pool = desk.pool
+
+    async def open_second() -> UpstreamConnection:
+        assert pool.take() is second
+        return second
+
+    monkeypatch.setattr(pool, "open", open_second)
+    client.data_received(b"POST /public/x HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    first.data_received(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+    await turns()
+    assert first_wire.is_aborted and not first_wire.written
+    assert second_wire.written.startswith(b"POST ") and second_wire.written.endswith(body)
+    second.data_received(OK)
+    await turns()
+    assert wire.written.startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("is_sent", [True, False])
+async def test_end_of_an_upstream_is_heard_whatever_is_still_to_be_written(is_sent: bool, desk: Desk) -> None:
+    (client, _), (upstream, upstream_wire) = desk.client(), desk.upstream(room=10)
+    client.data_received(b"POST /public/x HTTP/1.1\r\nHost: a\r\nContent-Length: 90\r\n\r\n")
+    if is_sent:
+        desk.gateway.cork.flush()
+    assert upstream.eof_received() and upstream_wire.is_aborted
+
+
+async def test_early_answer_to_a_slow_reader_lingers_when_he_has_it(desk: Desk) -> None:
+    (client, wire), (upstream, _) = desk.client(room=50_000), desk.upstream()
+    client.data_received(b"POST /public/x HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\n")
+    desk.gateway.cork.flush()
+    upstream.data_received(answer_of(60_000))
+    assert wire.is_full and desk.ended == 0 and not wire.has_ended
+    assert client.deadline - desk.lane.loop.time() > 200
+    wire.empty()
+    assert wire.has_ended and desk.ended == 1 and not wire.is_closed
+    assert client.deadline - desk.lane.loop.time() < 10
+
+
+async def test_last_answer_is_not_lost_by_a_reset_for_what_is_unread(desk: Desk) -> None:
+    (client, wire), (upstream, _) = desk.client(), desk.upstream()
+    client.data_received(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    while not wire.is_paused:
+        client.data_received(GET * 100)
+    desk.gateway.cork.flush()
+    upstream.data_received(OK)
+    assert wire.written.endswith(b"ok") and wire.has_ended and not wire.is_closed, "half-closed: the rest is read away"
+    assert not wire.is_paused
+    for _ in range(200):
+        if not wire.is_paused:
+            client.data_received(GET * 1000)
+    assert wire.is_paused and not wire.is_aborted, "no more than that is read away"
+    client.expire()
+    assert wire.is_aborted
+
+
+async def test_slow_reader_with_unread_requests_has_its_time(desk: Desk) -> None:
+    client, wire = desk.client()
+    client.data_received(GET)
+    while not wire.is_paused:
+        client.data_received(GET * 100)
+    client.pause_writing()
+    client.close(desk.lane.limits.stall_seconds)
+    assert wire.has_ended and client.deadline - desk.lane.loop.time() > 200
+
+
+async def test_trickling_upload_buys_no_time_to_a_client_that_does_not_read(desk: Desk) -> None:
+    (client, _), _ = desk.client(), desk.upstream()
+    client.data_received(b"POST /public/x HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\n")
+    client.pause_writing()
+    client.deadline = 5.0
+    client.data_received(b"x")
+    assert client.deadline == 5.0
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+async def test_head_as_large_as_the_file_allows_is_read_in_pieces(pieces: int) -> None:
+    head = b"GET /public/x HTTP/1.1\r\nHost: a\r\n" + b"".join(b"X-%d: %b\r\n" % (n, b"a" * 1000) for n in range(120))
+    limits = Limits(header_bytes=256 * 1024)
+    async with RawUpstream() as upstream, running(config_for(upstream_at(upstream.url), limits=limits)) as gateway:
+        async with RawClient.connect(gateway.port) as client:
+            half = len(head) // pieces
+            await client.send(head[:half])
+            await asyncio.sleep(0.05)  # so that they arrive apart
+            await client.send(head[half:] + b"\r\n")
+            assert (await client.answer())[0] == 200
+
+
 # --- what goes up ---
 
 
 async def test_upload_waits_for_an_upstream_that_is_full_at_once(desk: Desk) -> None:
     (client, wire), (_, upstream_wire) = desk.client(), desk.upstream(room=50_000)
     client.data_received(b"POST /public/x HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\n" + b"x" * 60_000)
-    assert upstream_wire.is_full and wire.is_paused and not client.waits_for_client
+    desk.gateway.cork.flush()
+    assert upstream_wire.is_full and wire.is_paused and client.is_upload_held
     upstream_wire.empty()
-    assert not wire.is_paused and client.waits_for_client
+    assert not wire.is_paused and not client.is_upload_held
 
 
 async def test_connection_that_still_holds_an_upload_is_not_used_again(desk: Desk) -> None:
@@ -384,9 +517,9 @@ async def test_client_that_leaves_is_seen_behind_all_that_it_sent(how: str) -> N
 async def test_what_was_answered_reaches_a_client_that_only_half_closed() -> None:
     async with RawUpstream() as upstream, running(config_for(upstream_at(upstream.url))) as gateway:
         async with RawClient.connect(gateway.port) as client:
-            await client.send(REFUSED * 5)
+            await client.send(REFUSED * 3000)
             client.writer.write_eof()
-            assert (await client.rest()).count(b"HTTP/1.1 404") == 5
+            assert (await client.rest()).count(b"HTTP/1.1 404") == 3000
 
 
 # --- the cork ---
@@ -402,8 +535,22 @@ async def test_cork_keeps_the_order_and_writes_once_all_was_looked_at() -> None:
     await asyncio.sleep(0)
     assert (first.written, second.written) == (b"012", b"")
     cork.write(first, b"a")
-    cork.write(first, b"x" * 20_000)  # too large to wait: whoever sent it must hear whether it is taken
-    assert first.written.startswith(b"012axxx")
+    cork.write_now(first, b"b")
+    assert first.written == b"012ab"
+    cork.write(first, b"c")
+    assert cork.take_back(first) == b"c" and cork.take_back(first) == b""
+
+
+async def test_fault_of_one_connection_takes_nobody_elses_bytes() -> None:
+    class Broken(Wire):
+        def write(self, data: Any) -> None:
+            raise RuntimeError("no")
+
+    cork, broken, whole = Cork(), Broken(), Wire()
+    cork.write(broken, b"a")
+    cork.write(whole, b"b")
+    cork.flush()
+    assert broken.is_aborted and whole.written == b"b"
 
 
 # --- reloads and the log ---

@@ -190,14 +190,10 @@ def test_half_a_character_is_no_token(part: int) -> None:
     assert refusal.value.reason is Reason.TOKEN_MALFORMED
 
 
-@pytest.mark.parametrize(("length", "is_remembered"), [(1024, True), (1025, False), (1028, False)])
+@pytest.mark.parametrize(("length", "is_remembered"), [(1024, True), (1026, False), (1028, False)])
 def test_header_is_read_once_unless_it_is_long(length: int, is_remembered: bool) -> None:
-    for filler in range(length):
-        header = json.dumps({"alg": "HS256", "x": "a" * filler})
-        if len(b64(header)) == length:
-            break
-    else:
-        pytest.skip("no base64url has this length")
+    headers = (json.dumps({"alg": "HS256", "x": "a" * filler}) for filler in range(length))
+    header = next(header for header in headers if len(b64(header)) == length)
     for _ in range(2):
         parse_token(with_raw(header))
     assert _read_header.cache_info().hits == int(is_remembered)

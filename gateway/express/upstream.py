@@ -6,7 +6,7 @@ import asyncio
 from typing import Protocol, cast
 
 from gateway.express.body import BrokenBodyError, Chunks
-from gateway.express.cork import Cork
+from gateway.express.cork import LARGE_BYTES, Cork
 from gateway.express.grammar import END_OF_HEAD, AnswerRead, Lines, read_answer
 from gateway.policy.reasons import Denied, Reason
 
@@ -47,8 +47,11 @@ class Taker(Protocol):
         """The body is whole. The connection is no longer the taker's."""
         ...
 
-    def answer_broke(self, problem: Denied, *, may_retry: bool) -> None:
-        """There is no answer, or it breaks off. `may_retry`: not a byte of it came, on a connection that was kept."""
+    def answer_broke(self, problem: Denied, *, may_retry: bool, unsent: bytes = b"") -> None:
+        """There is no answer, or it breaks off. `may_retry`: not a byte of it came, on a connection that was kept.
+
+        `unsent` is all that was sent, where nothing of it has left.
+        """
         ...
 
     def upload_may_go_on(self, *, may: bool) -> None:
@@ -60,7 +63,7 @@ class UpstreamConnection(asyncio.Protocol):
     """One connection. Used for one exchange at a time, and again only if the last one ended cleanly."""
 
     __slots__ = (
-        "_answer", "_buffer", "_chunks", "_flushes", "_has_come", "_is_held", "_left", "_method", "_pool", "idle_since",
+        "_answer", "_buffer", "_chunks", "_has_come", "_is_held", "_left", "_method", "_pool", "_turn", "idle_since",
         "is_reused", "is_sending", "taker", "transport",
     )  # fmt: skip
 
@@ -78,20 +81,22 @@ class UpstreamConnection(asyncio.Protocol):
         self._method = ""
         self._is_held = False  # nothing is read: the client takes less than arrives
         self._has_come = False  # some of the answer, if only an interim one
-        self._flushes = 0  # of the cork, when the request was written
+        self._turn = 0  # of the cork, when the request was written
 
     def begin(self, taker: Taker, method: str, data: bytes) -> None:
         """Send a request, or its beginning."""
         self.taker, self._method = taker, method
         self._answer = self._chunks = None
         self._buffer, self._has_come = b"", False
-        self._flushes = self._pool.cork.flushes
-        self.write(data)
+        self._turn = self._pool.cork.turns
+        if self.transport is not None:
+            self._pool.cork.write(self.transport, data)  # however large: see `_is_unsent`
 
     def write(self, data: bytes) -> None:
         """Send more of the request."""
         if self.transport is not None:
-            self._pool.cork.write(self.transport, data)
+            cork = self._pool.cork
+            (cork.write_now if len(data) > LARGE_BYTES else cork.write)(self.transport, data)
 
     def hold_answer(self, *, is_held: bool) -> None:
         """Have the upstream wait with its answer, or go on."""
@@ -110,8 +115,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         # Bytes that nobody asked for would be taken for the next request's answer (CWE-444).
-        if self.taker is None or (self._flushes == self._pool.cork.flushes and not self._has_come):
-            self._close()
+        if self.taker is None or self._is_unsent():
+            self._break("the upstream spoke before it was asked")
             return
         self._has_come = True
         if self._answer is None:
@@ -121,8 +126,13 @@ class UpstreamConnection(asyncio.Protocol):
         if self.taker is not None and self._answer is not None:
             self.taker.answer_goes_on()
 
-    def eof_received(self) -> bool | None:
-        return None
+    def eof_received(self) -> bool:
+        """The upstream will say no more: at once, also while it does not take what is still to be written."""
+        if self._is_unsent():
+            self._break("the connection ended")
+        else:
+            self._close()
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
@@ -235,11 +245,17 @@ class UpstreamConnection(asyncio.Protocol):
         transport = self.transport
         return transport is not None and not transport.is_closing() and not transport.get_write_buffer_size()
 
+    def _is_unsent(self) -> bool:
+        """True while not a byte of the request has left."""
+        return self.taker is not None and self._turn == self._pool.cork.turns and not self._has_come
+
     def _break(self, why: str) -> None:
+        is_unsent, transport = self._is_unsent(), self.transport
+        unsent = self._pool.cork.take_back(transport) if is_unsent and transport is not None else b""
         taker, self.taker = self.taker, None
         self._close()
         if taker is not None:
-            taker.answer_broke(Denied(Reason.UPSTREAM_BROKEN, why), may_retry=False)
+            taker.answer_broke(Denied(Reason.UPSTREAM_BROKEN, why), may_retry=False, unsent=unsent)
 
     def _close(self) -> None:
         if self.transport is not None:

@@ -113,7 +113,7 @@ class LaneExchange:
     def client_is_behind(self, *, is_behind: bool) -> None:
         """The client takes less than arrives, or takes again."""
         if self._is_answered and not is_behind:
-            self._end(keeps_alive=self._keeps_alive)
+            self.answer_ended()
         elif self._upstream is not None:
             self._upstream.hold_answer(is_held=is_behind)
             self._wait()
@@ -172,18 +172,16 @@ class LaneExchange:
         if self._is_chunked:
             self._unwritten += LAST_CHUNK
         self._flush()
-        if self.upload_left:
-            self._end(keeps_alive=False, lingers=True)
-        elif self._connection.is_client_behind:
-            self._is_answered = True  # over when the client has it
-            self._wait()
-        else:
-            self._end(keeps_alive=self._keeps_alive)
+        self._is_answered = True
+        if not self._connection.is_client_behind:  # else it is over when the client has it
+            self._end(keeps_alive=self._keeps_alive and not self.upload_left, lingers=self.upload_left > 0)
 
-    def answer_broke(self, problem: Denied, *, may_retry: bool) -> None:
+    def answer_broke(self, problem: Denied, *, may_retry: bool, unsent: bytes = b"") -> None:
         """No answer, or half of one."""
         self._upstream = None
-        if may_retry and self._sent:  # kept only where it may be sent twice
+        if unsent and not self._is_retried:
+            self._sent = [unsent]
+        if self._sent and (may_retry or unsent):  # kept only where it may be sent twice
             self._is_retried = True
             self._opening = self._lane.run(self._open())
             return
@@ -226,6 +224,7 @@ class LaneExchange:
         upstream.is_sending = self.upload_left > 0
         request = self._request
         self._connection.hold_upload(is_held=False)  # first: what is sent now may be more than the upstream takes
+        upstream.hold_answer(is_held=self._connection.is_client_behind)
         upstream.begin(self, request.method, self._sent[0] if len(self._sent) == 1 else b"".join(self._sent))
         if request.length_bytes or self._is_retried or request.method not in _IDEMPOTENT:
             self._sent = []  # is not sent twice
@@ -233,14 +232,14 @@ class LaneExchange:
 
     def _waits_for_upload(self) -> bool:
         # While the upstream does not take what came, it is not the client that is slow.
-        return self.upload_left > 0 and not self._is_answering and self._connection.waits_for_client
+        return self.upload_left > 0 and not self._is_answering and not self._connection.is_upload_held
 
     def _wait(self) -> None:
         """Say when it has been too long."""
-        upstream = self._allow.route.upstream
         if self._connection.is_client_behind:
-            seconds = self._lane.limits.stall_seconds
-        elif self._waits_for_upload():
+            return  # that clock runs since then, whatever else happens
+        upstream = self._allow.route.upstream
+        if self._waits_for_upload():
             seconds = self._runtime.config.limits.body_idle_timeout_seconds
         elif self._is_answering:
             seconds = upstream.idle_timeout_seconds

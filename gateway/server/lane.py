@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -11,6 +12,8 @@ from gateway.server.connection import ConnectionServer
 from gateway.server.host import Host
 from gateway.server.lane_connection import LaneConnection
 from gateway.server.shared import RequestIds
+
+_log = logging.getLogger("gateway.server")
 
 
 class Lane:
@@ -75,10 +78,14 @@ class Lane:
         now = self.loop.time()
         self._tick = self.loop.call_later(self._beat_seconds(), self._beat)  # first: no fault below may stop the clock
         for connection in list(self.connections):
-            if connection.deadline <= now:
-                connection.expire()
-            elif connection.is_reading_paused:
-                connection.look_after()
+            try:
+                if connection.deadline <= now:
+                    connection.expire()
+                elif connection.is_reading_paused:
+                    connection.look_after()
+            except Exception:  # one connection's fault must not stop the clock of the others
+                _log.exception("a connection's time is over, and it could not be ended")
+                connection.abort()
         self.host.runtime.sweep()
 
     def _beat_seconds(self) -> float:

@@ -8,29 +8,17 @@ with the bytes that were read, and stays so.
 from __future__ import annotations
 
 import asyncio
-import select
-from typing import Protocol, cast
+from typing import cast
 
+from gateway.express.cork import LARGE_BYTES
 from gateway.express.grammar import END_OF_HEAD, read_request
-from gateway.server.connection import IDLE_SECONDS, LINGER_BYTES, LINGER_SECONDS, ConnectionServer
+from gateway.server.connection import IDLE_SECONDS, LINGER_BYTES, LINGER_SECONDS
 from gateway.server.exchange import LaneExchange
-from gateway.server.shared import MAX_AHEAD_BYTES, Exchange, Shared
+from gateway.server.hangup import hangup_of
+from gateway.server.shared import MAX_AHEAD_BYTES, Exchange, SharedByConnections
 
 _LEAVING_SECONDS = 0.02
 _MAX_PIECES = 8
-_LOST = select.POLLHUP | select.POLLERR
-_LEFT = _LOST | getattr(select, "POLLRDHUP", 0)  # the second is Linux's
-
-
-class SharedByConnections(Shared, Protocol):
-    """What the connections of a listener share."""
-
-    reference: ConnectionServer
-    connections: set[LaneConnection]
-
-    def lost(self, connection: LaneConnection) -> None:
-        """A connection has ended, or is another's now."""
-        ...
 
 
 class LaneConnection(asyncio.Protocol):
@@ -41,8 +29,8 @@ class LaneConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_ahead", "_at", "_discards", "_exchange", "_has_eof", "_is_held", "_lane", "_pieces", "deadline",
-        "is_client_behind", "is_reading_paused", "peer", "transport",
+        "_ahead", "_at", "_discards", "_exchange", "_has_eof", "_is_leaving", "_lane", "_pieces",
+        "deadline", "is_client_behind", "is_reading_paused", "is_upload_held", "peer", "transport",
     )  # fmt: skip
 
     def __init__(self, lane: SharedByConnections) -> None:
@@ -53,10 +41,10 @@ class LaneConnection(asyncio.Protocol):
         self.is_reading_paused = False
         self._ahead, self._at = b"", 0
         self._exchange: Exchange | None = None
-        self._is_held = False  # its upload has no taker for now
-        self._has_eof = False
+        self.is_upload_held = False  # its upload has no taker for now
+        self._has_eof = self._is_leaving = False
         self._pieces = 0
-        self._discards = 0  # bytes that may still come and are not wanted; 0: all are
+        self._discards = 0  # bytes that may still come and are not wanted; 0: all are; 1: no more are taken
         self.peer = ""
 
     # --- the client's side of the socket ---
@@ -76,9 +64,8 @@ class LaneConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._discards:
-            self._discards -= len(data)
-            if self._discards <= 0:
-                self.abort()
+            self._discards = max(1, self._discards - len(data))
+            self._hold_or_read()
             return
         exchange = self._exchange
         if exchange is not None and exchange.upload_left:
@@ -101,44 +88,53 @@ class LaneConnection(asyncio.Protocol):
         if self._exchange is None and not self._ahead:
             self.close(self._lane.limits.flush_seconds)
         else:
-            self._lane.loop.call_later(_LEAVING_SECONDS, self._leave)
+            self._begin_to_leave()
         return True
 
     def pause_writing(self) -> None:
         self.is_client_behind = True
+        if not self._is_closing:
+            self.deadline = self._lane.loop.time() + self._lane.limits.stall_seconds
         if self._exchange is not None:
             self._exchange.client_is_behind(is_behind=True)
-        elif not self._is_closing:
-            self.deadline = self._lane.loop.time() + self._lane.limits.stall_seconds
 
     def resume_writing(self) -> None:
         self.is_client_behind = False
         if self._exchange is not None:
             self._exchange.client_is_behind(is_behind=False)
+        elif self._discards:
+            self.deadline = self._lane.loop.time() + LINGER_SECONDS
         elif not self._is_closing:
-            self.deadline = self._lane.loop.time() + IDLE_SECONDS
+            limits = self._lane.limits
+            self.deadline = self._lane.loop.time() + (limits.header_timeout_seconds if self._pieces else IDLE_SECONDS)
             self._go_on()
 
     # --- what the lane and the exchange ask ---
 
     def write(self, data: bytes) -> None:
-        """Write to the client, soon."""
+        """Write to the client, soon; what is large at once."""
         if self.transport is not None:
-            self._lane.host.cork.write(self.transport, data)
+            cork = self._lane.host.cork
+            (cork.write_now if len(data) > LARGE_BYTES else cork.write)(self.transport, data)
 
     def close(self, flush_seconds: float) -> None:
         """Close, once the client has taken all that was written, or that time is over."""
-        if self.transport is None:
+        transport = self.transport
+        if transport is None:
             return
+        if self.is_reading_paused and not self._discards:
+            # Closed with bytes unread the connection would be reset, and what is on its way lost.
+            self._linger(transport)
         deadline = self._lane.loop.time() + flush_seconds
-        self.deadline = min(self.deadline, deadline) if self._is_closing else deadline
-        self._lane.host.cork.flush()
-        self.transport.close()
+        self.deadline = min(self.deadline, deadline) if self._discards or transport.is_closing() else deadline
+        if not self._discards:
+            self._lane.host.cork.flush_of(transport)
+            transport.close()
 
     def hold_upload(self, *, is_held: bool) -> None:
         """Have the client wait with its upload, or go on."""
-        if self._is_held is not is_held:
-            self._is_held = is_held
+        if self.is_upload_held is not is_held:
+            self.is_upload_held = is_held
             self._hold_or_read()
 
     def exchange_ended(self, *, keeps_alive: bool, lingers: bool = False) -> None:
@@ -153,7 +149,7 @@ class LaneConnection(asyncio.Protocol):
             self.close(self._lane.limits.stall_seconds)
             return
         self.deadline = self._lane.loop.time() + IDLE_SECONDS
-        self._is_held = False
+        self.is_upload_held = False
         if self._ahead:
             # Not from here: a thousand requests in one packet would be a thousand calls deep.
             self._lane.loop.call_soon(self._go_on)
@@ -162,7 +158,7 @@ class LaneConnection(asyncio.Protocol):
 
     def close_if_idle(self) -> None:
         """Close, unless a request is under way or has begun to arrive."""
-        if self._exchange is None and not self._ahead:
+        if self._exchange is None and not self._ahead and not self._discards:
             self.close(self._lane.limits.stall_seconds)
 
     def cut(self) -> None:
@@ -179,20 +175,21 @@ class LaneConnection(asyncio.Protocol):
         """The deadline is over."""
         if self._exchange is not None:
             self._exchange.expire()
-        elif self._is_closing:
+        elif self._is_closing or self._discards:
             self.abort()
         else:
             self.close(self._lane.limits.flush_seconds)  # no head in time, or nothing for too long
 
     def look_after(self) -> None:
-        """End it if the client has left while nothing is read: the kernel knows, and nobody else would say so."""
-        if self.transport is None:
+        """See whether the client has left while nothing is read: the kernel knows, and nobody else would say so."""
+        if self.transport is None or self._discards:
             return
-        poll = select.poll()
-        # Behind an upload that is held back there may be an end that is none: the client waits for its answer.
-        poll.register(self.transport.get_extra_info("socket").fileno(), _LOST if self._is_held else _LEFT)
-        if poll.poll(0):
+        seen = hangup_of(self.transport)
+        if seen == "lost":
             self.abort()
+        elif seen == "half-closed" and not self.is_upload_held:
+            # Behind an upload that is held back there may be an end that is none: the client waits for its answer.
+            self._begin_to_leave()
 
     # --- requests ---
 
@@ -206,7 +203,9 @@ class LaneConnection(asyncio.Protocol):
                 self.deadline = lane.loop.time() + lane.limits.header_timeout_seconds
             # A head in many small pieces would be searched anew with each: the other road counts as it reads.
             self._pieces += 1
-            if self._pieces > _MAX_PIECES or len(ahead) > limit or b"\n" in ahead[at:].replace(b"\r\n", b""):
+            waiting = len(ahead) - at
+            is_odd = self._pieces > _MAX_PIECES or waiting > min(MAX_AHEAD_BYTES, lane.limits.header_bytes)
+            if is_odd or b"\n" in ahead[at:].replace(b"\r\n", b""):
                 self._hand_over()
             return
         self._pieces = 0
@@ -247,15 +246,10 @@ class LaneConnection(asyncio.Protocol):
         else:
             self._at = end
 
-    @property
-    def waits_for_client(self) -> bool:
-        """True while the client may send: if it does not, nobody else is to blame."""
-        return not self._is_held
-
     def _hold_or_read(self) -> None:
         """Read on, unless somebody has to catch up first."""
         transport = self.transport
-        is_paused = self._is_held or len(self._ahead) - self._at > MAX_AHEAD_BYTES
+        is_paused = self.is_upload_held or len(self._ahead) - self._at > MAX_AHEAD_BYTES or self._discards == 1
         if transport is None or self.is_reading_paused is is_paused:
             return
         self.is_reading_paused = is_paused
@@ -266,7 +260,7 @@ class LaneConnection(asyncio.Protocol):
         transport, ahead = self.transport, self._ahead[self._at :]
         if transport is None:
             return
-        self._lane.host.cork.flush()
+        self._lane.host.cork.flush_of(transport)
         self._lane.lost(self)
         self.transport, self._ahead = None, b""
         connection = self._lane.reference()
@@ -282,15 +276,24 @@ class LaneConnection(asyncio.Protocol):
 
     def _linger(self, transport: asyncio.Transport) -> None:
         """Half-close, and throw away what still comes, for a bounded time and size: else a reset eats the answer."""
-        self._ahead, self._at, self._discards, self._is_held = b"", 0, LINGER_BYTES, False
-        self._lane.host.cork.flush()
+        self._ahead, self._at, self._discards, self.is_upload_held = b"", 0, LINGER_BYTES, False
+        self._lane.host.cork.flush_of(transport)
         if transport.can_write_eof():
             transport.write_eof()
         self._hold_or_read()
-        self.deadline = self._lane.loop.time() + LINGER_SECONDS
+        seconds = self._lane.limits.stall_seconds if self.is_client_behind else LINGER_SECONDS
+        self.deadline = self._lane.loop.time() + seconds
+
+    def _begin_to_leave(self) -> None:
+        if not self._is_leaving:
+            self._is_leaving = True
+            self._lane.loop.call_later(_LEAVING_SECONDS, self._leave)
 
     def _leave(self) -> None:
-        """The client had said all it would: whatever is not answered by now, ends; what is answered may still leave."""
+        """The client had said all it would: whatever waits for somebody else ends; what is answered may still leave."""
+        if self._exchange is None and self._ahead and not self._pieces and not self.is_client_behind:
+            self._lane.loop.call_later(_LEAVING_SECONDS, self._leave)  # one after the other is answered by ourselves
+            return
         if self._exchange is not None:
             self._exchange.client_left()
         self.close(self._lane.limits.flush_seconds)

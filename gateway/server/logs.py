@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import fcntl
 import json
 import logging
@@ -91,9 +92,11 @@ class _Stream(logging.StreamHandler[TextIO]):
         if self._turns is None:
             super().emit(record)
         else:
-            fcntl.flock(self._turns, fcntl.LOCK_EX)  # ends with its process, however that ends
+            with contextlib.suppress(OSError):  # a torn line is better than none
+                fcntl.flock(self._turns, fcntl.LOCK_EX)  # ends with its process, however that ends
             super().emit(record)
-            fcntl.flock(self._turns, fcntl.LOCK_UN)
+            with contextlib.suppress(OSError):
+                fcntl.flock(self._turns, fcntl.LOCK_UN)
         if record.name == ACCESS:
             self.written_lines += record.lineno
 

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from gateway.server.connection import ConnectionLimits
+from gateway.server.connection import ConnectionLimits, ConnectionServer
 from gateway.server.host import Host
 
 MAX_AHEAD_BYTES = 64 * 1024  # of what a client sends before anybody can take it
@@ -58,6 +58,7 @@ class LaneClient(Protocol):
 
     deadline: float
     is_client_behind: bool  # it takes less than was written
+    is_upload_held: bool  # it may not send: if it does not, it is not to blame
 
     def began(self, exchange: Exchange, end: int) -> None:
         """The exchange has taken the request; `end` is where it ends in what it was given."""
@@ -69,11 +70,6 @@ class LaneClient(Protocol):
 
     def hold_upload(self, *, is_held: bool) -> None:
         """Have the client wait with its upload, or go on."""
-        ...
-
-    @property
-    def waits_for_client(self) -> bool:
-        """True while the client may send: if it does not, nobody else is to blame."""
         ...
 
     def exchange_ended(self, *, keeps_alive: bool, lingers: bool = False) -> None:
@@ -96,4 +92,15 @@ class Shared(Protocol):
 
     def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something in the background, and hold it until it ends."""
+        ...
+
+
+class SharedByConnections(Shared, Protocol):
+    """What the connections of a listener share besides."""
+
+    reference: ConnectionServer
+    connections: set[Any]
+
+    def lost(self, connection: Any) -> None:
+        """A connection has ended, or is another's now."""
         ...
