@@ -150,7 +150,7 @@ def test_where_a_path_leads_is_remembered_by_method_and_is_bounded() -> None:
     assert again[0] is path and again[1] == "?c" and again[2] is match
     assert policy.find("/api/memory/x", "PUT")[2].route.key == "/api"
     assert policy.find("/api/memory/x", "PUT")[1] == ""
-    for number in range(3000):
+    for number in range(5000):
         policy.find(f"/api/{number}", "GET")
         assert len(policy._found) <= routes._MAX_REMEMBERED
     for length, is_kept in ((routes._MAX_REMEMBERED_LENGTH, True), (routes._MAX_REMEMBERED_LENGTH + 1, False)):

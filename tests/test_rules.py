@@ -25,6 +25,7 @@ from gateway.policy.rules import (
     Not,
     PathUnder,
     Rule,
+    Unenforced,
     When,
     evaluate,
     scopes_of,
@@ -202,3 +203,27 @@ def test_pointer_into_an_array_ends_with_it(name: str, expected: bool | None) ->
 def test_true_is_not_one_and_an_object_in_an_array_is_nothing() -> None:
     assert evaluate(claim("x", 1), facts({"x": True})) is False
     assert evaluate(claim("x", "a"), facts({"x": [{"a": "a"}, ["a"]]})) is False
+
+
+@pytest.mark.parametrize(
+    ("rule", "unenforced", "expected"),
+    [
+        (Unenforced(NO), None, False),
+        (Unenforced(NO), True, True),
+        (Unenforced(YES), False, False),
+        (AnyOf((NO, Unenforced(NO))), None, False),
+        (AnyOf((NO, Unenforced(NO))), True, True),
+        (AllOf((YES, Unenforced(NO))), True, True),
+        (AllOf((YES, Unenforced(YES))), False, False),
+        # Below `not` what keeps a rule from refusing is its opposite.
+        (Not(Unenforced(NO)), None, True),
+        (Not(Unenforced(YES)), None, False),
+        (Not(Unenforced(YES)), True, True),
+        (Not(Unenforced(NO)), False, False),
+        (Named("x", Unenforced(NO)), True, True),
+    ],
+)
+def test_unenforced_rule_counts_as_what_keeps_it_from_refusing(
+    rule: Rule, unenforced: bool | None, expected: bool
+) -> None:
+    assert evaluate(rule, facts(), unenforced=unenforced) is expected
