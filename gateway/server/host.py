@@ -19,6 +19,7 @@ class Host(Protocol):
     keys: KeyStore
     cork: Cork
     is_draining: bool
+    open_requests: int
     tunnels: set[Tunnel]
     tracing: Tracing | None
 

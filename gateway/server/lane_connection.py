@@ -19,6 +19,7 @@ from gateway.server.shared import MAX_AHEAD_BYTES, Exchange, SharedByConnections
 
 _LEAVING_SECONDS = 0.02
 _MAX_PIECES = 8
+_FEW = 4  # requests at a time: nobody else's answer to wait for
 
 
 class LaneConnection(asyncio.Protocol):
@@ -37,14 +38,13 @@ class LaneConnection(asyncio.Protocol):
         self._lane = lane
         self.transport: asyncio.Transport | None = None
         self.deadline = 0.0
-        self.is_client_behind = False  # it takes less than was written
-        self.is_reading_paused = False
+        self.is_client_behind = self.is_reading_paused = False  # behind: it takes less than was written
         self._ahead, self._at = b"", 0
         self._exchange: Exchange | None = None
         self.is_upload_held = False  # its upload has no taker for now
         self._has_eof = self._is_leaving = False
-        self._pieces = 0
-        self._discards = 0  # bytes that may still come and are not wanted; 0: all are; 1: no more are taken
+        # Of a head that is not whole; bytes that may still come and are not wanted (0: all are; 1: no more are taken).
+        self._pieces = self._discards = 0
         self.peer = ""
 
     # --- the client's side of the socket ---
@@ -112,10 +112,11 @@ class LaneConnection(asyncio.Protocol):
     # --- what the lane and the exchange ask ---
 
     def write(self, data: bytes) -> None:
-        """Write to the client, soon; what is large at once."""
-        if self.transport is not None:
-            cork = self._lane.host.cork
-            (cork.write_now if len(data) > LARGE_BYTES else cork.write)(self.transport, data)
+        """Write to the client, soon; what is large, or comes when there is little to do, at once."""
+        host, transport = self._lane.host, self.transport
+        if transport is not None:
+            is_now = len(data) > LARGE_BYTES or host.open_requests < _FEW
+            (host.cork.write_now if is_now else host.cork.write)(transport, data)
 
     def close(self, flush_seconds: float) -> None:
         """Close, once the client has taken all that was written, or that time is over."""
@@ -177,8 +178,8 @@ class LaneConnection(asyncio.Protocol):
             self._exchange.expire()
         elif self._is_closing or self._discards:
             self.abort()
-        else:
-            self.close(self._lane.limits.flush_seconds)  # no head in time, or nothing for too long
+        else:  # no head in time, or nothing for too long
+            self.close(self._lane.limits.flush_seconds)
 
     def look_after(self) -> None:
         """See whether the client has left while nothing is read: the kernel knows, and nobody else would say so."""
