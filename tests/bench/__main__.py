@@ -72,12 +72,15 @@ def main() -> int:
     parser.add_argument("--peers", default=",".join(PEERS))
     parser.add_argument("--write", action="store_true")
     call = parser.parse_args()
+    names = call.peers.split(",")
+    if unknown := [name for name in names if name not in PEERS]:
+        parser.error(f"found {', '.join(unknown)}, expected some of {', '.join(PEERS)}")
     if shutil.which("wrk") is None:
         sys.exit("bench: found no wrk, which makes the load: apt-get install wrk")
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         bench = _Bench(Path(name), call.seconds)
         with bench.running(upstream(bench.place), "load", "/health"):
-            figures = bench.measure([peer for peer in call.peers.split(",") if peer in PEERS], call.rounds)
+            figures = bench.measure(names, call.rounds)
     write_report(figures, [scenario.name for scenario in SCENARIOS], into_docs=call.write)
     return 0
 

@@ -94,8 +94,8 @@ PEERS: dict[str, Callable[[Place], list[str]]] = {
     "Envoy": _envoy,
     "HAProxy": _haproxy,
     "nginx with njs": _nginx,
-    "Node, jsonwebtoken": _node,
-    "aiohttp, PyJWT": _simple,
+    "Node + jsonwebtoken": _node,
+    "aiohttp + PyJWT": _simple,
 }
 
 
