@@ -265,6 +265,18 @@ async def test_answer_counts_as_complete_when_its_client_has_it(desk: Desk) -> N
     assert desk.gateway.metrics.ended["client_gone"] == 1 and desk.gateway.quiet.is_set()
 
 
+async def test_stream_to_a_slow_reader_ends_once(desk: Desk) -> None:
+    (client, wire), (upstream, _) = desk.client(room=50_000), desk.upstream()
+    client.data_received(GET)
+    desk.gateway.cork.flush()
+    body = b"%x\r\n%b\r\n0\r\n\r\n" % (60_000, b"x" * 60_000)
+    upstream.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+    assert wire.is_full and desk.ended == 0
+    wire.empty()
+    desk.gateway.cork.flush()
+    assert desk.ended == 1 and wire.written.endswith(b"x\r\n0\r\n\r\n") and wire.written.count(b"0\r\n\r\n") == 1
+
+
 async def test_bytes_before_the_request_has_left_are_no_answer_to_it(desk: Desk) -> None:
     # CWE-444: they were for somebody else, or for nobody.
     (client, wire), (upstream, upstream_wire) = desk.client(), desk.upstream()
@@ -422,6 +434,16 @@ async def test_last_answer_is_not_lost_by_a_reset_for_what_is_unread(desk: Desk)
     assert wire.is_paused and not wire.is_aborted, "no more than that is read away"
     client.expire()
     assert wire.is_aborted
+
+
+async def test_lingering_ends_with_what_the_client_sends(desk: Desk) -> None:
+    (client, wire), (upstream, _) = desk.client(), desk.upstream()
+    client.data_received(b"POST /public/x HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\n")
+    desk.gateway.cork.flush()
+    upstream.data_received(OK)
+    assert wire.has_ended and not wire.is_closed
+    client.eof_received()
+    assert wire.is_closed and not wire.is_aborted
 
 
 async def test_slow_reader_with_unread_requests_has_its_time(desk: Desk) -> None:

@@ -43,10 +43,7 @@ class LaneExchange:
         self.upload_left = 0
 
     def begin(self, arrived: bytes, at: int) -> bool:
-        """Decide and act; False if the request is for the other road, and nothing has happened yet.
-
-        Its body begins at `at` in what has arrived.
-        """
+        """Decide and act; the body begins at `at`. False if it is for the other road: nothing was done."""
         lane, request, runtime = self._lane, self._request, self._runtime
         config, length_bytes = runtime.config, request.length_bytes
         max_bytes = config.limits.body_bytes
@@ -113,7 +110,7 @@ class LaneExchange:
     def client_is_behind(self, *, is_behind: bool) -> None:
         """The client takes less than arrives, or takes again."""
         if self._is_answered and not is_behind:
-            self.answer_ended()
+            self._end_as_answered()
         elif self._upstream is not None:
             self._upstream.hold_answer(is_held=is_behind)
             self._wait()
@@ -174,7 +171,7 @@ class LaneExchange:
         self._flush()
         self._is_answered = True
         if not self._connection.is_client_behind:  # else it is over when the client has it
-            self._end(keeps_alive=self._keeps_alive and not self.upload_left, lingers=self.upload_left > 0)
+            self._end_as_answered()
 
     def answer_broke(self, problem: Denied, *, may_retry: bool, unsent: bytes = b"") -> None:
         """No answer, or half of one."""
@@ -253,6 +250,9 @@ class LaneExchange:
             self._keeps_alive = False
             framing += b"Connection: close\r\n"
         self._unwritten = b"".join((start, kept, framing, CRLF))
+
+    def _end_as_answered(self) -> None:
+        self._end(keeps_alive=self._keeps_alive and not self.upload_left, lingers=self.upload_left > 0)
 
     def _flush(self) -> None:
         if self._unwritten:

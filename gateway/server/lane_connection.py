@@ -128,7 +128,7 @@ class LaneConnection(asyncio.Protocol):
             self._linger(transport)
         deadline = self._lane.loop.time() + flush_seconds
         self.deadline = min(self.deadline, deadline) if self._discards or transport.is_closing() else deadline
-        if not self._discards:
+        if not self._discards or self._has_eof:
             self._lane.host.cork.flush_of(transport)
             transport.close()
 
