@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
+import queue
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from gateway.server import logs
 from gateway.server.logs import _Lines
 from gateway.server.outcome import Outcome, log_fields, log_line
 from gateway.server.subject import SubjectHash, installation_key, keep_once
@@ -144,3 +147,53 @@ def test_installation_without_a_folder_is_said(tmp_path: Path) -> None:
     assert "no folder for it" in installation_key({})[1]
     (tmp_path / "file").write_text("")
     assert "cannot be used" in installation_key({"GATEWAY_STATE_DIR": str(tmp_path / "file" / "x")})[1]
+
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from gateway.server import logs
+from gateway.server.outcome import Outcome
+
+async def main():
+    logs.start_logging("json", Path(sys.argv[1]) if sys.argv[1] else None)
+    for _ in range(40):
+        for number in range(500):
+            outcome = Outcome("id", "GET", "/" + "x" * 200, "192.0.2.1")
+            outcome.note_end()
+            logs.write_access(outcome, lambda subject: None)
+        logs._Output.access.flush()
+        await asyncio.sleep(0.001)
+asyncio.run(main())
+"""
+
+
+def written_by_two(turns: str) -> list[str]:
+    reading, writing = os.pipe()
+    command = [sys.executable, "-c", WRITER, turns]
+    workers = [subprocess.Popen(command, stdout=writing, cwd=Path(__file__).parents[1]) for _ in range(2)]
+    os.close(writing)
+    with os.fdopen(reading, encoding="utf-8") as output:
+        lines = output.read().splitlines()
+    assert [worker.wait(30) for worker in workers] == [0, 0]
+    return lines
+
+
+def test_lines_of_two_workers_do_not_tear_one_another(tmp_path: Path) -> None:
+    lines = written_by_two(str(tmp_path / "turns"))
+    assert len(lines) == 2 * 40 * 500
+    assert all(json.loads(line)["ended"] == "complete" for line in lines)
+
+
+async def test_lines_that_nobody_reads_are_dropped_by_number_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_MAX_LINES", 1000)
+    monkeypatch.setattr(logs._Output, "dropped", 0)
+    waiting: queue.Queue[Any] = queue.Queue()
+    batches = logs._Batches(waiting, logs._Lines("json", has_colour=False), logs._Stream(io.StringIO(), None))
+    for _ in range(30):
+        for _ in range(100):
+            outcome = Outcome("id", "GET", "/", "192.0.2.1")
+            outcome.note_end()
+            batches.write(outcome, None)
+        batches.flush()
+    assert waiting.qsize() == 11 and logs.lines_dropped() == 1900

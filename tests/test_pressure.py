@@ -7,17 +7,11 @@ real sockets where only those tell.
 from __future__ import annotations
 
 import asyncio
-import io
-import json
 import os
-import queue
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -26,12 +20,9 @@ from gateway.config.model import Limits
 from gateway.express.cork import Cork
 from gateway.express.pool import Pool
 from gateway.express.upstream import UpstreamConnection
-from gateway.server import logs
 from gateway.server.gateway import Gateway
 from gateway.server.lane import Lane
 from gateway.server.lane_connection import LaneConnection
-from gateway.server.outcome import Outcome
-from gateway.server.reload import restart_needed
 from gateway.server.shared import MAX_AHEAD_BYTES
 from tests.rawpeer import OK, RawClient, RawUpstream, Visit, ask
 from tests.running import config_for, running, upstream_at
@@ -575,13 +566,7 @@ async def test_fault_of_one_connection_takes_nobody_elses_bytes() -> None:
     assert broken.is_aborted and whole.written == b"b"
 
 
-# --- reloads and the log ---
-
-
-def test_what_counts_after_a_restart_only_is_said() -> None:
-    old = config_for(upstream_at("http://x"))
-    assert restart_needed(old, replace(old, express=not old.express)) == ["express"]
-    assert restart_needed(old, replace(old, tls=Any)) == ["tls"]  # type: ignore[arg-type]
+# --- reloads ---
 
 
 @needs_lane
@@ -610,53 +595,3 @@ async def test_idle_connections_do_not_outlive_their_configuration() -> None:
             assert not old._idle and gateway.open_requests == 1
             goes_on.set()
             assert b"begun" in await stream.rest()
-
-
-WRITER = """
-import asyncio, sys
-from pathlib import Path
-from gateway.server import logs
-from gateway.server.outcome import Outcome
-
-async def main():
-    logs.start_logging("json", Path(sys.argv[1]) if sys.argv[1] else None)
-    for _ in range(40):
-        for number in range(500):
-            outcome = Outcome("id", "GET", "/" + "x" * 200, "192.0.2.1")
-            outcome.note_end()
-            logs.write_access(outcome, lambda subject: None)
-        logs._Output.access.flush()
-        await asyncio.sleep(0.001)
-asyncio.run(main())
-"""
-
-
-def written_by_two(turns: str) -> list[str]:
-    reading, writing = os.pipe()
-    command = [sys.executable, "-c", WRITER, turns]
-    workers = [subprocess.Popen(command, stdout=writing, cwd=Path(__file__).parents[1]) for _ in range(2)]
-    os.close(writing)
-    with os.fdopen(reading, encoding="utf-8") as output:
-        lines = output.read().splitlines()
-    assert [worker.wait(30) for worker in workers] == [0, 0]
-    return lines
-
-
-def test_lines_of_two_workers_do_not_tear_one_another(tmp_path: Path) -> None:
-    lines = written_by_two(str(tmp_path / "turns"))
-    assert len(lines) == 2 * 40 * 500
-    assert all(json.loads(line)["ended"] == "complete" for line in lines)
-
-
-async def test_lines_that_nobody_reads_are_dropped_by_number_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "_MAX_LINES", 1000)
-    monkeypatch.setattr(logs._Output, "dropped", 0)
-    waiting: queue.Queue[Any] = queue.Queue()
-    batches = logs._Batches(waiting, logs._Lines("json", has_colour=False), logs._Stream(io.StringIO(), None))
-    for _ in range(30):
-        for _ in range(100):
-            outcome = Outcome("id", "GET", "/", "192.0.2.1")
-            outcome.note_end()
-            batches.write(outcome, None)
-        batches.flush()
-    assert waiting.qsize() == 11 and logs.lines_dropped() == 1900

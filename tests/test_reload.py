@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway.config.file import load
+from gateway.config.model import Tls
 from gateway.server.gateway import Gateway
-from gateway.server.reload import Reloader, stamp_of
+from gateway.server.reload import Reloader, restart_needed, stamp_of
 from tests.rawpeer import RawUpstream, ask
+from tests.running import config_for, upstream_at
 
 ENVIRONMENT = {"SECRET": "kJ4v9QzT2mX7bW1cR8yL5nP3sD6fG0hA"}
 
@@ -153,3 +156,13 @@ def test_stamp_changes_with_content_and_when_a_file_goes(tmp_path: Path) -> None
     replaced.write_text("two")
     replaced.rename(path)  # as mounted secrets are swapped
     assert len({missing, first, stamp_of((path,))}) == 3
+
+
+def test_what_counts_after_a_restart_only_is_said() -> None:
+    old = config_for(upstream_at("http://x"))
+    assert restart_needed(old, replace(old, express=not old.express)) == ["express"]
+    assert restart_needed(old, replace(old, tls=Tls(Path("a.crt"), Path("a.key")))) == ["tls"]
+    other = replace(old, tls=Tls(Path("b.crt"), Path("b.key")))
+    assert restart_needed(replace(old, tls=Tls(Path("a.crt"), Path("a.key"))), other) == [], (
+        "another certificate counts at once"
+    )
