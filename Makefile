@@ -57,9 +57,9 @@ mutants: .venv/.ready ## change each line of what decides, and see whether a tes
 	.venv/bin/python -m mutmut run
 	.venv/bin/python -m tests.mutants
 
-bench: .venv/.ready ## the gateway beside Envoy, HAProxy, nginx, Node and aiohttp at the same work; WRITE=--write: into the docs
+bench: .venv/.ready ## the gateway beside Envoy, HAProxy, nginx, Node and aiohttp at the same work, into docs/performance.md
 	$(PIP) install --quiet --require-hashes -r requirements-bench.lock
-	.venv/bin/python -m tests.bench $(WRITE)
+	.venv/bin/python -m tests.bench --write
 
 lint: .venv/.ready ## format and lint
 	.venv/bin/ruff format --check .

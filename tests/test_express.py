@@ -141,6 +141,15 @@ def test_memory_of_lines_is_bounded_and_never_a_decision() -> None:
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked", None),
         (b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked", None),
         (b"HTTP/1.1 200 OK\r\nX: a\nY: b", None),
+        # docs/architecture.md: an answer cannot be handed over, and is judged more strictly than on the reference path.
+        (b"\r\nHTTP/1.1 200 OK", None),
+        (b"HTTP/1.1 200 OK\nX: a", None),
+        (b"HTTP/1.1 200 OK\r\nX: a\r\n b", None),
+        (b"HTTP/1.1 200 OK\r\n" + b"X" * 256 + b": a", (200, None, False, True)),
+        (b"HTTP/1.1 200 OK\r\n" + b"X" * 257 + b": a", None),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"1" * 18, (200, int("1" * 18), False, True)),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"1" * 19, None),
+        (b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked", (204, None, True, True)),
     ],
 )
 def test_answer_has_one_framing_or_is_none(head: bytes, expected: tuple[Any, ...] | None) -> None:
