@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.security.casebook import Case
-from tests.security.forge import jwk
+from tests.security.forge import jwk, token_for
 from tests.security.issuers import SLACK_SECONDS, issuers
 from tests.security.judge import Reached
 from tests.security.rig import Keys
@@ -68,12 +68,15 @@ def test_flood_of_unknown_kids_is_one_fetch_per_cooldown(tmp_path: Path, tally: 
 def test_keys_come_and_go_with_the_set(tmp_path: Path, tally: Tally) -> None:
     keys = Keys([jwk("rsa1")])
     with issuers(tmp_path, {"a": keys}, SHORT_LIFE) as peers, attack(tally, "jwks.rotate.remove"):
-        assert peers.call("a").status == 200
+        held = {"form": token_for(GOOD, time.time())}
+        for which in ("verified", "verified and kept", "from the cache"):
+            assert peers.call("a", held).status == 200, which
         keys.keys = [jwk("rsa1"), jwk("rsa2")]
         peers.until(200, TTL + COOLDOWN, "a", {"key": "rsa2"})
         assert peers.call("a").status == 200
         keys.keys = [jwk("rsa2")]
-        peers.until(401, TTL + COOLDOWN, "a", GOOD)
+        peers.until(401, TTL + COOLDOWN, "a", held)
+        assert peers.call("a", GOOD).status == 401
         assert peers.call("a", {"key": "rsa2"}).status == 200
 
 
@@ -157,7 +160,9 @@ def test_tokens_that_need_no_key_cause_no_fetch(tmp_path: Path, tally: Tally) ->
 def test_a_cached_token_ends_with_its_expiry(tmp_path: Path, tally: Tally) -> None:
     with issuers(tmp_path, {"a": Keys([jwk("rsa1")])}, {"ttl": "1h"}) as peers:
         with attack(tally, "load.token-cache.expiry"):
-            token = {"form": "{head}.{body}.{signature}", "claims": {"exp": int(time.time()) - 3}}  # 5 s of leeway
+            now = time.time()
+            # The same text each time: with an `iat` of its own each would be another token, and none from the cache.
+            token = {"form": token_for({"claims": {"exp": int(now) - 3}}, now)}  # 5 s of leeway
             for which in ("verified", "verified and kept", "from the cache"):
                 assert peers.call("a", token).status == 200, which
             peers.until(401, 5, "a", token)
