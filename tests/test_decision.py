@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.policy.cache import MAX_AGE_SECONDS, VerifiedTokens
+from gateway.policy.cache import MAX_AGE_SECONDS, CacheKey, VerifiedTokens, cache_key
 from gateway.policy.decision import Allow, Decision, Deny, NeedKey, NoKey, decide
 from gateway.policy.jwk import Key, secret_key
 from gateway.policy.model import Headers, RequestHead
@@ -16,6 +16,7 @@ from gateway.policy.providers import KeySource, Provider, TokenSource
 from gateway.policy.reasons import Reason
 from gateway.policy.routes import Capture, Policy, Route
 from gateway.policy.rules import Authenticated, EmailDomain, HasAll, HasAny, Rule
+from gateway.policy.token import Token
 from gateway.policy.upstreams import Upstream
 from tests.minting import NOW, OTHER_SECRET, SECRET, claims_of, mint, rsa_key
 
@@ -30,6 +31,7 @@ OIDC = Provider(
     audiences=frozenset({"https://api.example.test"}),
 )
 KEY = Key("k1", frozenset({"RS256"}), rsa_key().public_key(), "t1")
+TOKEN = Token({}, {}, b"a.b", b"c", "HS256", None)
 HS = frozenset({"HS256"})
 SHARED = Provider("jobs", "jwt", HS, secrets=(secret_key(OTHER_SECRET, HS), secret_key(SECRET, HS)))
 
@@ -281,8 +283,9 @@ def test_tokens_that_come_once_push_nobody_out() -> None:
     known = make_known(judged, keys, token)
     judged.verified = cache = VerifiedTokens(max_bytes=20_000)
     make_known(judged, keys, token)
+    assert known.principal is not None
     for number in range(20_000):
-        cache.put(f"once-{number}", ("p",), known.principal, SHARED, KEY, None, "HS256", NOW)  # type: ignore[arg-type]
+        cache.put(cache_key(f"once-{number}", ("p",)), TOKEN, known.principal, SHARED, KEY, NOW)
     assert len(cache) == 1 and len(cache._seen_once) <= 8192
     hits = cache.hits
     allowed(decide(judged, keys, bearer(token), NOW))
@@ -333,10 +336,22 @@ def test_cache_is_bounded_in_bytes_and_in_time() -> None:
     assert principal is not None
     for number in range(100):
         for _ in range(2):
-            cache.put(f"token-{number}", ("p",), principal, SHARED, KEY, None, "HS256", NOW)
+            cache.put(key_of(number), TOKEN, principal, SHARED, KEY, NOW)
+        assert cache.get(key_of(0), NOW) is not None, "whoever was used last stays"
     assert 0 < len(cache) < 6
+    assert cache.get(key_of(1), NOW) is None
+    large = replace(TOKEN, signing_input=b"x" * 5000)
     for _ in range(2):
-        cache.put("x" * 5000, ("p",), principal, SHARED, KEY, None, "HS256", NOW)
-    assert cache.get("x" * 5000, ("p",), NOW) is None, "what alone is over the bound is not kept"
-    assert cache.get("token-99", ("p",), NOW + MAX_AGE_SECONDS - 1) is not None
-    assert cache.get("token-99", ("p",), NOW + MAX_AGE_SECONDS) is None
+        cache.put(key_of(100), large, principal, SHARED, KEY, NOW)
+    assert cache.get(key_of(100), NOW) is None, "what alone is over the bound is not kept"
+    for _ in range(2):
+        cache.put(key_of(99), TOKEN, principal, SHARED, KEY, NOW + 1)  # again: it takes the place of itself
+    assert cache.get(key_of(99), NOW + MAX_AGE_SECONDS) is not None
+    assert cache.get(key_of(99), NOW + MAX_AGE_SECONDS + 1) is None
+    for number in range(100):
+        cache.get(key_of(number), NOW + 2 * MAX_AGE_SECONDS)
+    assert len(cache) == cache._bytes == 0
+
+
+def key_of(number: int) -> CacheKey:
+    return cache_key(f"token-{number}", ("p",))

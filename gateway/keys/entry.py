@@ -51,13 +51,15 @@ class Entry:
 
     def find(self, kid: str | None, algorithm: str, now: float, *, is_fetching: bool) -> Key | NoKey:
         """Return the key that fits, or why there is none and whether waiting for a fetch may help."""
-        if self.keys is None or not self._may_use(now, is_fetching):
+        keys = self.keys
+        is_fresh = now - self.fetched_at < self.source.ttl_seconds  # the common case, in one step
+        if keys is None or not (is_fresh or self._may_use(now, is_fetching)):
             return NoKey(fetch_may_help=now >= self.retry_at, is_outage=True)
-        key = self.keys.find(kid, algorithm)
+        key = keys.find(kid, algorithm)
         if key is not None:
             return key
         # Of a kid that is there with another algorithm, a second look brings nothing.
-        is_unknown = kid not in self.keys.kids
+        is_unknown = kid not in keys.kids
         return NoKey(fetch_may_help=is_unknown and now >= self.cooldown_until, is_outage=False)
 
     def _may_use(self, now: float, is_fetching: bool) -> bool:

@@ -5,14 +5,16 @@ Holds principals, never decisions: rules are asked again for every request.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from hashlib import sha256
-
-from cachetools import LRUCache
 
 from gateway.policy.jwk import Key
 from gateway.policy.model import Principal
 from gateway.policy.providers import Provider
+from gateway.policy.token import Token
+
+CacheKey = tuple[bytes, tuple[str, ...]]  # a token's digest, and the names of a route's providers
 
 MAX_AGE_SECONDS = 300.0
 # What an entry weighs beside its token: the record, the dictionaries and strings of its claims.
@@ -35,57 +37,54 @@ class VerifiedToken:
 
 
 class VerifiedTokens:
-    """A bounded cache of verified tokens, keyed by a full digest of the token and the provider's name.
+    """A bounded cache of verified tokens, keyed by a full digest of the token and the providers' names.
 
     One per configuration: a reload starts with an empty one. Four advisories of other gateways come from
     keys that were less than the whole token, or entries that outlived `exp` or their key.
     """
 
     def __init__(self, max_bytes: int = 16 * 1024 * 1024) -> None:
-        self._entries: LRUCache[tuple[bytes, tuple[str, ...]], VerifiedToken] = LRUCache(max_bytes, getsizeof=_weight)
+        # The last used is the last. Every request looks here: a cache of a library takes three calls for each look.
+        self._entries: OrderedDict[CacheKey, VerifiedToken] = OrderedDict()
+        self._max_bytes, self._bytes = max_bytes, 0
         self._seen_once: set[bytes] = set()  # beginnings of digests: who shares one is kept a time sooner
         self.hits = 0
         self.misses = 0
 
-    def get(self, text: str, providers: tuple[str, ...], now: float) -> VerifiedToken | None:
-        """Return what is known of a token among these providers, unless its time is over."""
-        entry_key = sha256(text.encode()).digest(), providers
-        try:
-            entry = self._entries[entry_key]
-        except KeyError:
+    def get(self, key: CacheKey, now: float) -> VerifiedToken | None:
+        """Return what is known of a token by its `cache_key`, unless its time is over. `now` is Unix seconds."""
+        entry = self._entries.get(key)
+        if entry is None or now >= entry.good_until:
+            if entry is not None:
+                self._drop(key)
             self.misses += 1
             return None
-        if now >= entry.good_until:
-            del self._entries[entry_key]
-            self.misses += 1
-            return None
+        self._entries.move_to_end(key)
         self.hits += 1
         return entry
 
-    def put(
-        self,
-        text: str,
-        providers: tuple[str, ...],
-        principal: Principal,
-        provider: Provider,
-        key: Key,
-        kid: str | None,
-        algorithm: str,
-        now: float,
-    ) -> None:
+    def put(self, key: CacheKey, token: Token, principal: Principal, provider: Provider, by: Key, now: float) -> None:
         """Keep a verified token that comes a second time until its `exp` (plus leeway), at most five minutes.
 
-        One that never comes again is not worth a place, and many such would push out those that do.
+        One that never comes again is not worth a place, and many such would push out those that do. `by` is the key
+        that verified it.
         """
-        digest = sha256(text.encode()).digest()
-        weight = _ENTRY_BYTES + _BYTES_PER_CHARACTER * len(text)
-        if weight > self._entries.maxsize or self._is_new(digest):
+        length = len(token.signing_input) + len(token.signature)
+        weight = _ENTRY_BYTES + _BYTES_PER_CHARACTER * length
+        if weight > self._max_bytes or self._is_new(key[0]):
             return
         good_until = now + MAX_AGE_SECONDS
         if principal.expires_at is not None:
             good_until = min(good_until, principal.expires_at + provider.leeway_seconds)
-        entry = VerifiedToken(principal, provider, key, kid, algorithm, good_until, weight)
-        self._entries[digest, providers] = entry
+        if key in self._entries:
+            self._drop(key)
+        while self._bytes + weight > self._max_bytes:
+            self._drop(next(iter(self._entries)))
+        self._bytes += weight
+        self._entries[key] = VerifiedToken(principal, provider, by, token.kid, token.algorithm, good_until, weight)
+
+    def _drop(self, key: CacheKey) -> None:
+        self._bytes -= self._entries.pop(key).weight_bytes
 
     def _is_new(self, digest: bytes) -> bool:
         mark = digest[:_MARK_BYTES]
@@ -101,5 +100,6 @@ class VerifiedTokens:
         return len(self._entries)
 
 
-def _weight(entry: VerifiedToken) -> float:
-    return entry.weight_bytes
+def cache_key(text: str, providers: tuple[str, ...]) -> CacheKey:
+    """Return the key of a token among these providers, who are given by name."""
+    return sha256(text.encode()).digest(), providers

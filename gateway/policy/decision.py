@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.policy.cache import VerifiedToken
+from gateway.policy.cache import cache_key
 from gateway.policy.claims import principal_of
 from gateway.policy.credentials import Credential, check_origin, find_credential, without_parameter
 from gateway.policy.expressions import Facts
@@ -108,9 +108,11 @@ def decide(policy: Policy, keys: Keys, head: RequestHead, now: float, *, may_fet
         return _with_websocket_checked(Allow(match.route, path.text + query), head)
     asked = _Asked(policy, keys, head, now, match, path, query, may_fetch)
     decision = _decide_guarded(asked)
+    if isinstance(decision, Allow):
+        return _with_websocket_checked(decision, head)
     if isinstance(decision, Deny) and not match.route.enforce and decision.reason.status in _OBSERVABLE:
-        decision = _let_pass(decision, asked)
-    return decision if not isinstance(decision, Allow) else _with_websocket_checked(decision, head)
+        return _with_websocket_checked(_let_pass(decision, asked), head)
+    return decision
 
 
 @dataclass(slots=True)  # not frozen: making a frozen one takes three times as long, and this is made for every request
@@ -134,7 +136,7 @@ def _decide_guarded(asked: _Asked) -> Decision:
     try:
         credential = find_credential(asked.head, asked.query, asked.match.sources)
         if credential is None:
-            raise Denied(Reason.TOKEN_MISSING, "no token where the route's providers look for one")
+            return Deny(Reason.TOKEN_MISSING, "no token where the route's providers look for one", route)
         found = _principal(asked, credential)
         if isinstance(found, NeedKey):
             return found
@@ -143,13 +145,14 @@ def _decide_guarded(asked: _Asked) -> Decision:
     except Denied as refusal:
         had_token = credential is not None or refusal.reason in _BROKEN_TOKENS
         return _deny(refusal, route, principal, had_token=had_token)
+    place = credential.source.place
     return Allow(
         route,
         asked.path.text + _sent_query(asked),
         principal,
-        spent_cookie=credential.name if credential.source.place == "cookie" else None,
-        spent_protocol=credential.name if credential.source.place == "websocket_protocol" else None,
-        would_deny=None if unenforced is None else _deny(unenforced, route, principal, had_token=True),
+        credential.name if place == "cookie" else None,
+        credential.name if place == "websocket_protocol" else None,
+        None if unenforced is None else _deny(unenforced, route, principal, had_token=True),
     )
 
 
@@ -161,13 +164,17 @@ def _deny(refusal: Denied, route: Route, principal: Principal | None, *, had_tok
 
 def _principal(asked: _Asked, credential: Credential) -> Principal | NeedKey:
     """Return whom the token speaks for, from the cache or by verifying it."""
-    providers, names = asked.match.route.providers, asked.match.provider_names
-    known = asked.policy.verified.get(credential.token, names, asked.now)
-    if known is not None and _is_in_use(asked, known):
-        check_place(asked.head, known.provider, credential)
-        return known.principal
+    verified = asked.policy.verified
+    entry_key = cache_key(credential.token, asked.match.provider_names)
+    known = verified.get(entry_key, asked.now)
+    if known is not None:
+        # While the very key that verified it would be chosen again: a revoked key ends its tokens at once.
+        source = known.provider.key_source
+        if source is None or asked.keys.find(source, known.kid, known.algorithm, asked.now) is known.key:
+            check_place(asked.head, known.provider, credential)
+            return known.principal
     token = parse_token(credential.token)
-    provider = pick_provider(token, providers)
+    provider = pick_provider(token, asked.match.route.providers)
     try:
         check_place(asked.head, provider, credential)
         check_claims(token, provider, asked.now)
@@ -178,7 +185,7 @@ def _principal(asked: _Asked, credential: Credential) -> Principal | NeedKey:
     except Denied as refusal:
         refusal.provider = provider.name
         raise
-    asked.policy.verified.put(credential.token, names, principal, provider, key, token.kid, token.algorithm, asked.now)
+    verified.put(entry_key, token, principal, provider, key, asked.now)
     return principal
 
 
@@ -209,12 +216,6 @@ def _verifying_secret(token: Token, secrets: tuple[Key, ...]) -> Key:
     raise Denied(Reason.KEY_UNKNOWN, "the provider has no secret")
 
 
-def _is_in_use(asked: _Asked, known: VerifiedToken) -> bool:
-    """True while the very key that verified the token would be chosen again: a revoked key ends its tokens at once."""
-    source = known.provider.key_source
-    return source is None or asked.keys.find(source, known.kid, known.algorithm, asked.now) is known.key
-
-
 def check_place(head: RequestHead, provider: Provider, credential: Credential) -> None:
     """Refuse a token that stands where its provider takes none, or came along with a foreign page's request.
 
@@ -227,7 +228,7 @@ def check_place(head: RequestHead, provider: Provider, credential: Credential) -
 
 
 def _with_websocket_checked(allow: Allow, head: RequestHead) -> Allow | Deny:
-    if not head.wants_websocket or allow.route.websocket:
+    if allow.route.websocket or not head.wants_websocket:
         return allow
     detail = "a WebSocket was asked for on a route without `websocket: true`"
     return Deny(Reason.WEBSOCKET_REFUSED, detail, allow.route, allow.principal, _name(allow.principal))
@@ -241,9 +242,8 @@ def _let_pass(deny: Deny, asked: _Asked) -> Allow:
 
 def _sent_query(asked: _Asked) -> str:
     query = asked.query
-    for source in asked.match.sources:
-        if source.place == "query" and query:
-            query = without_parameter(query, source.name)
+    for name in asked.match.query_names:
+        query = without_parameter(query, name) if query else ""
     return query
 
 

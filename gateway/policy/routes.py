@@ -55,12 +55,16 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The route of a request, what its captures stood for (percent-decoded once), and what it asks of a token."""
+    """The route of a request, what its captures stood for (percent-decoded once), and what it asks of a token.
+
+    `query_names`: the parameters of `sources` that may hold it.
+    """
 
     route: Route
     captures: Mapping[str, str]
     provider_names: tuple[str, ...]
     sources: tuple[TokenSource, ...]
+    query_names: tuple[str, ...]
 
 
 class Policy:
@@ -85,7 +89,7 @@ class Policy:
         """
         raw, mark, query = target.partition("?")
         known = self._found.get((raw, method))
-        if known is not None and _QUERY.fullmatch(query):
+        if known is not None and (not mark or _QUERY.fullmatch(query)):
             return known[0], mark + query, known[1]
         path, whole_query = split_target(target)
         match = self.match(path, method)
@@ -179,4 +183,5 @@ def _matched(route: Route, path: Path) -> Match:
         raise Denied(Reason.TARGET_AMBIGUOUS, "the path holds %2F (`encoded_slash: keep` on the upstream lets it pass)")
     captures = {s.name: path.decoded(index) for index, s in enumerate(route.segments) if isinstance(s, Capture)}
     names = tuple(provider.name for provider in route.providers)
-    return Match(route, captures, names, token_sources(route.providers))
+    sources = token_sources(route.providers)
+    return Match(route, captures, names, sources, tuple(s.name for s in sources if s.place == "query"))
