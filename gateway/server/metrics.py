@@ -61,12 +61,13 @@ class Metrics:
         series = route, outcome.decision, outcome.code or "", outcome.status
         self.requests[series] = self.requests.get(series, 0) + 1
         self.ended[outcome.ended] += 1
-        if outcome.decided_at is not None:
-            self.decision.observe(outcome.decided_at - outcome.began_at)
-        if outcome.first_byte_at is not None:
-            self.first_byte.observe(outcome.first_byte_at - outcome.began_at)
+        began_at, decided_at, first_byte_at = outcome.began_at, outcome.decided_at, outcome.first_byte_at
+        if decided_at is not None:
+            self.decision.observe(decided_at - began_at)
+        if first_byte_at is not None:
+            self.first_byte.observe(first_byte_at - began_at)
             if outcome.is_stream and outcome.over_at is not None:
-                self.stream.observe(outcome.over_at - outcome.first_byte_at)
+                self.stream.observe(outcome.over_at - first_byte_at)
         if outcome.would_deny is not None:
             observed = route, outcome.would_deny
             self.would_deny[observed] = self.would_deny.get(observed, 0) + 1

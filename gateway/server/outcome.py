@@ -91,36 +91,62 @@ def utc(moment: float) -> str:
 
 
 def log_line(outcome: Outcome, subject_hash: str | None) -> str:
-    """Return `log_fields` as JSON, put together by hand: a fifth of the time that `json` takes."""
-    o = outcome
-    line = (
-        f'{{"time": "{utc(o.ended_at)}", "request_id": "{o.request_id}", "client_ip": {_text(o.client_ip)}, '
-        f'"method": {_text(o.method[:_MAX_FIELD_CHARACTERS])}, "path": {_text(o.path[:_MAX_FIELD_CHARACTERS])}'
-    )
-    if o.route is not None:
-        line += f', "route": {_text(o.route)}'
-    if o.provider is not None:
-        line += f', "provider": {_text(o.provider)}'
-    if subject_hash is not None:
-        line += f', "subject": "{subject_hash}"'
-    line += f', "decision": "{o.decision}"'
-    if o.code is not None:
-        line += f', "code": "{o.code}"'
-    if o.would_deny is not None:
-        line += f', "would_deny": "{o.would_deny}"'
-    if o.rule is not None:
-        line += f', "rule": {_text(o.rule)}'
-    if o.detail is not None:
-        line += f', "detail": {_text(o.detail[:_MAX_FIELD_CHARACTERS])}'
-    line += f', "status": {o.status}'
-    if o.decided_at is not None:
-        line += f', "decision_ms": {(o.decided_at - o.began_at) * 1000:.3f}'
-    if o.first_byte_at is not None:
-        line += f', "first_byte_ms": {(o.first_byte_at - o.began_at) * 1000:.3f}'
-    if o.over_at is not None:
-        line += f', "total_ms": {(o.over_at - o.began_at) * 1000:.3f}'
-    line += f', "bytes_in": {o.bytes_in}, "bytes_out": {o.bytes_out}'
-    return f'{line}, "websocket": true, "ended": "{o.ended}"}}' if o.is_websocket else f'{line}, "ended": "{o.ended}"}}'
+    """Return `log_fields` as JSON, put together by hand: a seventh of the time that `json` takes."""
+    o, began_at = outcome, outcome.began_at
+    said = _said(
+        o.route, o.provider, subject_hash, o.decision, o.code, o.would_deny, o.rule,
+        None if o.detail is None else o.detail[:_MAX_FIELD_CHARACTERS],
+    )  # fmt: skip
+    method, path = _text(o.method[:_MAX_FIELD_CHARACTERS]), _text(o.path[:_MAX_FIELD_CHARACTERS])
+    ending = '"websocket": true, "ended"' if o.is_websocket else '"ended"'
+    if o.decided_at is not None and o.first_byte_at is not None and o.over_at is not None:
+        # By `%`, which writes numbers in half the time that an f-string takes.
+        return _LINE % (
+            utc(o.ended_at), o.request_id, _text(o.client_ip), method, path, said, o.status,
+            (o.decided_at - began_at) * 1000, (o.first_byte_at - began_at) * 1000, (o.over_at - began_at) * 1000,
+            o.bytes_in, o.bytes_out, ending, o.ended,
+        )  # fmt: skip
+    if o.decided_at is not None and o.first_byte_at is None and o.over_at is not None:
+        times = _TIMES_OF_REFUSAL % ((o.decided_at - began_at) * 1000, (o.over_at - began_at) * 1000)
+    else:
+        moments = (("decision_ms", o.decided_at), ("first_byte_ms", o.first_byte_at), ("total_ms", o.over_at))
+        times = "".join([f', "{name}": {(at - began_at) * 1000:.3f}' for name, at in moments if at is not None])
+    return _SHORTER_LINE % (
+        utc(o.ended_at), o.request_id, _text(o.client_ip), method, path, said, o.status, times,
+        o.bytes_in, o.bytes_out, ending, o.ended,
+    )  # fmt: skip
+
+
+_START = '{"time": "%s", "request_id": "%s", "client_ip": %s, "method": %s, "path": %s%s, "status": %d'
+_END = ', "bytes_in": %d, "bytes_out": %d, %s: "%s"}'
+_LINE = _START + ', "decision_ms": %.3f, "first_byte_ms": %.3f, "total_ms": %.3f' + _END
+_SHORTER_LINE = _START + "%s" + _END
+_TIMES_OF_REFUSAL = ', "decision_ms": %.3f, "total_ms": %.3f'
+
+
+@lru_cache(maxsize=1024)  # the same callers get the same answers again and again
+def _said(
+    route: str | None,
+    provider: str | None,
+    subject_hash: str | None,
+    decision: str,
+    code: str | None,
+    would_deny: str | None,
+    rule: str | None,
+    detail: str | None,
+) -> str:
+    """Return the middle of a line: who was told what."""
+    fields = {
+        "route": route,
+        "provider": provider,
+        "subject": subject_hash,
+        "decision": decision,
+        "code": code,
+        "would_deny": would_deny,
+        "rule": rule,
+        "detail": detail,
+    }
+    return "".join([f', "{name}": {_text(value)}' for name, value in fields.items() if value is not None])
 
 
 def log_fields(outcome: Outcome, subject_hash: str | None) -> dict[str, Any]:
