@@ -15,8 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.config.model import Config, Cors, Limits
+from gateway.express.answers import Answers
 from gateway.express.body import BrokenBodyError, Chunks
-from gateway.express.grammar import Lines, read_answer, read_request
+from gateway.express.lines import Lines
+from gateway.express.requests import RequestRead, Requests
+from gateway.express.shapes import Shapes
 from gateway.policy.upstreams import Identity
 from tests.configuring import read as read_config
 from tests.minting import SECRET, mint
@@ -28,8 +31,8 @@ needs_lane = pytest.mark.skipif(os.environ.get("GATEWAY_EXPRESS") == "off", reas
 HEAD = b"GET /a HTTP/1.1\r\nHost: x"
 
 
-def lines() -> Lines:
-    return Lines(lambda name: True)
+def read_request(head: bytes, requests: Requests | None = None) -> RequestRead | None:
+    return (requests or Requests(lambda name: True)).read(head + b"\r\n", "192.0.2.1")
 
 
 @pytest.mark.parametrize(
@@ -76,18 +79,18 @@ def lines() -> Lines:
     ],
 )
 def test_what_is_uncommon_or_unclear_is_for_the_other_road(head: bytes) -> None:
-    assert read_request(head, lines(), "192.0.2.1") is None
+    assert read_request(head) is None
 
 
 def test_common_head_is_read() -> None:
     head = b"POST /a?b HTTP/1.1\r\nhost: x:80\r\nX-A:  1 2 \t\r\nx-a: 3\r\nEmpty:\r\n"
     head += b"Content-Length: 7\r\nconnection: Close"
-    found = read_request(head, lines(), "192.0.2.1")
+    found = read_request(head)
     assert found is not None
     assert (found.method, found.target, found.length_bytes, found.keeps_alive) == ("POST", "/a?b", 7, False)
     assert list(found.headers.all("x-a")) == ["1 2", "3"] and found.headers.first("empty") == ""
     assert found.headers.lines[1] == ("X-A", "1 2")
-    assert found.fields[1][3] == b"X-A: 1 2\r\n"
+    assert b"X-A: 1 2\r\n" in found.kept
 
 
 NAMES = st.from_regex(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,12}", fullmatch=True)
@@ -102,7 +105,7 @@ ODD = st.sampled_from([b"", b"\r\n", b"\n", b"\r", b"\t", b" ", b":", b"\x00", b
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_what_the_lane_reads_llhttp_reads_the_same(start: bytes, fields: list[tuple[bytes, bytes, bytes]]) -> None:
     head = b"\r\n".join([start, b"Host: x", *(name + odd + b":" + value for name, odd, value in fields)])
-    found = read_request(head, lines(), "192.0.2.1")
+    found = read_request(head)
     if found is None:
         return  # it goes to llhttp anyway
     parser = http_parser.HttpRequestParser(None, None, 2**16)  # type: ignore[call-arg, arg-type]
@@ -114,15 +117,113 @@ def test_what_the_lane_reads_llhttp_reads_the_same(start: bytes, fields: list[tu
     assert rest == b""
 
 
-def test_memory_of_lines_is_bounded_and_never_a_decision() -> None:
+def test_memory_of_lines_is_bounded() -> None:
     memory = Lines(lambda name: True, max_bytes=10_000)
     for number in range(1000):
-        found = read_request(HEAD + b"\r\nX-N: %d" % number, memory, "192.0.2.1")
-        assert found is not None and found.headers.first("x-n") == str(number)
-    assert len(memory.known) < 40
+        (field,) = memory.fields([b"X-N: %d\r" % number])
+        assert (field.name, field.value, field.line) == ("X-N", str(number), b"X-N: %d\r\n" % number)
+    assert len(memory._known) < 40
     for number in range(3000):
-        read_request(HEAD + b"\r\nX-%d: a" % number, memory, "192.0.2.1")
+        memory.fields([b"X-%d: a\r" % number])
     assert len(memory._names) <= 1024
+
+
+def test_memory_of_heads_is_bounded_and_begins_with_the_second_time() -> None:
+    memory: Shapes[int] = Shapes(max_bytes=50_000)
+    for number in range(20_000):
+        memory.add(b"once: %d" % number, number)
+    assert not memory.known and len(memory._seen_once) <= 8192
+    for number in range(1000):
+        memory.add(b"twice: %d" % number, number)
+        memory.add(b"twice: %d" % number, number)
+    assert 0 < len(memory.known) < 60 and memory.known[b"twice: 999"] == 999
+    for _ in range(3):
+        memory.add(b"x" * 5000, 1)
+    assert b"x" * 5000 not in memory.known
+
+
+def heads_with(*lines: bytes) -> list[bytes]:
+    return [
+        HEAD.replace(b"/a", path) + b"".join(b"\r\n" + line for line in lines) for path in (b"/a", b"/b?c=d", b"/e")
+    ]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (),
+        (b"Accept: */*",),
+        (b"Authorization: Bearer a.b.c",),
+        (b"authorization: Bearer a.b.c", b"X-Request-ID: 7", b"Accept: */*"),
+        (b"x-request-id: 7", b"x-a: 1", b"Authorization: Bearer a.b.c", b"x-b: 2"),
+        (b"X-Request-Id: ", b"Authorization: Bearer a.b.c "),
+        (b"Authorization: Bearer", b"Accept: */*"),
+        (b"Authorization: Bearer  a.b.c", b"Accept: */*"),
+        (b"Authorization: bearer a.b.c",),
+        (b"Authorization: Basic abc", b"Connection: keep-alive"),
+        (b"X: uthorization: Bearer a.b.c", b"Authorization: Bearer d.e.f"),
+        (b"Proxy-Authorization: Bearer a.b.c", b"Connection: close"),
+        (b"X-Not-X-Request-Id: 1", b"Authorization: Bearer a.b.c", b"Content-Length: 5"),
+    ],
+)
+def test_head_is_read_the_same_whether_it_came_before_or_not(lines: tuple[bytes, ...]) -> None:
+    memory = Requests(lambda name: name.lower() != "x-request-id")
+    for _ in range(4):
+        for head in heads_with(*lines):
+            fresh, known = read_request(head), read_request(head, memory)
+            assert fresh is not None and known is not None
+            assert known.headers.lines == fresh.headers.lines == tuple(lines_of(head))
+            assert [getattr(known, name) for name in WHAT_IS_READ] == [getattr(fresh, name) for name in WHAT_IS_READ]
+            passed = [line for line in lines_of(head) if line[0].lower() != "x-request-id"]
+            assert known.kept == "".join(f"{name}: {value}\r\n" for name, value in passed).encode()
+
+
+WHAT_IS_READ = ("method", "target", "bearer", "length_bytes", "keeps_alive")
+
+
+def lines_of(head: bytes) -> list[tuple[str, str]]:
+    rows = (row.partition(":") for row in head.decode().split("\r\n")[1:])
+    return [(name, value.strip()) for name, _, value in rows]
+
+
+@pytest.mark.parametrize(
+    ("lines", "bearer"),
+    [
+        ((), ""),
+        ((b"Authorization: Bearer a.b.c",), "a.b.c"),
+        ((b"authorization: Bearer a.b.c",), "a.b.c"),
+        ((b"Authorization: bearer a.b.c",), None),  # is looked at by the rules for all places
+        ((b"Authorization: Bearer a.b.c ",), None),
+        ((b"Authorization: Bearer a,b",), None),
+        ((b"Authorization: Bearer " + b"a" * 16 * 1024,), "a" * 16 * 1024),
+        ((b"Authorization: Bearer " + b"a" * (16 * 1024 + 1),), None),
+        ((b"Authorization: Basic abc",), None),
+        ((b"X-Authorization: Bearer a.b.c",), ""),
+    ],
+)
+def test_token_is_seen_while_the_head_is_read(lines: tuple[bytes, ...], bearer: str | None) -> None:
+    for _ in range(3):
+        found = read_request(heads_with(*lines)[0])
+        assert found is not None and found.bearer == bearer
+
+
+@pytest.mark.parametrize("second", [b"Authorization: Bearer d.e.f", b"authorization: Basic abc", b"AUTHORIZATION:"])
+def test_second_authorization_beside_a_token_is_for_the_other_road(second: bytes) -> None:
+    for lines in ((b"Authorization: Bearer a.b.c", second), (second, b"Authorization: Bearer a.b.c")):
+        found = read_request(heads_with(*lines)[0])
+        assert found is None or found.bearer is None
+
+
+def test_literal_remainder_of_a_head_without_its_token_is_not_taken_for_it() -> None:
+    memory = Requests(lambda name: True)
+    with_token = heads_with(b"Authorization: Bearer a.b.c", b"X-A: 1")[0]
+    without = heads_with(b"Authorization: Bearer", b"X-A: 1")[0]
+    for _ in range(3):
+        one, other = read_request(with_token, memory), read_request(without, memory)
+        assert one is not None and other is not None
+        assert (one.bearer, other.bearer) == ("a.b.c", None)
+        assert one.kept == b"Host: x\r\nAuthorization: Bearer a.b.c\r\nX-A: 1\r\n"
+        assert other.kept == b"Host: x\r\nAuthorization: Bearer\r\nX-A: 1\r\n"
 
 
 @pytest.mark.parametrize(
@@ -153,7 +254,7 @@ def test_memory_of_lines_is_bounded_and_never_a_decision() -> None:
     ],
 )
 def test_answer_has_one_framing_or_is_none(head: bytes, expected: tuple[Any, ...] | None) -> None:
-    found = read_answer(head, Lines(lambda name: True, is_of_answers=True))
+    found = Answers(lambda name: True).read(head + b"\r\n")
     read = (found.status, found.length_bytes, found.is_chunked, found.keeps_alive) if found is not None else None
     assert read == expected
 
@@ -343,11 +444,31 @@ async def test_idle_connections_to_the_upstream_are_closed_in_time() -> None:
         assert not pool._idle and pool.take() is None
 
 
-async def test_no_credential_is_remembered() -> None:
-    memory = Lines(lambda name: True)
-    for name in (b"Authorization", b"cookie", b"Sec-WebSocket-Protocol", b"X-API-Key"):
-        assert read_request(HEAD + b"\r\n" + name + b": hidden", memory, "192.0.2.1") is not None
-    assert b"hidden" not in b"".join(memory.known)
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Authorization: Bearer hidden",
+        b"Authorization: Basic hidden",
+        b"cookie: a=hidden",
+        b"Sec-WebSocket-Protocol: hidden",
+        b"X-API-Key: hidden",
+        b"Proxy-Authorization: Bearer hidden",
+    ],
+)
+def test_no_credential_is_remembered(line: bytes) -> None:
+    memory = Requests(lambda name: True)
+    for head in heads_with(line, b"Accept: */*") * 4:
+        assert read_request(head.replace(b"c=d", b"c=hidden"), memory) is not None
+    kept = [*memory._lines._known, *memory._shapes.known, *memory._shapes_with_token.known]
+    kept += [shape.before + shape.behind for shape in memory._shapes_with_token.known.values()]
+    assert kept and b"hidden" not in b"".join(kept)
+
+
+def test_no_cookie_of_an_answer_is_remembered() -> None:
+    memory = Answers(lambda name: True)
+    for _ in range(4):
+        assert memory.read(b"HTTP/1.1 200 OK\r\nSet-Cookie: hidden\r\nContent-Length: 0\r\n") is not None
+    assert b"hidden" not in b"".join([*memory._lines._known, *memory._shapes.known])
 
 
 async def test_client_that_is_still_sending_gets_an_early_answer_whole() -> None:

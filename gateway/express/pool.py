@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from gateway.express.answers import Answers
 from gateway.express.cork import Cork
-from gateway.express.grammar import Lines
 from gateway.express.upstream import UpstreamConnection
 from gateway.policy.reasons import Denied, Reason
 from gateway.policy.upstreams import Upstream
@@ -25,7 +25,7 @@ class Pool:
         parts = urlsplit(upstream.url)
         self.upstream = upstream
         self.cork = cork
-        self.lines = Lines(is_answer_line_passed, is_of_answers=True)
+        self.answers = Answers(is_answer_line_passed)
         self._host, self._port = parts.hostname or "", parts.port or 80
         self._clock = clock
         self._idle: deque[UpstreamConnection] = deque()

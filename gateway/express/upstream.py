@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol, cast
 
+from gateway.express.answers import AnswerRead, Answers
 from gateway.express.body import BrokenBodyError, Chunks
 from gateway.express.cork import LARGE_BYTES, Cork
-from gateway.express.grammar import END_OF_HEAD, AnswerRead, Lines, read_answer
+from gateway.express.lines import END_OF_HEAD
 from gateway.policy.reasons import Denied, Reason
 
 _MAX_HEAD_BYTES = 1024 * 1024  # and 256 lines
@@ -17,7 +18,7 @@ class Home(Protocol):
     """Where a connection belongs."""
 
     cork: Cork
-    lines: Lines
+    answers: Answers
 
     def release(self, connection: UpstreamConnection) -> None:
         """Take a connection back."""
@@ -30,6 +31,10 @@ class Home(Protocol):
 
 class Taker(Protocol):
     """Whoever waits for an answer."""
+
+    def answer_came(self, answer: AnswerRead, body: bytes) -> None:
+        """The whole of it is there. The connection is no longer the taker's."""
+        ...
 
     def answer_began(self, answer: AnswerRead) -> None:
         """The head is there."""
@@ -63,8 +68,8 @@ class UpstreamConnection(asyncio.Protocol):
     """One connection. Used for one exchange at a time, and again only if the last one ended cleanly."""
 
     __slots__ = (
-        "_answer", "_buffer", "_chunks", "_has_come", "_is_held", "_left", "_method", "_pool", "_turn", "idle_since",
-        "is_reused", "is_sending", "taker", "transport",
+        "_buffer", "_chunks", "_has_come", "_is_answering", "_keeps_alive", "_left", "_method", "_pool",
+        "_turn", "idle_since", "is_held", "is_reused", "is_sending", "taker", "transport",
     )  # fmt: skip
 
     def __init__(self, pool: Home) -> None:
@@ -75,19 +80,19 @@ class UpstreamConnection(asyncio.Protocol):
         self.is_reused = False
         self.is_sending = False  # the request's body is not all sent: whatever ends now, ends the connection, too
         self._buffer = b""
-        self._answer: AnswerRead | None = None
+        self._is_answering = self._keeps_alive = False
         self._chunks: Chunks | None = None
         self._left: int | None = None  # bytes of the body still to come; None: until the connection ends
         self._method = ""
-        self._is_held = False  # nothing is read: the client takes less than arrives
+        self.is_held = False  # nothing is read: the client takes less than arrives
         self._has_come = False  # some of the answer, if only an interim one
         self._turn = 0  # of the cork, when the request was written
 
     def begin(self, taker: Taker, method: str, data: bytes) -> None:
         """Send a request, or its beginning."""
         self.taker, self._method = taker, method
-        self._answer = self._chunks = None
-        self._buffer, self._has_come = b"", False
+        self._chunks = None
+        self._buffer, self._has_come, self._is_answering = b"", False, False
         self._turn = self._pool.cork.turns
         if self.transport is not None:
             self._pool.cork.write(self.transport, data)  # however large: see `_is_unsent`
@@ -100,8 +105,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def hold_answer(self, *, is_held: bool) -> None:
         """Have the upstream wait with its answer, or go on."""
-        if self.transport is not None and self._is_held is not is_held:
-            self._is_held = is_held
+        if self.transport is not None and self.is_held is not is_held:
+            self.is_held = is_held
             (self.transport.pause_reading if is_held else self.transport.resume_reading)()
 
     def abort(self) -> None:
@@ -119,11 +124,11 @@ class UpstreamConnection(asyncio.Protocol):
             self._break("the upstream spoke before it was asked")
             return
         self._has_come = True
-        if self._answer is None:
-            self._read_head(data)
-        else:
+        if self._is_answering:
             self._read_body(data)
-        if self.taker is not None and self._answer is not None:
+        else:
+            self._read_head(data)
+        if self.taker is not None and self._is_answering:
             self.taker.answer_goes_on()
 
     def eof_received(self) -> bool:
@@ -140,7 +145,7 @@ class UpstreamConnection(asyncio.Protocol):
         taker, self.taker = self.taker, None
         if taker is None:
             return
-        if self._answer is not None and self._left is None and self._chunks is None and exc is None:
+        if self._is_answering and self._left is None and self._chunks is None and exc is None:
             taker.answer_ended()  # a body that the end of the connection ends
             return
         said = f"the connection ended: {type(exc).__name__}" if exc is not None else "the connection ended"
@@ -164,7 +169,7 @@ class UpstreamConnection(asyncio.Protocol):
             if end < 0:
                 self._buffer = buffer
                 return
-            answer = read_answer(buffer[:end], self._pool.lines)
+            answer = self._pool.answers.read(buffer[: end + 2])
             if answer is None:
                 self._break("the answer is no valid HTTP")
                 return
@@ -174,19 +179,29 @@ class UpstreamConnection(asyncio.Protocol):
             if answer.status == 101:
                 self._break("the upstream switched protocols, unasked")
                 return
-        self._begin_answer(answer)
         self._buffer = b""
+        self._keeps_alive = answer.keeps_alive
+        has_body = answer.has_body(self._method)
+        if self.taker is not None and (answer.length_bytes if has_body else 0) == len(buffer):
+            self._give_whole(self.taker, answer, buffer)
+            return
+        self._begin_answer(answer, has_body=has_body)
         if buffer and self.taker is not None:
             self._read_body(buffer)
         elif buffer:
             self._close()
 
-    def _begin_answer(self, answer: AnswerRead) -> None:
-        self._answer = answer
+    def _give_whole(self, taker: Taker, answer: AnswerRead, body: bytes) -> None:
+        """The most common answer came in one piece: the connection is free, and then it is passed on."""
+        self._give_up_or_release(b"")
+        taker.answer_came(answer, body)
+
+    def _begin_answer(self, answer: AnswerRead, *, has_body: bool) -> None:
+        self._is_answering = True
         taker = self.taker
         if taker is None:
             return
-        if not answer.has_body(self._method):
+        if not has_body:
             self._left = 0
         elif answer.is_chunked:
             self._chunks = Chunks()
@@ -229,16 +244,19 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _end(self, rest: bytes) -> None:
         """The answer is whole: the connection is free, unless more came than was asked for, or it is to be closed."""
-        taker, answer = self.taker, self._answer
+        taker = self.taker
+        self._give_up_or_release(rest)
+        if taker is not None:
+            taker.answer_ended()
+
+    def _give_up_or_release(self, rest: bytes) -> None:
         self.taker = None
-        is_sound = answer is not None and answer.keeps_alive and not rest and not self.is_sending
-        if is_sound and self._is_at_rest():
-            self.hold_answer(is_held=False)
+        if self._keeps_alive and not rest and not self.is_sending and self._is_at_rest():
+            if self.is_held:
+                self.hold_answer(is_held=False)
             self._pool.release(self)
         else:
             self._close()
-        if taker is not None:
-            taker.answer_ended()
 
     def _is_at_rest(self) -> bool:
         """True if all that was written has left: what still waits would hold up the next request."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from http import HTTPStatus
 
 from gateway.proxy.headers import Line
 
-CRLF = b"\r\n"
 STATUS_LINES = {int(status): f"HTTP/1.1 {int(status)} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 
@@ -18,9 +16,3 @@ def written(lines: Sequence[Line]) -> bytes:
     if text.count("\r\n") != len(lines) or text.count("\n") != len(lines):
         raise ValueError("a header holds a line break")  # response splitting: the parsers already refuse these
     return text.encode("utf-8", "surrogateescape")
-
-
-@lru_cache(maxsize=256)
-def written_once(lines: tuple[Line, ...]) -> bytes:
-    """Return `written` for lines that are always the same."""
-    return written(lines)

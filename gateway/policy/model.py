@@ -13,48 +13,39 @@ class Headers:
     Values are text as the HTTP parser gives it: UTF-8 with surrogate escapes for stray bytes.
     """
 
-    __slots__ = ("_by_name", "_fields")
+    __slots__ = ("_by_name", "_lines")
 
     def __init__(self, lines: Iterable[tuple[str, str]]) -> None:
-        self._fields: Sequence[tuple[Any, ...]] = tuple(lines)
-        by_name: dict[str, list[str]] = {}
-        for name, value in self._fields:
-            by_name.setdefault(name.lower(), []).append(value)
-        self._by_name: Mapping[str, Sequence[str]] = by_name
+        self._lines = tuple(lines)
+        self._by_name: dict[str, list[str]] | None = None  # sorted when somebody asks
 
     @property
     def lines(self) -> tuple[tuple[str, str], ...]:
         """Every line, in the order they came."""
-        return tuple([(field[0], field[1]) for field in self._fields])
+        return self._lines
 
     def all(self, lower_name: str) -> Sequence[str]:
         """Return every value of a header; the name is given in lower case."""
-        return self._by_name.get(lower_name, ())
+        return (self._by_name or self._sorted()).get(lower_name, ())
 
     def first(self, lower_name: str) -> str | None:
         """Return the first value of a header, or None."""
-        values = self._by_name.get(lower_name)
+        values = self.all(lower_name)
         return values[0] if values else None
 
     def __contains__(self, lower_name: str) -> bool:
-        return lower_name in self._by_name
+        return bool(self.all(lower_name))
 
     def __repr__(self) -> str:
         # Values may be secrets: a repr ends in logs and tracebacks.
         return f"Headers({', '.join(name for name, _ in self.lines)})"
 
-
-class ReadHeaders(Headers):
-    """Headers that were sorted while they were read: each field begins with name and value.
-
-    `by_name` is keyed in lower case.
-    """
-
-    __slots__ = ()
-
-    def __init__(self, fields: Sequence[tuple[Any, ...]], by_name: Mapping[str, Sequence[str]]) -> None:
-        self._fields = fields
+    def _sorted(self) -> dict[str, list[str]]:
+        by_name: dict[str, list[str]] = {}
+        for name, value in self.lines:
+            by_name.setdefault(name.lower(), []).append(value)
         self._by_name = by_name
+        return by_name
 
 
 @dataclass(slots=True)  # made for every request: see `decision`
@@ -63,6 +54,9 @@ class RequestHead:
 
     `target` is the raw request target, never decoded. `client_ip` and `scheme` already take
     `trusted_proxies` into account. Header names and values are untrusted.
+
+    `bearer` is what was seen of `Authorization` while the head was read: exactly one, of `Bearer`, a space and this, a
+    token of at most `MAX_TOKEN_BYTES` characters that tokens have; empty: there is none. None: nobody has looked.
     """
 
     method: str
@@ -70,6 +64,7 @@ class RequestHead:
     headers: Headers
     client_ip: str
     scheme: str  # http or https
+    bearer: str | None = field(default=None, repr=False)
 
     @property
     def wants_websocket(self) -> bool:

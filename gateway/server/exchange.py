@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from gateway.express.body import LAST_CHUNK, chunk
-from gateway.express.grammar import AnswerRead, RequestRead
+from gateway.express.answers import AnswerRead
+from gateway.express.body import LAST_CHUNK
+from gateway.express.requests import RequestRead
 from gateway.express.upstream import UpstreamConnection
-from gateway.express.writing import CRLF
 from gateway.policy.decision import Deny, NeedKey, decide
 from gateway.policy.model import Headers
 from gateway.policy.reasons import Denied, Reason
-from gateway.server.heads import answer_head, refusal, request_head
+from gateway.server.answering import Answering
+from gateway.server.heads import request_head
 from gateway.server.outcome import Ended, Outcome
-from gateway.server.runtime import Runtime
 from gateway.server.shared import MAX_AHEAD_BYTES, LaneClient, Shared
 
 _log = logging.getLogger("gateway.server")
@@ -22,33 +22,25 @@ _NONE = Headers(())
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})  # RFC 9110 section 9.2.2
 
 
-class LaneExchange:
+class LaneExchange(Answering):
     """One request on the lane, and its answer."""
 
-    __slots__ = (
-        "_allow", "_connection", "_is_answered", "_is_answering", "_is_chunked", "_is_ended", "_is_retried",
-        "_keeps_alive", "_lane", "_opening", "_outcome", "_pool", "_request", "_runtime", "_sent", "_unwritten",
-        "_upstream", "upload_left",
-    )  # fmt: skip
+    __slots__ = ("_allow", "_is_answered", "_is_ended", "_is_retried", "_opening", "_pool", "_sent", "_upstream")
 
     def __init__(self, lane: Shared, connection: LaneClient, request: RequestRead) -> None:
-        self._lane, self._connection, self._request = lane, connection, request
-        self._runtime: Runtime = lane.host.runtime
-        self._unwritten = b""
+        super().__init__(lane, connection, request)
         self._upstream: UpstreamConnection | None = None
         self._opening: asyncio.Task[None] | None = None
-        self._is_answering = self._is_answered = self._is_chunked = self._is_ended = self._is_retried = False
-        self._keeps_alive = request.keeps_alive
+        self._is_answered = self._is_ended = self._is_retried = False
         self._sent: list[bytes] = []
-        self.upload_left = 0
 
     def begin(self, arrived: bytes, at: int) -> bool:
         """Decide and act; the body begins at `at`. False if it is for the other road: nothing was done."""
         lane, request, runtime = self._lane, self._request, self._runtime
-        config, length_bytes = runtime.config, request.length_bytes
-        max_bytes = config.limits.body_bytes
-        may_be_preflight = config.cors is not None and request.method == "OPTIONS"
-        if lane.host.is_draining or may_be_preflight or (max_bytes is not None and length_bytes > max_bytes):
+        host, config, length_bytes = lane.host, runtime.config, request.length_bytes
+        if host.is_draining or (config.cors is not None and request.method == "OPTIONS"):  # may be a preflight
+            return False
+        if length_bytes and config.limits.body_bytes is not None and length_bytes > config.limits.body_bytes:
             return False
         forwarded_for = request.client_ip
         if config.trusted_proxies:
@@ -57,11 +49,11 @@ class LaneExchange:
         now = lane.clock()
         path = request.target.partition("?")[0]
         outcome = self._outcome = Outcome(lane.ids.next(), request.method, path, request.client_ip)
-        decision = decide(config.policy, lane.host.keys, request, now)
+        decision = decide(config.policy, host.keys, request, now)
+        body = arrived[at : at + length_bytes] if length_bytes else b""
+        end = at + len(body)
         if isinstance(decision, NeedKey):
             return False
-        body = arrived[at : at + length_bytes]
-        end = at + len(body)
         if isinstance(decision, Deny):
             if len(body) < length_bytes or decision.reason.status == 400:
                 return False  # somebody may be sending on: the other road lingers
@@ -79,12 +71,14 @@ class LaneExchange:
         outcome.note_decision()
         outcome.note_allow(decision)
         self._allow, self._pool = decision, pool
-        self.upload_left = length_bytes - len(body)
         self._start(end)
-        outcome.bytes_in = len(body)
-        self._send(head_up + body if body else head_up)
+        if length_bytes:
+            outcome.bytes_in = len(body)
+            self.upload_left = length_bytes - len(body)
+            head_up += body
+        self._send(head_up)
         if config.cors is None:  # else an answer depends on them
-            request.fields, request.headers = [], _NONE  # a stream may last for hours
+            request.headers, request.kept, request.bearer = _NONE, b"", None  # a stream may last for hours
         return True
 
     def uploaded(self, data: bytes) -> bytes:
@@ -140,23 +134,19 @@ class LaneExchange:
 
     def answer_began(self, answer: AnswerRead) -> None:
         """The head of the answer: passed on with our framing."""
-        outcome = self._outcome
-        outcome.note_first_byte()
-        self._is_answering, outcome.status = True, answer.status
-        self._keeps_alive = self._keeps_alive and not self.upload_left  # answered early: the rest has no taker
         if answer.length_bytes is None and answer.has_body(self._request.method):
             self._is_chunked = True
-            self._lane.host.stream_began(outcome)
-        self._write_head(*answer_head(self._runtime, self._request, answer, self._outcome.request_id))
-        answer.fields = []
+            self._lane.host.stream_began(self._outcome)
+        self._unwritten = self._head_of(answer)
 
-    def answer_data(self, data: bytes) -> None:
-        """A piece of the body."""
-        self._outcome.bytes_out += len(data)
-        framed = chunk(data) if self._is_chunked else data
-        if self._unwritten:
-            framed, self._unwritten = self._unwritten + framed, b""
-        self._connection.write(framed)
+    def answer_came(self, answer: AnswerRead, body: bytes) -> None:
+        """The whole answer at once: what the other three say of its parts."""
+        self._upstream = None
+        self._outcome.bytes_out = len(body)
+        self._connection.write(self._head_of(answer) + body)
+        self._is_answered = True
+        if not self._connection.is_client_behind:
+            self._end_as_answered()
 
     def answer_goes_on(self) -> None:
         """That was all for now: what was held back to be written in one piece leaves, and the clock begins anew."""
@@ -219,9 +209,11 @@ class LaneExchange:
     def _use(self, upstream: UpstreamConnection) -> None:
         self._upstream = upstream
         upstream.is_sending = self.upload_left > 0
-        request = self._request
-        self._connection.hold_upload(is_held=False)  # first: what is sent now may be more than the upstream takes
-        upstream.hold_answer(is_held=self._connection.is_client_behind)
+        request, connection = self._request, self._connection
+        if connection.is_upload_held:  # first: what is sent now may be more than the upstream takes
+            connection.hold_upload(is_held=False)
+        if upstream.is_held is not connection.is_client_behind:
+            upstream.hold_answer(is_held=connection.is_client_behind)
         upstream.begin(self, request.method, self._sent[0] if len(self._sent) == 1 else b"".join(self._sent))
         if request.length_bytes or self._is_retried or request.method not in _IDEMPOTENT:
             self._sent = []  # is not sent twice
@@ -244,32 +236,11 @@ class LaneExchange:
             seconds = upstream.response_timeout_seconds
         self._connection.deadline = self._lane.loop.time() + seconds
 
-    def _write_head(self, start: bytes, kept: bytes) -> None:
-        framing = b"Transfer-Encoding: chunked\r\n" if self._is_chunked else b""
-        if not self._keeps_alive or self._lane.host.is_draining:
-            self._keeps_alive = False
-            framing += b"Connection: close\r\n"
-        self._unwritten = b"".join((start, kept, framing, CRLF))
-
     def _end_as_answered(self) -> None:
         self._end(keeps_alive=self._keeps_alive and not self.upload_left, lingers=self.upload_left > 0)
 
-    def _flush(self) -> None:
-        if self._unwritten:
-            self._connection.write(self._unwritten)
-            self._unwritten = b""
-
     def _refuse(self, deny: Deny, ended: Ended = "refused") -> None:
-        """Answer from the table of reasons."""
-        self._outcome.note_deny(deny)
-        self._outcome.ended, self._outcome.status = ended, deny.reason.status
-        start, kept, body = refusal(self._runtime, self._request, deny, self._outcome.request_id)
-        self._keeps_alive = self._keeps_alive and not self.upload_left
-        self._write_head(start, kept)
-        if self._request.method != "HEAD":
-            self._outcome.bytes_out = len(body)
-            self._unwritten += body
-        self._flush()
+        self._write_refusal(deny, ended)
         self._end(keeps_alive=self._keeps_alive, lingers=self.upload_left > 0)
 
     def _fail(self, problem: Denied, ended: Ended | None = None) -> None:

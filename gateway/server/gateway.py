@@ -168,8 +168,9 @@ class Gateway:
 
     def began(self, outcome: Outcome) -> None:
         """A request has begun."""
+        if not self.open_requests:
+            self.quiet.clear()
         self.open_requests += 1
-        self.quiet.clear()
 
     def stream_began(self, outcome: Outcome) -> None:
         """A request's answer is a stream."""

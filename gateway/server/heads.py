@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from gateway.express.grammar import AnswerRead, RequestRead
-from gateway.express.writing import CRLF, STATUS_LINES, written, written_once
+from gateway.express.answers import AnswerRead
+from gateway.express.lines import CRLF
+from gateway.express.requests import RequestRead
+from gateway.express.writing import STATUS_LINES, written
 from gateway.policy.decision import Allow, Deny
 from gateway.policy.model import RequestHead
 from gateway.policy.reasons import Reason
@@ -32,7 +34,7 @@ def request_head(
     if signer is not None and allow.principal is not None:
         identity += f"Authorization: Bearer {signer.token_for(allow.principal, now)}\r\n".encode("ascii")
     if passes_all_but_dropped(allow):
-        kept = b"".join([field[3] for field in request.fields if field[5]])
+        kept = request.kept
     else:
         kept = written(request_lines(request, allow, runtime.header_rules, ()))
     # RFC 9110 section 8.6: where the method lets expect a body, none is said to be of length 0.
@@ -46,33 +48,37 @@ def request_head(
     return b"".join((start.encode("ascii"), kept, ours.encode("ascii"), identity, CRLF))
 
 
-def answer_head(runtime: Runtime, head: RequestHead, answer: AnswerRead, request_id: str) -> tuple[bytes, bytes]:
+def answer_head(runtime: Runtime, head: RequestHead, answer: AnswerRead, request_id: str) -> bytes:
     """Return the status line and the lines of an upstream's answer that the client gets."""
-    if answer.is_plain and runtime.config.cors is None:
-        kept = b"".join([field[3] for field in answer.fields if field[5]])
-        kept += f"X-Request-Id: {request_id}\r\n".encode("ascii")
-    else:
-        arrived = [(field[0], field[1]) for field in answer.fields]
-        lines = response_lines(arrived, owns_cors=runtime.config.cors is not None)
-        kept = written(runtime.with_cors([*lines, ("X-Request-Id", request_id)], head))
-    return b"HTTP/1.1 %d %b\r\n" % (answer.status, answer.reason), kept
+    if answer.kept is not None and runtime.config.cors is None:
+        return b"%bX-Request-Id: %b\r\n" % (answer.kept, request_id.encode("ascii"))
+    arrived = [(field.name, field.value) for field in answer.fields]
+    lines = response_lines(arrived, owns_cors=runtime.config.cors is not None)
+    kept = written(runtime.with_cors([*lines, ("X-Request-Id", request_id)], head))
+    return b"HTTP/1.1 %d %b\r\n%b" % (answer.status, answer.reason, kept)
 
 
-def refusal(runtime: Runtime, head: RequestHead, deny: Deny, request_id: str) -> tuple[bytes, bytes, bytes]:
-    """Return status line, lines and body of an answer of our own."""
-    start, lines, body = _refusal(deny.reason, deny.had_token, deny.missing_scopes, deny.allowed_methods)
-    own = f"X-Request-Id: {request_id}\r\n".encode("ascii")
-    whole = body.replace(_PLACEHOLDER, request_id.encode("ascii"))
+def refusal(runtime: Runtime, head: RequestHead, deny: Deny, request_id: str) -> tuple[bytes, bytes]:
+    """Return the status line with the lines, and the body, of an answer of our own."""
+    lines, start, body = _refusal(deny.reason, deny.had_token, deny.missing_scopes, deny.allowed_methods)
+    own = request_id.encode("ascii")
     if runtime.config.cors is None:
-        return start, written_once(lines) + own, whole
-    return start, written(runtime.with_cors([*lines, ("X-Request-Id", request_id)], head)), whole
+        kept = b"%bX-Request-Id: %b\r\n" % (start, own)
+    else:
+        with_cors = runtime.with_cors([*lines, ("X-Request-Id", request_id)], head)
+        kept = STATUS_LINES[deny.reason.status] + written(with_cors)
+    return kept, body.replace(_PLACEHOLDER, own)
 
 
 @lru_cache(maxsize=256)
 def _refusal(
     reason: Reason, had_token: bool, missing_scopes: tuple[str, ...], allowed_methods: tuple[str, ...]
-) -> tuple[bytes, tuple[Line, ...], bytes]:
-    """Return all that does not differ from one refusal to the next; the body has a placeholder of an id's length."""
+) -> tuple[tuple[Line, ...], bytes, bytes]:
+    """Return all that does not differ from one refusal to the next: lines, these as written behind the status, body.
+
+    The body has a placeholder of an id's length.
+    """
     body = refusal_body(reason, _PLACEHOLDER.decode())
-    lines = refusal_lines(reason, had_token=had_token, missing_scopes=missing_scopes, allowed_methods=allowed_methods)
-    return STATUS_LINES[reason.status], (*lines, ("Content-Length", str(len(body)))), body
+    said = refusal_lines(reason, had_token=had_token, missing_scopes=missing_scopes, allowed_methods=allowed_methods)
+    lines = (*said, ("Content-Length", str(len(body))))
+    return lines, STATUS_LINES[reason.status] + written(lines), body

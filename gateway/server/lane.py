@@ -42,6 +42,18 @@ class Lane:
         if not self.connections:
             self._is_empty.set()
 
+    def hand_over(self, transport: asyncio.Transport, ahead: bytes, *, is_behind: bool, has_eof: bool) -> None:
+        """Give a connection to aiohttp, with what was read and not yet taken. It keeps it from now on."""
+        self.host.cork.flush_of(transport)
+        connection = self.reference()
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
+        if is_behind:
+            connection.pause_writing()
+        connection.data_received(ahead)
+        if has_eof:
+            connection.eof_received()
+
     def close_idle(self) -> None:
         """Close the connections without a request; the others close after their answer."""
         for connection in list(self.connections):

@@ -11,7 +11,7 @@ import asyncio
 from typing import cast
 
 from gateway.express.cork import LARGE_BYTES
-from gateway.express.grammar import END_OF_HEAD, read_request
+from gateway.express.lines import END_OF_HEAD
 from gateway.server.connection import IDLE_SECONDS, LINGER_BYTES, LINGER_SECONDS
 from gateway.server.exchange import LaneExchange
 from gateway.server.hangup import hangup_of
@@ -85,10 +85,10 @@ class LaneConnection(asyncio.Protocol):
         A client that only half-closes gets what can be answered at once, and what was answered.
         """
         self._has_eof = True
-        if self._exchange is None and not self._ahead:
-            self.close(self._lane.limits.flush_seconds)
-        else:
+        if self._exchange is not None or self._ahead:
             self._begin_to_leave()
+        else:
+            self.close(self._lane.limits.flush_seconds)
         return True
 
     def pause_writing(self) -> None:
@@ -111,11 +111,11 @@ class LaneConnection(asyncio.Protocol):
 
     # --- what the lane and the exchange ask ---
 
-    def write(self, data: bytes) -> None:
-        """Write to the client, soon; what is large, or comes when there is little to do, at once."""
+    def write(self, data: bytes, *, is_urgent: bool = False) -> None:
+        """Write to the client, soon; what is urgent, large, or comes when there is little to do, at once."""
         host, transport = self._lane.host, self.transport
         if transport is not None:
-            is_now = len(data) > LARGE_BYTES or host.open_requests < _FEW
+            is_now = is_urgent or len(data) > LARGE_BYTES or host.open_requests < _FEW
             (host.cork.write_now if is_now else host.cork.write)(transport, data)
 
     def close(self, flush_seconds: float) -> None:
@@ -197,21 +197,18 @@ class LaneConnection(asyncio.Protocol):
     def _next(self) -> None:
         """Take the next request out of what has arrived."""
         ahead, at, lane = self._ahead, self._at, self._lane
-        end = ahead.find(END_OF_HEAD, at)
         limit = at + lane.limits.header_bytes - len(END_OF_HEAD)
-        if end < 0:
-            if not self._pieces:
-                self.deadline = lane.loop.time() + lane.limits.header_timeout_seconds
-            # A head in many small pieces would be searched anew with each: the other road counts as it reads.
-            self._pieces += 1
-            waiting = len(ahead) - at
-            is_odd = self._pieces > _MAX_PIECES or waiting > min(MAX_AHEAD_BYTES, lane.limits.header_bytes)
-            if is_odd or b"\n" in ahead[at:].replace(b"\r\n", b""):
-                self._hand_over()
-            return
+        read = lane.host.runtime.requests.read
+        # Most often what came is one head, whose end need not be searched for: several cannot be read as one.
+        end = len(ahead) - len(END_OF_HEAD)
+        request = read(ahead[:-2], self.peer) if not at and end <= limit and ahead.endswith(END_OF_HEAD) else None
+        if request is None:
+            end = ahead.find(END_OF_HEAD, at)
+            if end < 0:
+                self._wait_for_the_rest(len(ahead) - at)
+                return
+            request = read(ahead[at : end + 2], self.peer) if end <= limit else None
         self._pieces = 0
-        lines = lane.host.runtime.request_lines_read
-        request = read_request(ahead[at:end], lines, self.peer) if end <= limit else None
         if request is None:
             self._hand_over()
             return
@@ -224,6 +221,17 @@ class LaneConnection(asyncio.Protocol):
                 return
             is_ours = False  # the other road meets the same, and knows how to tell it
         if not is_ours:
+            self._hand_over()
+
+    def _wait_for_the_rest(self, waiting: int) -> None:
+        """Half a head is there: have its clock run."""
+        limits = self._lane.limits
+        if not self._pieces:
+            self.deadline = self._lane.loop.time() + limits.header_timeout_seconds
+        # A head in many small pieces would be searched anew with each: the other road counts as it reads.
+        self._pieces += 1
+        is_odd = self._pieces > _MAX_PIECES or waiting > min(MAX_AHEAD_BYTES, limits.header_bytes)
+        if is_odd or b"\n" in self._ahead[self._at :].replace(b"\r\n", b""):
             self._hand_over()
 
     def _go_on(self) -> None:
@@ -261,19 +269,11 @@ class LaneConnection(asyncio.Protocol):
         transport, ahead = self.transport, self._ahead[self._at :]
         if transport is None:
             return
-        self._lane.host.cork.flush_of(transport)
-        self._lane.lost(self)
         self.transport, self._ahead = None, b""
-        connection = self._lane.reference()
+        self._lane.lost(self)
         if self.is_reading_paused:
             transport.resume_reading()
-        transport.set_protocol(connection)
-        connection.connection_made(transport)
-        if self.is_client_behind:
-            connection.pause_writing()
-        connection.data_received(ahead)
-        if self._has_eof:
-            connection.eof_received()
+        self._lane.hand_over(transport, ahead, is_behind=self.is_client_behind, has_eof=self._has_eof)
 
     def _linger(self, transport: asyncio.Transport) -> None:
         """Half-close, and throw away what still comes, for a bounded time and size: else a reset eats the answer."""

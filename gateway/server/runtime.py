@@ -13,8 +13,8 @@ from typing import Any
 
 from gateway.config.model import Config
 from gateway.express.cork import Cork
-from gateway.express.grammar import Lines
 from gateway.express.pool import Pool
+from gateway.express.requests import Requests
 from gateway.policy.model import Headers, Principal, RequestHead
 from gateway.policy.providers import KeySource
 from gateway.policy.upstreams import Upstream
@@ -38,7 +38,7 @@ class Runtime:
         self.header_rules = HeaderRules((*config.strip_headers, *own_trace), names)
         contexts = [ssl_context(upstream) for upstream in config.upstreams]  # first: these may fail
         self._origins = {u.name: Origin(u, context) for u, context in zip(config.upstreams, contexts, strict=True)}
-        self.request_lines_read = Lines(lambda name: self.header_rules.verdict_of(name) is not Verdict.DROP)
+        self.requests = Requests(lambda name: self.header_rules.verdict_of(name) is not Verdict.DROP)
         # Upstreams that the express lane speaks to; one behind TLS is the other road's.
         self._pools = {
             upstream.name: Pool(upstream, time.monotonic, cork)

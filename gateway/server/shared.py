@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from gateway.server.connection import ConnectionLimits, ConnectionServer
+from gateway.server.connection import ConnectionLimits
 from gateway.server.host import Host
 
 MAX_AHEAD_BYTES = 64 * 1024  # of what a client sends before anybody can take it
@@ -64,8 +64,8 @@ class LaneClient(Protocol):
         """The exchange has taken the request; `end` is where it ends in what it was given."""
         ...
 
-    def write(self, data: bytes) -> None:
-        """Write to the client."""
+    def write(self, data: bytes, *, is_urgent: bool = False) -> None:
+        """Write to the client; `is_urgent`: it is one of many small pieces, each of which is waited for."""
         ...
 
     def hold_upload(self, *, is_held: bool) -> None:
@@ -98,9 +98,12 @@ class Shared(Protocol):
 class SharedByConnections(Shared, Protocol):
     """What the connections of a listener share besides."""
 
-    reference: ConnectionServer
     connections: set[Any]
 
     def lost(self, connection: Any) -> None:
         """A connection has ended, or is another's now."""
+        ...
+
+    def hand_over(self, transport: asyncio.Transport, ahead: bytes, *, is_behind: bool, has_eof: bool) -> None:
+        """Give a connection to the reference path, with what was read of it and what is known of its client."""
         ...

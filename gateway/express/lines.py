@@ -1,0 +1,151 @@
+"""Header lines, read strictly, and those remembered that were read before.
+
+Nothing is repaired here: a line that is read has one reading only, and a test holds that aiohttp's parser (llhttp)
+reads the same. Source: RFC 9110 section 5, RFC 9112 sections 2 to 6.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+END_OF_HEAD = b"\r\n\r\n"
+CRLF = b"\r\n"
+MAX_HEADERS = 256
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")  # RFC 9110 section 5.1; nothing before the colon
+_LENGTH_SHAPE = re.compile(r"[0-9]{1,18}")
+_PLAIN_LENGTH_SHAPE = re.compile(r"0|[1-9][0-9]{0,17}")  # of requests: ours is written anew
+_HOST_SHAPE = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::\d{0,5})?")
+# Whoever sends one of these wants something that the other road knows.
+_NAMES_ELSEWHERE = frozenset({"upgrade", "expect", "http2-settings", "trailer", "te", "proxy-connection"})
+
+# Different in each message: not worth a place. And what is secret: no credential is to lie about in memory.
+_PASSING = frozenset(
+    {"x-request-id", "traceparent", "tracestate", "etag", "idempotency-key"}
+    | {"authorization", "cookie", "set-cookie", "proxy-authorization", "sec-websocket-protocol", "x-api-key"}
+)
+_MAX_NAMES = 1024
+_MAX_REMEMBERED_LINE = 4096
+_MAX_REMEMBERED_BYTES = 2 * 1024 * 1024
+_LINE_OVERHEAD_BYTES = 300  # what an entry weighs beside its line, about
+
+# What a line is to its head, as a digit of its own in a sum over all lines; 0 is nothing special. STAYS and CLOSES are
+# `Connection` with its usual words, CONNECTION with others.
+_DIGIT = 1 << 9  # more than there are lines
+HOST, AUTHORIZATION, LENGTH, STAYS, CLOSES, CONNECTION, CODING, ELSEWHERE, INVALID = (1 << 9 * n for n in range(9))
+_MARKS = {
+    "host": HOST,
+    "authorization": AUTHORIZATION,
+    "content-length": LENGTH,
+    "connection": CONNECTION,
+    "transfer-encoding": CODING,
+}
+_WISHES = {"keep-alive": STAYS, "close": CLOSES}
+
+
+@dataclass(slots=True)  # not frozen: making a frozen one takes three times as long, and many are made
+class Field:
+    """A header line that was read. `line` is as it is written, `mark` what it is to its head.
+
+    `is_passed`: it goes on, unless the message itself says otherwise; `is_lasting`: it may be remembered. Nobody
+    writes to it.
+    """
+
+    name: str
+    value: str
+    lower: str
+    line: bytes
+    mark: int
+    is_passed: bool
+    is_lasting: bool
+
+
+class BrokenLineError(Exception):
+    """A line that is no header."""
+
+
+class Lines:
+    """Header lines that were read before: clients and servers repeat themselves. Bounded in bytes; never a decision."""
+
+    def __init__(
+        self, is_passed: Callable[[str], bool], *, is_of_answers: bool = False, max_bytes: int = _MAX_REMEMBERED_BYTES
+    ) -> None:
+        self._is_passed = is_passed
+        self._is_of_answers = is_of_answers
+        self._encoding = "utf-8" if is_of_answers else "ascii"
+        self._max_bytes = max_bytes
+        self._known: dict[bytes, Field] = {}
+        self._names: dict[bytes, tuple[str, str, bytes, int, bool, bool]] = {}
+        self._bytes = 0
+
+    def fields(self, rows: list[bytes]) -> list[Field]:
+        """Return what lines say, each given with its carriage return; their other bytes were looked at before.
+
+        Raises `BrokenLineError`.
+        """
+        known, read = self._known.get, self._read
+        return [known(row) or read(row) for row in rows]
+
+    def _read(self, row: bytes) -> Field:
+        written, _, rest = row.partition(b":")
+        name = self._names.get(written) or self._name(written)
+        if rest[-1:] != b"\r":
+            raise BrokenLineError
+        value = rest[:-1].strip(b" \t")
+        text = value.decode(self._encoding, "surrogateescape")
+        mark = self._mark(name[3], text) if name[3] else 0
+        # The scheme alone is what is left of a line whose token was cut out: see `requests`.
+        is_lasting = name[5] or (mark == AUTHORIZATION and value == b"Bearer")
+        field = Field(name[0], text, name[1], name[2] + value + CRLF, mark, name[4], is_lasting)
+        if is_lasting and len(row) <= _MAX_REMEMBERED_LINE:
+            self._remember(row, field)
+        return field
+
+    def _mark(self, mark: int, text: str) -> int:
+        """Return what a line of a special name is, by its value."""
+        if mark == CONNECTION:
+            return _WISHES.get(text.lower(), CONNECTION)
+        shape = _LENGTH_SHAPE if self._is_of_answers else _PLAIN_LENGTH_SHAPE
+        if mark == LENGTH and shape.fullmatch(text) is None:
+            return INVALID
+        if mark == HOST and not self._is_of_answers and _HOST_SHAPE.fullmatch(text) is None:
+            return INVALID
+        return mark
+
+    def _name(self, written: bytes) -> tuple[str, str, bytes, int, bool, bool]:
+        """Return a header's name: as text, in lower case, as written, its mark, whether it is passed on, and lasts."""
+        if _NAME.fullmatch(written) is None:
+            raise BrokenLineError
+        text = written.decode("ascii")
+        lower = text.lower()
+        mark = ELSEWHERE if lower in _NAMES_ELSEWHERE else _MARKS.get(lower, 0)
+        known = (text, lower, written + b": ", mark, self._is_passed(text), lower not in _PASSING)
+        if len(self._names) >= _MAX_NAMES:
+            self._names.clear()
+        self._names[written] = known
+        return known
+
+    def _remember(self, row: bytes, field: Field) -> None:
+        self._bytes += 4 * len(row) + _LINE_OVERHEAD_BYTES
+        if self._bytes > self._max_bytes:
+            # All of it: which lines are old costs more to know than to read them again.
+            self._known.clear()
+            self._bytes = 4 * len(row) + _LINE_OVERHEAD_BYTES
+        self._known[row] = field
+
+
+def rows_of(head: bytes, allowed: bytes) -> list[bytes] | None:
+    """Return the rows of a head that ends with its last line; None if there are too many, or other bytes than allowed.
+
+    There is one carriage return for each row; who reads a row sees whether that is where it belongs.
+    """
+    rows = head.split(b"\n")
+    if rows.pop() or len(rows) > MAX_HEADERS + 1 or head.translate(None, allowed) != CRLF * len(rows):
+        return None
+    return rows
+
+
+def count(marks: int, mark: int) -> int:
+    """Return how many lines had a mark, of the sum of all."""
+    return marks // mark % _DIGIT
