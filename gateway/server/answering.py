@@ -12,6 +12,8 @@ from gateway.server.outcome import Ended, Outcome
 from gateway.server.runtime import Runtime
 from gateway.server.shared import LaneClient, Shared
 
+_FEW = 4  # requests or clients at a time: nobody else's answer to wait for
+
 
 class Answering:
     """The answer to one request, the upstream's or ours, on its way to the client."""
@@ -36,7 +38,7 @@ class Answering:
         framed = chunk(data) if self._is_chunked else data
         if self._unwritten:
             framed, self._unwritten = self._unwritten + framed, b""
-        self._connection.write(framed, is_urgent=self._is_chunked)
+        self._connection.write(framed, is_urgent=self._lane.host.open_requests < _FEW)
 
     def _head_of(self, answer: AnswerRead) -> bytes:
         outcome = self._outcome
@@ -57,7 +59,7 @@ class Answering:
 
     def _flush(self) -> None:
         if self._unwritten:
-            self._connection.write(self._unwritten)
+            self._connection.write(self._unwritten, is_urgent=self._lane.host.open_requests < _FEW)
             self._unwritten = b""
 
     def _write_refusal(self, deny: Deny, ended: Ended) -> None:
@@ -67,8 +69,9 @@ class Answering:
         head, body = refusal(self._runtime, self._request, deny, self._outcome.request_id)
         if self.upload_left:
             self._keeps_alive = False
-        self._unwritten = self._framed(head)
+        whole = self._framed(head)
         if self._request.method != "HEAD":
             self._outcome.bytes_out = len(body)
-            self._unwritten += body
-        self._flush()
+            whole += body
+        # A flood of refusals is never many at a time, and is cheaper to answer together.
+        self._connection.write(whole, is_urgent=len(self._lane.connections) < _FEW)

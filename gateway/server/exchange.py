@@ -143,7 +143,8 @@ class LaneExchange(Answering):
         """The whole answer at once: what the other three say of its parts."""
         self._upstream = None
         self._outcome.bytes_out = len(body)
-        self._connection.write(self._head_of(answer) + body)
+        self._unwritten = self._head_of(answer) + body
+        self._flush()
         self._is_answered = True
         if not self._connection.is_client_behind:
             self._end_as_answered()

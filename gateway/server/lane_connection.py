@@ -19,7 +19,6 @@ from gateway.server.shared import MAX_AHEAD_BYTES, Exchange, SharedByConnections
 
 _LEAVING_SECONDS = 0.02
 _MAX_PIECES = 8
-_FEW = 4  # requests at a time: nobody else's answer to wait for
 
 
 class LaneConnection(asyncio.Protocol):
@@ -112,11 +111,10 @@ class LaneConnection(asyncio.Protocol):
     # --- what the lane and the exchange ask ---
 
     def write(self, data: bytes, *, is_urgent: bool = False) -> None:
-        """Write to the client, soon; what is urgent, large, or comes when there is little to do, at once."""
-        host, transport = self._lane.host, self.transport
+        """Write to the client, soon; what is urgent, or large, at once."""
+        cork, transport = self._lane.host.cork, self.transport
         if transport is not None:
-            is_now = is_urgent or len(data) > LARGE_BYTES or host.open_requests < _FEW
-            (host.cork.write_now if is_now else host.cork.write)(transport, data)
+            (cork.write_now if is_urgent or len(data) > LARGE_BYTES else cork.write)(transport, data)
 
     def close(self, flush_seconds: float) -> None:
         """Close, once the client has taken all that was written, or that time is over."""

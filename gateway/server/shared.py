@@ -88,6 +88,7 @@ class Shared(Protocol):
     ids: RequestIds
     loop: asyncio.AbstractEventLoop
     clock: Callable[[], float]
+    connections: set[Any]
     limits: ConnectionLimits  # what a client may send and take; a reload changes it in place
 
     def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -97,8 +98,6 @@ class Shared(Protocol):
 
 class SharedByConnections(Shared, Protocol):
     """What the connections of a listener share besides."""
-
-    connections: set[Any]
 
     def lost(self, connection: Any) -> None:
         """A connection has ended, or is another's now."""
