@@ -17,6 +17,7 @@ from gateway.policy.reasons import Denied, Reason
 Claims = Mapping[str, Any]
 
 _LOCAL_PART_REFUSED = re.compile(r"[\x00-\x20\x7f\"',;:<>()\[\]{}\\]")
+_DOMAIN_REFUSED = re.compile(r"[^A-Za-z0-9.-]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -57,7 +58,7 @@ def read_email(value: object) -> tuple[str, str] | tuple[None, None]:
     if not isinstance(value, str) or not value.isascii() or value.count("@") != 1:
         return None, None
     local, domain = value.split("@")
-    if not local or not domain or _LOCAL_PART_REFUSED.search(local) or re.search(r"[^A-Za-z0-9.-]", domain):
+    if not local or not domain or _LOCAL_PART_REFUSED.search(local) or _DOMAIN_REFUSED.search(domain):
         return None, None
     return value, domain.lower()
 
@@ -125,6 +126,8 @@ def _client(claims: Claims, provider: Provider) -> str | None:
 
 def _scopes(claims: Claims) -> tuple[str, ...] | None:
     """RFC 8693 section 4.2: one string, parted by spaces; Azure and Okta write `scp`, also as an array."""
+    if "scope" not in claims and "scp" not in claims:
+        return None
     found: list[str] = []
     seen = False
     for name in ("scope", "scp"):
