@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,3 +77,10 @@ def test_module_can_be_read_in_one_sitting(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=_id)
 def test_module_imports_nothing_for_the_type_checker_only(path: Path) -> None:
     assert "TYPE_CHECKING" not in path.read_text(encoding="utf-8")
+
+
+def test_start_imports_nothing_that_is_seldom_asked() -> None:
+    seldom = ("prometheus_client", "gateway.explain.explain", "opentelemetry", "rich")
+    script = f"import sys, gateway.server.run; print([name for name in {seldom} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

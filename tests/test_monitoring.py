@@ -20,6 +20,7 @@ import yaml
 import gateway
 from gateway.keys.store import SourceStatus
 from gateway.policy.reasons import Reason
+from gateway.server.exposition import metrics_text
 from gateway.server.metrics import Gauges, Metrics
 from gateway.server.outcome import ENDINGS, Outcome
 from tests.jwks import serving_keys
@@ -46,7 +47,7 @@ def metrics() -> dict[str, set[str]]:
     counted.record(outcome)
     status = SourceStatus("https://keys", "fresh", ("k",), 1.0, 1.0, False, 1, 0, None, None)
     found: dict[str, set[str]] = {}
-    for line in counted.text(Gauges(keys=(("people", status),))).decode().splitlines():
+    for line in metrics_text(counted, Gauges(keys=(("people", status),))).decode().splitlines():
         series = re.match(r"([a-z_]+)(?:\{(.*)\})? ", line)
         if series is not None:
             found.setdefault(series[1], set()).update(re.findall(r'(\w+)="', series[2] or ""))

@@ -12,6 +12,7 @@ import pytest
 
 from gateway.config.file import load
 from gateway.config.model import Tls
+from gateway.server.exposition import metrics_text
 from gateway.server.gateway import Gateway
 from gateway.server.reload import Reloader, restart_needed, stamp_of
 from tests.rawpeer import RawUpstream, ask
@@ -99,7 +100,7 @@ async def test_mistake_changes_nothing_and_is_told(
     assert await statuses(gateway) == (200, 404)
     assert "did you mean 'public'" in (gateway.last_reload_error or "")
     assert f"{file.name}:6:" in caplog.text
-    assert b'gateway_reloads_total{result="failed"} 1.0' in gateway.metrics.text(gateway.gauges())
+    assert b'gateway_reloads_total{result="failed"} 1.0' in metrics_text(gateway.metrics, gateway.gauges())
     file.write_text(text_for(upstream, "/two"))
     assert await reloader.reload() is True
     assert await statuses(gateway) == (404, 200)
