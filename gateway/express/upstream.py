@@ -160,10 +160,10 @@ class UpstreamConnection(asyncio.Protocol):
             self.taker.upload_may_go_on(may=True)
 
     def _read_head(self, data: bytes) -> None:
-        self._buffer = buffer = self._buffer + data if self._buffer else data
+        buffer = self._buffer + data if self._buffer else data
         while True:
             end = buffer.find(END_OF_HEAD)
-            if max(end, len(buffer) if end < 0 else 0) > _MAX_HEAD_BYTES:
+            if end > _MAX_HEAD_BYTES or (end < 0 and len(buffer) > _MAX_HEAD_BYTES):
                 self._break("the head of the answer is too long")
                 return
             if end < 0:

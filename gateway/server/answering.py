@@ -23,14 +23,17 @@ class Answering:
         "_unwritten", "upload_left",
     )  # fmt: skip
 
-    def __init__(self, lane: Shared, connection: LaneClient, request: RequestRead) -> None:
-        self._lane, self._connection, self._request = lane, connection, request
-        self._runtime: Runtime = lane.host.runtime
-        self._outcome: Outcome
-        self._unwritten = b""  # held back, to be written with what follows
-        self._is_answering = self._is_chunked = False
-        self._keeps_alive = request.keeps_alive
-        self.upload_left = 0
+    # Set by the exchange: one is made for every request, and a call for each half would cost as much as either.
+    _lane: Shared
+    _connection: LaneClient
+    _request: RequestRead
+    _runtime: Runtime
+    _outcome: Outcome
+    _unwritten: bytes  # held back, to be written with what follows
+    _is_answering: bool
+    _is_chunked: bool
+    _keeps_alive: bool
+    upload_left: int
 
     def answer_data(self, data: bytes) -> None:
         """A piece of the body."""

@@ -28,7 +28,10 @@ class LaneExchange(Answering):
     __slots__ = ("_allow", "_is_answered", "_is_ended", "_is_retried", "_opening", "_pool", "_sent", "_upstream")
 
     def __init__(self, lane: Shared, connection: LaneClient, request: RequestRead) -> None:
-        super().__init__(lane, connection, request)
+        self._lane, self._connection, self._request = lane, connection, request
+        self._runtime = lane.host.runtime
+        self._unwritten, self.upload_left, self._keeps_alive = b"", 0, request.keeps_alive
+        self._is_answering = self._is_chunked = False
         self._upstream: UpstreamConnection | None = None
         self._opening: asyncio.Task[None] | None = None
         self._is_answered = self._is_ended = self._is_retried = False
@@ -229,7 +232,7 @@ class LaneExchange(Answering):
         if self._connection.is_client_behind:
             return  # that clock runs since then, whatever else happens
         upstream = self._allow.route.upstream
-        if self._waits_for_upload():
+        if self.upload_left and self._waits_for_upload():
             seconds = self._runtime.config.limits.body_idle_timeout_seconds
         elif self._is_answering:
             seconds = upstream.idle_timeout_seconds
