@@ -7,6 +7,7 @@ import logging
 import os
 import re
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -274,8 +275,42 @@ def test_chunks_are_the_same_however_they_arrive(pieces: list[bytes], data: st.D
     assert chunks.rest + wire[at:] == b"rest"
 
 
+@given(st.binary(max_size=12), st.lists(st.integers(1, 12), max_size=4))
+@settings(max_examples=400, deadline=None)
+def test_broken_chunks_are_judged_the_same_however_they_arrive(noise: bytes, cuts: list[int]) -> None:
+    wire = b"3\r\nabc\r\n" + noise + b"\r\n2\r\nde\r\n0\r\n\r\n"
+    at_once, piece_by_piece = Chunks(), Chunks()
+
+    def fed(chunks: Chunks, pieces: list[bytes]) -> tuple[bytes, bool, bool]:
+        found = b""
+        try:
+            for piece in pieces:
+                found += b"".join(chunks.feed(piece)) if not chunks.is_complete else b""
+        except BrokenBodyError:
+            return found, False, True
+        return found, chunks.is_complete, False
+
+    borders = [8, *(8 + cut for cut in sorted(cuts)), len(wire)]
+    pieces = [wire[:8], *(wire[a:b] for a, b in pairwise(borders))]
+    one, other = fed(at_once, [wire]), fed(piece_by_piece, [wire[n : n + 1] for n in range(len(wire))])
+    assert one[1:] == other[1:] == fed(Chunks(), pieces)[1:]
+
+
 @pytest.mark.parametrize(
-    "wire", [b"x\r\n", b"-1\r\n", b"1\nab", b"1\r\nab\r\n", b"f" * 17 + b"\r\n", b"5" * 2000, b"0\r\nA: \rb\r\n"]
+    "wire",
+    [
+        b"x\r\n",
+        b"-1\r\n",
+        b"+1\r\na\r\n",
+        b"0x1\r\na\r\n",
+        b"1_1\r\n" + b"a" * 17 + b"\r\n",
+        b"1\nab",
+        b"1\r\nab\r\n",
+        b"2\r\nabcd",
+        b"f" * 17 + b"\r\n",
+        b"5" * 2000,
+        b"0\r\nA: \rb\r\n",
+    ],
 )
 def test_what_is_no_chunk_breaks_the_body(wire: bytes) -> None:
     with pytest.raises(BrokenBodyError):

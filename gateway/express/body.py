@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
+_PLAIN_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
 _MAX_SIZE_LINE = 1024
 _MAX_TRAILERS_BYTES = 64 * 1024
 _MAX_CHUNK_BYTES = 1 << 60
@@ -29,6 +30,13 @@ class Chunks:
 
     def feed(self, data: bytes) -> list[bytes]:
         """Return the payload of what arrived, in pieces. Raises `BrokenBodyError`."""
+        if self._state == "size" and not self._line:
+            # The common case of a stream, in few steps: what came is one chunk.
+            start = _PLAIN_SIZE.match(data)
+            if start is not None:
+                size = int(start[1], 16)
+                if size and start.end() + size + 2 == len(data) and data.endswith(b"\r\n"):
+                    return [data[start.end() : -2]]
         pieces: list[bytes] = []
         at, end = 0, len(data)
         while at < end:
