@@ -15,6 +15,7 @@ from gateway.express.lines import (
     CONNECTION,
     INVALID,
     LENGTH,
+    MAX_HEADERS,
     STAYS,
     BrokenLineError,
     Field,
@@ -72,7 +73,7 @@ class Answers:
         return answer
 
     def _read(self, head: bytes) -> AnswerRead | None:
-        rows = rows_of(head, _PRINTABLE_OR_HIGH)
+        rows = rows_of(head, _PRINTABLE_OR_HIGH, MAX_HEADERS + 1)  # and the status line
         if not rows or (len(head) > _MAX_LINE_BYTES and max(map(len, rows)) > _MAX_LINE_BYTES):
             return None
         start = _STATUS.fullmatch(rows.pop(0))

@@ -135,13 +135,13 @@ class Lines:
         self._known[row] = field
 
 
-def rows_of(head: bytes, allowed: bytes) -> list[bytes] | None:
+def rows_of(head: bytes, allowed: bytes, max_rows: int) -> list[bytes] | None:
     """Return the rows of a head that ends with its last line; None if there are too many, or other bytes than allowed.
 
     There is one carriage return for each row; who reads a row sees whether that is where it belongs.
     """
     rows = head.split(b"\n")
-    if rows.pop() or len(rows) > MAX_HEADERS + 1 or head.translate(None, allowed) != CRLF * len(rows):
+    if rows.pop() or len(rows) > max_rows or head.translate(None, allowed) != CRLF * len(rows):
         return None
     return rows
 

@@ -16,6 +16,7 @@ from gateway.express.lines import (
     CONNECTION,
     HOST,
     LENGTH,
+    MAX_HEADERS,
     STAYS,
     BrokenLineError,
     Lines,
@@ -119,7 +120,7 @@ class Requests:
 
     def _read(self, rest: bytes, shapes: Shapes[_Shape], *, has_token: bool) -> _Shape | None:
         """Read the lines of a head, from the end of its first one on."""
-        rows = rows_of(rest[2:], _PRINTABLE)
+        rows = rows_of(rest[2:], _PRINTABLE, MAX_HEADERS - 1)  # one may have been cut out
         if not rows:
             return None
         try:

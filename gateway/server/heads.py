@@ -39,13 +39,10 @@ def request_head(
         kept = written(request_lines(request, allow, runtime.header_rules, ()))
     # RFC 9110 section 8.6: where the method lets expect a body, none is said to be of length 0.
     has_length = request.length_bytes or request.method not in _WITHOUT_BODY
-    length = f"Content-Length: {request.length_bytes}\r\n" if has_length else ""
+    length = b"Content-Length: %d\r\n" % request.length_bytes if has_length else b""
     start = f"{request.method} {allow.target} HTTP/1.1\r\n"
-    ours = (
-        f"X-Forwarded-For: {forwarded_for}\r\nX-Forwarded-Proto: {request.scheme}\r\n"
-        f"X-Request-Id: {request_id}\r\n{length}"
-    )
-    return b"".join((start.encode("ascii"), kept, ours.encode("ascii"), identity, CRLF))
+    ours = f"X-Forwarded-For: {forwarded_for}\r\nX-Forwarded-Proto: {request.scheme}\r\nX-Request-Id: {request_id}\r\n"
+    return b"".join((start.encode("ascii"), kept, ours.encode("ascii"), identity, length, CRLF))
 
 
 def answer_head(runtime: Runtime, head: RequestHead, answer: AnswerRead, request_id: str) -> bytes:
