@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.policy.credentials import MAX_TOKEN_BYTES, check_origin, find_credential, without_parameter
@@ -33,6 +35,26 @@ def test_bearer_is_found_in_any_case(value: str) -> None:
     found = find_credential(authorization(value), "", (BEARER,))
     assert found is not None
     assert (found.token, found.source) == (TOKEN, BEARER)
+
+
+def test_token_that_was_seen_while_reading_is_taken_where_only_bearer_counts() -> None:
+    seen = replace(head(), bearer=TOKEN)  # no headers: whoever looked at them has looked
+    found = find_credential(seen, "", (BEARER,))
+    assert found is not None and (found.token, found.source, found.name) == (TOKEN, BEARER, "")
+    assert find_credential(replace(authorization(f"Bearer {TOKEN}"), bearer=""), "", (BEARER,)) is None
+
+
+@pytest.mark.parametrize("sources", [(COOKIE,), (COOKIE, BEARER), (BEARER, COOKIE), (QUERY, BEARER)])
+def test_token_that_was_seen_while_reading_is_not_enough_where_others_count(sources: tuple[TokenSource, ...]) -> None:
+    cookie, query = ("Cookie", "__session=a.b.c"), "?apiKey=a.b.c"
+    seen = replace(head(("Authorization", f"Bearer {TOKEN}"), cookie), bearer=TOKEN)
+    if BEARER not in sources:
+        found = find_credential(seen, query, sources)
+        assert found is not None and found.token == "a.b.c"
+        return
+    with pytest.raises(Denied) as refusal:
+        find_credential(seen, query, sources)
+    assert refusal.value.reason is Reason.SEVERAL_CREDENTIALS
 
 
 @pytest.mark.parametrize("value", ["", "None", "Basic dXNlcjpwYXNz", TOKEN, f"Token {TOKEN}", f"Bearer{TOKEN}"])

@@ -79,6 +79,28 @@ def test_malformed_token_is_refused(text: str) -> None:
     assert refusal.value.reason is Reason.TOKEN_MALFORMED
 
 
+@pytest.mark.parametrize("foreign", ["++++", "////", "====", "~~~~", "\n\n\n\n", "\x00\x00\x00\x00", "éééé"])
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_foreign_characters_are_not_skipped(part: int, foreign: str) -> None:
+    # A lax decoder skips them: one signature would have many spellings (RFC 4648 section 3.3).
+    for at in (0, 4):
+        parts = GOOD.split(".")
+        parts[part] = parts[part][:at] + foreign + parts[part][at:]
+        with pytest.raises(Denied) as refusal:
+            parse_token(".".join(parts))
+        assert refusal.value.reason is Reason.TOKEN_MALFORMED
+
+
+@pytest.mark.parametrize("behind", ["x", "{}", ",", "\x00", "\u00a0"])
+def test_nothing_but_white_space_stands_around_the_claims(behind: str) -> None:
+    around = parse_token(with_raw('{"alg":"HS256"}', ' \r\n\t{"sub":"a"} \n'))  # RFC 8259 section 2
+    assert around.claims == {"sub": "a"}
+    for text in (f'{{"sub":"a"}}{behind}', f'{{"sub":"a"}} {behind}', f'{behind}{{"sub":"a"}}'):
+        with pytest.raises(Denied) as refusal:
+            parse_token(with_raw('{"alg":"HS256"}', text))
+        assert refusal.value.reason is Reason.TOKEN_MALFORMED
+
+
 @pytest.mark.parametrize(
     "text",
     [
