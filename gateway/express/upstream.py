@@ -120,7 +120,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         # Bytes that nobody asked for would be taken for the next request's answer (CWE-444).
-        if self.taker is None or self._is_unsent():
+        if self.taker is None or (self._turn == self._pool.cork.turns and not self._has_come):
             self._break("the upstream spoke before it was asked")
             return
         self._has_come = True
@@ -181,20 +181,16 @@ class UpstreamConnection(asyncio.Protocol):
                 return
         self._buffer = b""
         self._keeps_alive = answer.keeps_alive
-        has_body = answer.has_body(self._method)
-        if self.taker is not None and (answer.length_bytes if has_body else 0) == len(buffer):
-            self._give_whole(self.taker, answer, buffer)
+        taker, has_body = self.taker, answer.has_body(self._method)
+        if taker is not None and (answer.length_bytes if has_body else 0) == len(buffer):
+            self._give_up_or_release(b"")  # the most common answer: it came in one piece
+            taker.answer_came(answer, buffer)
             return
         self._begin_answer(answer, has_body=has_body)
         if buffer and self.taker is not None:
             self._read_body(buffer)
         elif buffer:
             self._close()
-
-    def _give_whole(self, taker: Taker, answer: AnswerRead, body: bytes) -> None:
-        """The most common answer came in one piece: the connection is free, and then it is passed on."""
-        self._give_up_or_release(b"")
-        taker.answer_came(answer, body)
 
     def _begin_answer(self, answer: AnswerRead, *, has_body: bool) -> None:
         self._is_answering = True

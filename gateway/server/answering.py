@@ -12,7 +12,7 @@ from gateway.server.outcome import Ended, Outcome
 from gateway.server.runtime import Runtime
 from gateway.server.shared import LaneClient, Shared
 
-_FEW = 4  # requests or clients at a time: nobody else's answer to wait for
+FEW = 4  # requests or clients at a time: nobody else's answer to wait for
 
 
 class Answering:
@@ -41,7 +41,7 @@ class Answering:
         framed = chunk(data) if self._is_chunked else data
         if self._unwritten:
             framed, self._unwritten = self._unwritten + framed, b""
-        self._connection.write(framed, is_urgent=self._lane.host.open_requests < _FEW)
+        self._connection.write(framed, is_urgent=self._lane.host.open_requests < FEW)
 
     def _head_of(self, answer: AnswerRead) -> bytes:
         outcome = self._outcome
@@ -62,7 +62,7 @@ class Answering:
 
     def _flush(self) -> None:
         if self._unwritten:
-            self._connection.write(self._unwritten, is_urgent=self._lane.host.open_requests < _FEW)
+            self._connection.write(self._unwritten, is_urgent=self._lane.host.open_requests < FEW)
             self._unwritten = b""
 
     def _write_refusal(self, deny: Deny, ended: Ended) -> None:
@@ -77,4 +77,4 @@ class Answering:
             self._outcome.bytes_out = len(body)
             whole += body
         # A flood of refusals is never many at a time, and is cheaper to answer together.
-        self._connection.write(whole, is_urgent=len(self._lane.connections) < _FEW)
+        self._connection.write(whole, is_urgent=len(self._lane.connections) < FEW)

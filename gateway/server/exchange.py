@@ -12,7 +12,7 @@ from gateway.express.upstream import UpstreamConnection
 from gateway.policy.decision import Deny, NeedKey, decide
 from gateway.policy.model import Headers
 from gateway.policy.reasons import Denied, Reason
-from gateway.server.answering import Answering
+from gateway.server.answering import FEW, Answering
 from gateway.server.heads import request_head
 from gateway.server.outcome import Ended, Outcome
 from gateway.server.shared import MAX_AHEAD_BYTES, LaneClient, Shared
@@ -146,8 +146,7 @@ class LaneExchange(Answering):
         """The whole answer at once: what the other three say of its parts."""
         self._upstream = None
         self._outcome.bytes_out = len(body)
-        self._unwritten = self._head_of(answer) + body
-        self._flush()
+        self._connection.write(self._head_of(answer) + body, is_urgent=self._lane.host.open_requests < FEW)
         self._is_answered = True
         if not self._connection.is_client_behind:
             self._end_as_answered()

@@ -29,10 +29,7 @@ def request_head(
 ) -> bytes:
     """Return the head of an allowed request for its upstream. `now` is Unix seconds. Raises `Denied`."""
     upstream = allow.route.upstream
-    identity = runtime.identity_bytes(upstream, allow.principal)
-    signer = runtime.origin(upstream.name).signer
-    if signer is not None and allow.principal is not None:
-        identity += f"Authorization: Bearer {signer.token_for(allow.principal, now)}\r\n".encode("ascii")
+    identity = runtime.identity_bytes(upstream, allow.principal, now)
     if passes_all_but_dropped(allow):
         kept = request.kept
     else:

@@ -93,10 +93,8 @@ def utc(moment: float) -> str:
 def log_line(outcome: Outcome, subject_hash: str | None) -> str:
     """Return `log_fields` as JSON, put together by hand: a seventh of the time that `json` takes."""
     o, began_at = outcome, outcome.began_at
-    said = _said(
-        o.route, o.provider, subject_hash, o.decision, o.code, o.would_deny, o.rule,
-        None if o.detail is None else o.detail[:_MAX_FIELD_CHARACTERS],
-    )  # fmt: skip
+    detail = None if o.detail is None else o.detail[:_MAX_FIELD_CHARACTERS]
+    said = _said(o.route, o.provider, subject_hash, o.decision, o.code, o.would_deny, o.rule, detail)
     method, path = _text(o.method[:_MAX_FIELD_CHARACTERS]), _text(o.path[:_MAX_FIELD_CHARACTERS])
     ending = '"websocket": true, "ended"' if o.is_websocket else '"ended"'
     if o.decided_at is not None and o.first_byte_at is not None and o.over_at is not None:

@@ -61,10 +61,10 @@ class Runtime:
         for pool in self._pools.values():
             pool.sweep()
 
-    def identity_bytes(self, upstream: Upstream, principal: Principal | None) -> bytes:
-        """Return `identity_lines` as they are written. Made once for a principal that comes again.
+    def identity_bytes(self, upstream: Upstream, principal: Principal | None, now: float) -> bytes:
+        """Return `identity_lines` as they are written, made once for a principal that comes again, and a signed token.
 
-        Raises `Denied` (IDENTITY_UNSAFE).
+        `now` is Unix seconds. Raises `Denied` (IDENTITY_UNSAFE).
         """
         if principal is None:
             return b""
@@ -72,7 +72,10 @@ class Runtime:
         if known is None:
             text = "".join(f"{name}: {value}\r\n" for name, value in identity_lines(upstream.identity, principal))
             known = principal.kept[upstream.name] = text.encode("ascii")
-        return known
+        signer = self._origins[upstream.name].signer
+        if signer is None:
+            return known
+        return b"%bAuthorization: Bearer %b\r\n" % (known, signer.token_for(principal, now).encode("ascii"))
 
     def with_cors(self, lines: list[Line], head: RequestHead) -> list[Line]:
         """Return an answer's header lines with CORS ours, where that is on."""
