@@ -138,6 +138,10 @@ def test_memory_of_heads_is_bounded_and_begins_with_the_second_time() -> None:
         memory.add(b"twice: %d" % number, number)
         memory.add(b"twice: %d" % number, number)
     assert 0 < len(memory.known) < 60 and memory.known[b"twice: 999"] == 999
+    for number in range(1000):
+        for _ in range(2):
+            memory.add(b"a: b\r\n" * 100 + b"%d" % number, number)
+    assert 0 < len(memory.known) < 3, "a line weighs more than its text"
     for _ in range(3):
         memory.add(b"x" * 5000, 1)
     assert b"x" * 5000 not in memory.known

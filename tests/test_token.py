@@ -212,7 +212,7 @@ def test_half_a_character_is_no_token(part: int) -> None:
     assert refusal.value.reason is Reason.TOKEN_MALFORMED
 
 
-@pytest.mark.parametrize(("length", "is_remembered"), [(1024, True), (1026, False), (1028, False)])
+@pytest.mark.parametrize(("length", "is_remembered"), [(512, True), (514, False), (516, False)])
 def test_header_is_read_once_unless_it_is_long(length: int, is_remembered: bool) -> None:
     headers = (json.dumps({"alg": "HS256", "x": "a" * filler}) for filler in range(length))
     header = next(header for header in headers if len(b64(header)) == length)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.express.lines import (
     CLOSES,
@@ -46,7 +46,7 @@ class AnswerRead:
     length_bytes: int | None
     is_chunked: bool
     keeps_alive: bool
-    kept: bytes | None
+    kept: bytes | None = field(repr=False)
     is_lasting: bool
 
     def has_body(self, method: str) -> bool:
@@ -87,20 +87,20 @@ class Answers:
         length_bytes: int | None = None
         is_chunked, keeps_alive = False, version == b"1"
         is_plain = is_lasting = True
-        for field in fields:
-            mark = field.mark
+        for one in fields:
+            mark = one.mark
             if mark == LENGTH:
                 if length_bytes is not None:
                     return None
-                length_bytes = int(field.value)
-            if not field.is_lasting:
+                length_bytes = int(one.value)
+            if not one.is_lasting:
                 is_lasting = False
             if not mark or mark in _HARMLESS:
                 continue
             if mark in (CLOSES, CONNECTION):
                 keeps_alive = False
                 is_plain = is_plain and mark == CLOSES
-            elif mark == CODING and not is_chunked and field.value.lower() == "chunked":
+            elif mark == CODING and not is_chunked and one.value.lower() == "chunked":
                 is_chunked = True
             elif mark in (CODING, INVALID):
                 return None
@@ -108,6 +108,6 @@ class Answers:
             return None
         kept = None
         if is_plain:
-            lines = [field.line for field in fields if field.is_passed]
+            lines = [one.line for one in fields if one.is_passed]
             kept = b"HTTP/1.1 %b %b\r\n%b" % (status, reason, b"".join(lines))
         return AnswerRead(int(status), reason, fields, length_bytes, is_chunked, keeps_alive, kept, is_lasting)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 END_OF_HEAD = b"\r\n\r\n"
 CRLF = b"\r\n"
@@ -20,10 +20,12 @@ _HOST_SHAPE = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::\d{0,5})?"
 # Whoever sends one of these wants something that the other road knows.
 _NAMES_ELSEWHERE = frozenset({"upgrade", "expect", "http2-settings", "trailer", "te", "proxy-connection"})
 
-# Different in each message: not worth a place. And what is secret: no credential is to lie about in memory.
-_PASSING = frozenset(
-    {"x-request-id", "traceparent", "tracestate", "etag", "idempotency-key"}
-    | {"authorization", "cookie", "set-cookie", "proxy-authorization", "sec-websocket-protocol", "x-api-key"}
+# Different in each message: not worth a place. And what may hold a secret, by its name: no credential is to lie about
+# in memory. `Referer` and `Location` are here for their queries.
+_PASSING = frozenset({"x-request-id", "traceparent", "tracestate", "etag", "referer", "location", "content-location"})
+_SECRET = re.compile(
+    r"auth|token|key|secret|jwt|session|csrf|xsrf|cookie|password|signature|assertion|sec-websocket-protocol"
+    r"|(?<!allow-)credential"
 )
 _MAX_NAMES = 1024
 _MAX_REMEMBERED_LINE = 4096
@@ -53,9 +55,9 @@ class Field:
     """
 
     name: str
-    value: str
+    value: str = field(repr=False)  # may be a secret: a repr ends in logs and tracebacks
     lower: str
-    line: bytes
+    line: bytes = field(repr=False)
     mark: int
     is_passed: bool
     is_lasting: bool
@@ -120,7 +122,7 @@ class Lines:
         text = written.decode("ascii")
         lower = text.lower()
         mark = ELSEWHERE if lower in _NAMES_ELSEWHERE else _MARKS.get(lower, 0)
-        known = (text, lower, written + b": ", mark, self._is_passed(text), lower not in _PASSING)
+        known = (text, lower, written + b": ", mark, self._is_passed(text), _is_lasting(lower))
         if len(self._names) >= _MAX_NAMES:
             self._names.clear()
         self._names[written] = known
@@ -133,6 +135,10 @@ class Lines:
             self._known.clear()
             self._bytes = 4 * len(row) + _LINE_OVERHEAD_BYTES
         self._known[row] = field
+
+
+def _is_lasting(lower_name: str) -> bool:
+    return lower_name not in _PASSING and _SECRET.search(lower_name) is None
 
 
 def rows_of(head: bytes, allowed: bytes, max_rows: int) -> list[bytes] | None:

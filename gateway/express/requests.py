@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.express.lines import (
     AUTHORIZATION,
@@ -58,7 +58,7 @@ class RequestRead(RequestHead):
 
     length_bytes: int = 0
     keeps_alive: bool = True
-    kept: bytes = b""
+    kept: bytes = field(default=b"", repr=False)
 
     @property
     def wants_websocket(self) -> bool:
@@ -95,7 +95,7 @@ class Requests:
         if start is None:
             return None
         method, target = start.groups()
-        # Without its first line and its token most heads are the same, and nothing secret is left in them.
+        # Without its first line and its token most heads are the same, and may be remembered.
         rest = head[start.end() :]
         at = rest.find(_BEARER)
         token, line = None, b""
@@ -128,28 +128,28 @@ class Requests:
         except BrokenLineError:
             return None
         marks, is_lasting = 0, True
-        for field in fields:
-            marks += field.mark
-            if not field.is_lasting:
+        for one in fields:
+            marks += one.mark
+            if not one.is_lasting:
                 is_lasting = False
         length_bytes, keeps_alive = 0, True
         if marks not in _COMMON:
             if not _has_one_reading(marks):
                 return None
-            length_bytes = next((int(field.value) for field in fields if field.mark == LENGTH), 0)
+            length_bytes = next((int(one.value) for one in fields if one.mark == LENGTH), 0)
             keeps_alive = not count(marks, CLOSES)
         before, behind, passes_token = fields, fields[:0], False
         if has_token:
             if count(marks, AUTHORIZATION) != 1:
                 return None  # another one beside the token's
-            at = next(at for at, field in enumerate(fields) if field.mark == AUTHORIZATION)
+            at = next(at for at, one in enumerate(fields) if one.mark == AUTHORIZATION)
             before, behind, passes_token = fields[:at], fields[at + 1 :], fields[at].is_passed
         shape = _Shape(
             None if count(marks, AUTHORIZATION) else "",
             length_bytes,
             keeps_alive,
-            b"".join([field.line for field in before if field.is_passed]),
-            b"".join([field.line for field in behind if field.is_passed]),
+            b"".join([one.line for one in before if one.is_passed]),
+            b"".join([one.line for one in behind if one.is_passed]),
             passes_token,
         )
         if is_lasting:

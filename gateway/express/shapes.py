@@ -11,7 +11,7 @@ _REQUEST_ID = re.compile(rb"\r\n[Xx]-[Rr]equest-[Ii][Dd]: [\x21-\x7e]{1,256}(?=\
 _REQUEST_ID_AT = len(b"\r\nX-R")  # where the part begins that is written alike by all
 _MAX_BYTES = 2 * 1024 * 1024
 _MAX_HEAD_BYTES = 4096
-_OVERHEAD_BYTES = 1024  # what an entry weighs beside its head: the record, and the lines that only it has
+_OVERHEAD_BYTES, _LINE_BYTES = 512, 350  # what an entry weighs beside its head: the record, the lines that it holds
 _MAX_MARKS = 8192
 
 
@@ -38,11 +38,12 @@ class Shapes(Generic[T]):
             self._seen_once.add(mark)
             return
         self._seen_once.discard(mark)
-        self._bytes += 4 * len(head) + _OVERHEAD_BYTES
+        weight = 4 * len(head) + _OVERHEAD_BYTES + _LINE_BYTES * head.count(b"\n")
+        self._bytes += weight
         if self._bytes > self._max_bytes:
             # All of it: which are old costs more to know than to read them again.
             self.known.clear()
-            self._bytes = 4 * len(head) + _OVERHEAD_BYTES
+            self._bytes = weight
         self.known[head] = shape
 
 

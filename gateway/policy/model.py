@@ -60,7 +60,7 @@ class RequestHead:
     """
 
     method: str
-    target: str
+    target: str = field(repr=False)  # a query may hold a token
     headers: Headers
     client_ip: str
     scheme: str  # http or https

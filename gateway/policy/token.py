@@ -25,7 +25,7 @@ _PADDING = (b"", b"", b"==", b"=")  # by length modulo 4
 _LAST_OF_2 = frozenset("AQgw")
 _LAST_OF_3 = frozenset("AEIMQUYcgkosw048")
 _MAX_INTEGER_DIGITS = 400
-_MAX_REMEMBERED_HEADER = 1024
+_MAX_REMEMBERED_HEADER = 512
 _MAX_DEPTH = 64  # of nested arrays and objects: no honest claim comes near
 # A string that does not end goes up to the end of the text: searched for again from each quote in it, it would cost the
 # square of its length.
@@ -76,7 +76,7 @@ def parse_jws(text: str) -> tuple[Token, bytes]:
     return Token(header, {}, f"{parts[0]}.{parts[1]}".encode(), signature, algorithm, kid), payload
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def _read_header(part: str) -> tuple[Mapping[str, Any], str, str | None]:
     """Return a token's header, its `alg` and its `kid`. Issuers use few; nothing in them is secret."""
     header = _json_object(_decode(part, "header"), "header")

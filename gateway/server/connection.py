@@ -28,7 +28,7 @@ LINGER_SECONDS = 5.0
 LINGER_BYTES = 512 * 1024
 _LINGER_BUFFER_BYTES = 64 * 1024  # the kernel takes no more either: its buffer would grow to megabytes
 # Between a client's FIN and the end of its request: enough for a refusal, too little for an agent to run on.
-_LEAVING_SECONDS = 0.02
+LEAVING_SECONDS = 0.02
 
 RefuseBroken = Callable[["Connection", web.BaseRequest, Denied], Awaitable[Any]]
 
@@ -209,7 +209,7 @@ class Connection(RequestHandler):
         super().eof_received()
         if self.ssl_context is not None:
             return False
-        self._loop.call_later(_LEAVING_SECONDS, self.force_close)
+        self._loop.call_later(LEAVING_SECONDS, self.force_close)
         return True
 
     def _note_heads(self) -> None:

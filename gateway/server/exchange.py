@@ -25,7 +25,7 @@ _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})  # RFC 9110
 class LaneExchange(Answering):
     """One request on the lane, and its answer."""
 
-    __slots__ = ("_allow", "_is_answered", "_is_ended", "_is_retried", "_opening", "_pool", "_sent", "_upstream")
+    __slots__ = ("_destination", "_is_answered", "_is_ended", "_is_retried", "_opening", "_pool", "_sent", "_upstream")
 
     def __init__(self, lane: Shared, connection: LaneClient, request: RequestRead) -> None:
         self._lane, self._connection, self._request = lane, connection, request
@@ -73,15 +73,16 @@ class LaneExchange(Answering):
             return False
         outcome.note_decision()
         outcome.note_allow(decision)
-        self._allow, self._pool = decision, pool
+        self._destination, self._pool = decision.route.upstream, pool
         self._start(end)
         if length_bytes:
             outcome.bytes_in = len(body)
             self.upload_left = length_bytes - len(body)
             head_up += body
         self._send(head_up)
+        request.kept, request.bearer = b"", None
         if config.cors is None:  # else an answer depends on them
-            request.headers, request.kept, request.bearer = _NONE, b"", None  # a stream may last for hours
+            request.headers = _NONE
         return True
 
     def uploaded(self, data: bytes) -> bytes:
@@ -114,7 +115,7 @@ class LaneExchange(Answering):
 
     def expire(self) -> None:
         """Somebody took too long."""
-        upstream = self._allow.route.upstream
+        upstream = self._destination
         if self._connection.is_client_behind:
             self.client_left()
             self._connection.abort()
@@ -141,12 +142,20 @@ class LaneExchange(Answering):
             self._is_chunked = True
             self._lane.host.stream_began(self._outcome)
         self._unwritten = self._head_of(answer)
+        # A stream may last for hours: nothing of its request is needed any more, and it may hold secrets.
+        request = self._request
+        self._sent, request.headers, request.target, request.kept, request.bearer = [], _NONE, "", b"", None
 
     def answer_came(self, answer: AnswerRead, body: bytes) -> None:
         """The whole answer at once: what the other three say of its parts."""
         self._upstream = None
+        try:
+            head = self._head_of(answer)
+        except Exception as surprise:  # the connection to the upstream is no longer ours: nobody else would end this
+            self.fail_by_mistake(surprise)
+            return
         self._outcome.bytes_out = len(body)
-        self._connection.write(self._head_of(answer) + body, is_urgent=self._lane.host.open_requests < FEW)
+        self._connection.write(head + body, is_urgent=self._lane.host.open_requests < FEW)
         self._is_answered = True
         if not self._connection.is_client_behind:
             self._end_as_answered()
@@ -230,7 +239,7 @@ class LaneExchange(Answering):
         """Say when it has been too long."""
         if self._connection.is_client_behind:
             return  # that clock runs since then, whatever else happens
-        upstream = self._allow.route.upstream
+        upstream = self._destination
         if self.upload_left and self._waits_for_upload():
             seconds = self._runtime.config.limits.body_idle_timeout_seconds
         elif self._is_answering:

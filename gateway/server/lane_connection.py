@@ -12,12 +12,11 @@ from typing import cast
 
 from gateway.express.cork import LARGE_BYTES
 from gateway.express.lines import END_OF_HEAD
-from gateway.server.connection import IDLE_SECONDS, LINGER_BYTES, LINGER_SECONDS
+from gateway.server.connection import IDLE_SECONDS, LEAVING_SECONDS, LINGER_BYTES, LINGER_SECONDS
 from gateway.server.exchange import LaneExchange
 from gateway.server.hangup import hangup_of
 from gateway.server.shared import MAX_AHEAD_BYTES, Exchange, SharedByConnections
 
-_LEAVING_SECONDS = 0.02
 _MAX_PIECES = 8
 
 
@@ -247,11 +246,9 @@ class LaneConnection(asyncio.Protocol):
 
     def began(self, exchange: Exchange, end: int) -> None:
         """The exchange has taken the request; `end` is where it ends in what it was given."""
-        self._exchange = exchange
+        self._exchange, self._at = exchange, end
         if end == len(self._ahead):
             self._ahead, self._at = b"", 0
-        else:
-            self._at = end
 
     def _hold_or_read(self) -> None:
         """Read on, unless somebody has to catch up first."""
@@ -276,22 +273,26 @@ class LaneConnection(asyncio.Protocol):
     def _linger(self, transport: asyncio.Transport) -> None:
         """Half-close, and throw away what still comes, for a bounded time and size: else a reset eats the answer."""
         self._ahead, self._at, self._discards, self.is_upload_held = b"", 0, LINGER_BYTES, False
-        self._lane.host.cork.flush_of(transport)
-        if transport.can_write_eof():
-            transport.write_eof()
-        self._hold_or_read()
         seconds = self._lane.limits.stall_seconds if self.is_client_behind else LINGER_SECONDS
         self.deadline = self._lane.loop.time() + seconds
+        self._lane.host.cork.flush_of(transport)
+        try:
+            if transport.can_write_eof():
+                transport.write_eof()
+        except OSError:  # it is gone, and nobody has noticed yet: asyncio's own loop says so here
+            transport.abort()
+            return
+        self._hold_or_read()
 
     def _begin_to_leave(self) -> None:
         if not self._is_leaving:
             self._is_leaving = True
-            self._lane.loop.call_later(_LEAVING_SECONDS, self._leave)
+            self._lane.loop.call_later(LEAVING_SECONDS, self._leave)
 
     def _leave(self) -> None:
         """The client had said all it would: whatever waits for somebody else ends; what is answered may still leave."""
         if self._exchange is None and self._ahead and not self._pieces and not self.is_client_behind:
-            self._lane.loop.call_later(_LEAVING_SECONDS, self._leave)  # one after the other is answered by ourselves
+            self._lane.loop.call_later(LEAVING_SECONDS, self._leave)  # one after the other is answered by ourselves
             return
         if self._exchange is not None:
             self._exchange.client_left()
