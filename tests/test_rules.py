@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -11,11 +11,13 @@ from gateway.policy.expressions import Facts, compile_expression
 from gateway.policy.model import Headers, Principal, RequestHead
 from gateway.policy.paths import split_target
 from gateway.policy.rules import (
+    CONDITIONS,
     AddressIn,
     AllOf,
     AnyOf,
     Authenticated,
     Claim,
+    Condition,
     EmailDomain,
     Equals,
     HasAll,
@@ -33,6 +35,10 @@ from gateway.policy.rules import (
 
 YES, NO = MethodIs(frozenset({"GET"})), MethodIs(frozenset({"PUT"}))
 UNCLEAR = HasAny("roles", frozenset({"admin"}))
+
+
+def test_every_condition_can_be_decided() -> None:
+    assert set(CONDITIONS) == set(get_args(Condition))
 
 
 def facts(claims: dict[str, Any] | None = None, ip: str = "192.0.2.7", **principal: Any) -> Facts:

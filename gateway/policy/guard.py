@@ -8,6 +8,7 @@ from gateway.policy.expressions import Facts
 from gateway.policy.reasons import Denied, Reason
 from gateway.policy.routes import Route
 from gateway.policy.rules import (
+    CONDITIONS,
     EmailDomain,
     Equals,
     HasAll,
@@ -37,7 +38,7 @@ def check_rules(route: Route, facts: Facts) -> DeniedByRules | None:
     """
     if not route.deny:  # the common case, in few steps; a refusal has more to say
         for rule in route.allow:
-            if evaluate(rule, facts) is True:
+            if CONDITIONS.get(type(rule), evaluate)(rule, facts) is True:
                 return None
     refusal = _refusal(route, facts, is_strict=True)
     if refusal is None:

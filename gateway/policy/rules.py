@@ -7,7 +7,7 @@ door on both sides, also below `not`. The three values combine as in Kleene's lo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, Literal
@@ -131,7 +131,6 @@ class Unenforced:
 
 
 Condition = Authenticated | EmailDomain | Equals | HasAny | HasAll | Claim | MethodIs | PathUnder | AddressIn | When
-_FREQUENT = (Authenticated, EmailDomain, Equals, HasAny, Claim, When)  # asked first
 Rule = Condition | AllOf | AnyOf | Not | Named | Unenforced
 
 
@@ -142,8 +141,9 @@ def evaluate(rule: Rule, facts: Facts, *, grant_scopes: bool = False, unenforced
     are missing (RFC 6750 section 3.1, insufficient_scope). `unenforced` is what a rule with `enforce: false` counts
     as: None for what it says, else what keeps it from refusing, True in `allow` and False in `deny`. Never raises.
     """
-    if isinstance(rule, _FREQUENT):
-        return _holds(rule, facts)
+    holds = CONDITIONS.get(type(rule))
+    if holds is not None and not grant_scopes:
+        return holds(rule, facts)
     match rule:
         case AllOf(rules):
             return _all(evaluate(one, facts, grant_scopes=grant_scopes, unenforced=unenforced) for one in rules)
@@ -161,7 +161,7 @@ def evaluate(rule: Rule, facts: Facts, *, grant_scopes: bool = False, unenforced
         case HasAll(fact="scopes") if grant_scopes:
             return True
         case _:
-            return _holds(rule, facts)
+            return None if holds is None else holds(rule, facts)
 
 
 def scopes_of(rule: Rule) -> Iterator[str]:
@@ -189,34 +189,35 @@ def rules_within(rule: Rule) -> Iterator[Rule]:
             yield from rules_within(inner)
 
 
-def _holds(condition: Condition, facts: Facts) -> bool | None:
-    principal = facts.principal
-    match condition:
-        case Authenticated():
-            return True
-        case EmailDomain(domains, include_subdomains):
-            return _domain_is_in(principal.email_domain, domains, include_subdomains=include_subdomains)
-        case Equals("email", values):
-            return None if principal.email is None else _same_email(principal.email) in map(_same_email, values)
-        case Equals(fact, values):
-            single = getattr(principal, fact)
-            return None if single is None else single in values
-        case HasAny(fact, values):
-            several = getattr(principal, fact)
-            return None if several is None else not values.isdisjoint(several)
-        case HasAll(fact, wanted):
-            several = getattr(principal, fact)
-            return None if several is None else set(wanted) <= set(several)
-        case Claim(_, steps, wanted_values):
-            return _claim_is(principal.claims, steps, wanted_values)
-        case MethodIs(methods):
-            return facts.head.method in methods
-        case PathUnder(prefixes):
-            return any(facts.path.segments[: len(prefix)] == prefix for prefix in prefixes)
-        case AddressIn(networks):
-            return _address_is_in(facts.head.client_ip, networks)
-        case When(expression):
-            return expression.holds(facts)
+def _email_domain(condition: EmailDomain, facts: Facts) -> bool | None:
+    domain, domains = facts.principal.email_domain, condition.domains
+    if domain is None or domain in domains:
+        return None if domain is None else True
+    # Cut at a dot, or `evil-example.com` would be below `example.com`.
+    return condition.include_subdomains and any(domain.endswith(f".{name}") and domain[0] != "." for name in domains)
+
+
+def _equals(condition: Equals, facts: Facts) -> bool | None:
+    single = getattr(facts.principal, condition.fact)
+    if single is None:
+        return None
+    if condition.fact == "email":
+        return _same_email(single) in map(_same_email, condition.values)
+    return single in condition.values
+
+
+def _has_any(condition: HasAny, facts: Facts) -> bool | None:
+    several = getattr(facts.principal, condition.fact)
+    return None if several is None else not condition.values.isdisjoint(several)
+
+
+def _has_all(condition: HasAll, facts: Facts) -> bool | None:
+    several = getattr(facts.principal, condition.fact)
+    return None if several is None else set(condition.values) <= set(several)
+
+
+def _path_under(condition: PathUnder, facts: Facts) -> bool:
+    return any(facts.path.segments[: len(prefix)] == prefix for prefix in condition.prefixes)
 
 
 def _all(verdicts: Iterator[bool | None]) -> bool | None:
@@ -235,15 +236,6 @@ def _any(verdicts: Iterator[bool | None]) -> bool | None:
             return True
         undecided = undecided or verdict is None
     return None if undecided else False
-
-
-def _domain_is_in(domain: str | None, domains: frozenset[str], *, include_subdomains: bool) -> bool | None:
-    if domain is None:
-        return None
-    if domain in domains:
-        return True
-    # Cut at a dot, or `evil-example.com` would be below `example.com`.
-    return include_subdomains and any(domain.endswith("." + parent) and domain[0] != "." for parent in domains)
 
 
 def _same_email(email: str) -> str:
@@ -291,3 +283,18 @@ def _address_is_in(address: str, networks: tuple[IPv4Network | IPv6Network, ...]
         return None
     mapped = getattr(parsed, "ipv4_mapped", None)
     return any((mapped or parsed) in network for network in networks)
+
+
+# By their type: a `match` over ten classes would cost a request as much as the rest of its rules.
+CONDITIONS: dict[type, Callable[[Any, Facts], bool | None]] = {
+    Authenticated: lambda condition, facts: True,
+    EmailDomain: _email_domain,
+    Equals: _equals,
+    HasAny: _has_any,
+    HasAll: _has_all,
+    Claim: lambda condition, facts: _claim_is(facts.principal.claims, condition.steps, condition.values),
+    MethodIs: lambda condition, facts: facts.head.method in condition.methods,
+    PathUnder: _path_under,
+    AddressIn: lambda condition, facts: _address_is_in(facts.head.client_ip, condition.networks),
+    When: lambda condition, facts: condition.expression.holds(facts),
+}
