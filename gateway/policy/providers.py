@@ -6,7 +6,7 @@ claims become a principal. The check itself exists once, in `verify`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from gateway.policy.jwk import Key
@@ -34,10 +34,14 @@ class KeySource:
     timeout_seconds: float = 5.0
     cooldown_seconds: float = 30.0
     max_bytes: int = 1024 * 1024
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.issuer, self.jwks_uri)))
 
     def __hash__(self) -> int:
         # Looked up for every request; the settings beside tell no two apart that these do not.
-        return hash((self.issuer, self.jwks_uri))
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True)
