@@ -161,7 +161,7 @@ def evaluate(rule: Rule, facts: Facts, *, grant_scopes: bool = False, unenforced
         case HasAll(fact="scopes") if grant_scopes:
             return True
         case _:
-            return None if holds is None else holds(rule, facts)
+            return CONDITIONS[type(rule)](rule, facts)
 
 
 def scopes_of(rule: Rule) -> Iterator[str]:
