@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,7 +28,16 @@ async def test_memory_is_given_back_after_growth_and_not_before(monkeypatch: pyt
             over.set()
         return looked_at[-1]
 
+    class Closed:
+        """A connection that holds itself."""
+
+        def __init__(self) -> None:
+            self.itself = self
+
+    gone = weakref.ref(Closed())
+
     def trim(_: int) -> int:
+        assert gone() is None, "what is in a cycle is not free before it is collected"
         given_back_at.append(looked_at[-1])
         return 1
 
