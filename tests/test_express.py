@@ -123,7 +123,7 @@ def test_memory_of_lines_is_bounded() -> None:
     for number in range(1000):
         (field,) = memory.fields([b"X-N: %d\r" % number])
         assert (field.name, field.value, field.line) == ("X-N", str(number), b"X-N: %d\r\n" % number)
-    assert len(memory._known) < 40
+    assert len(memory._remembered.known) < 40
     for number in range(3000):
         memory.fields([b"X-%d: a\r" % number])
     assert len(memory._names) <= 1024
@@ -506,7 +506,7 @@ def test_no_credential_is_remembered(line: bytes) -> None:
     memory = Requests(lambda name: True)
     for head in heads_with(line, b"Accept: */*") * 4:
         assert read_request(head.replace(b"c=d", b"c=hidden"), memory) is not None
-    kept = [*memory._lines._known, *memory._shapes.known, *memory._shapes_with_token.known]
+    kept = [*memory._lines._remembered.known, *memory._shapes.known, *memory._shapes_with_token.known]
     kept += [shape.before + shape.behind for shape in memory._shapes_with_token.known.values()]
     assert kept and b"hidden" not in b"".join(kept)
 
@@ -515,7 +515,7 @@ def test_no_cookie_of_an_answer_is_remembered() -> None:
     memory = Answers(lambda name: True)
     for _ in range(4):
         assert memory.read(b"HTTP/1.1 200 OK\r\nSet-Cookie: hidden\r\nContent-Length: 0\r\n") is not None
-    assert b"hidden" not in b"".join([*memory._lines._known, *memory._shapes.known])
+    assert b"hidden" not in b"".join([*memory._lines._remembered.known, *memory._shapes.known])
 
 
 async def test_client_that_is_still_sending_gets_an_early_answer_whole() -> None:

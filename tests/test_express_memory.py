@@ -71,14 +71,14 @@ HARMLESS_NAMES = [
 def test_no_line_is_remembered_that_may_hold_a_secret(name: str) -> None:
     lines = Lines(lambda name: True)
     lines.fields([f"{name}: hidden\r".encode()])
-    assert not lines._known
+    assert not lines._remembered.known
 
 
 @pytest.mark.parametrize("name", HARMLESS_NAMES)
 def test_what_is_the_same_in_each_message_is_remembered(name: str) -> None:
     lines = Lines(lambda name: True)
     lines.fields([f"{name}: 1\r".encode()])
-    assert lines._known
+    assert lines._remembered.known
 
 
 def test_no_repr_of_a_head_shows_what_it_says() -> None:

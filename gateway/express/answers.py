@@ -36,9 +36,7 @@ class AnswerRead:
     """An answer's head. Shared by all that are the same: nobody writes to it.
 
     `length_bytes` None: it does not say; `is_chunked` says how it is framed then. `kept` are the status line and the
-    lines that are passed on, as written; None if its `Connection` names others that are not. `is_lasting`: it may be
-    remembered.
-    """
+    lines that are passed on, as written; None if its `Connection` names others that are not."""
 
     status: int
     reason: bytes
@@ -47,7 +45,6 @@ class AnswerRead:
     is_chunked: bool
     keeps_alive: bool
     kept: bytes | None = field(repr=False)
-    is_lasting: bool
 
     def has_body(self, method: str) -> bool:
         """True if a body follows, be it an empty one (RFC 9112 section 6.3)."""
@@ -67,10 +64,7 @@ class Answers:
         known = self._shapes.known.get(rest)
         if known is not None:
             return known
-        answer = self._read(rest)
-        if answer is not None and answer.is_lasting:
-            self._shapes.add(rest, answer)
-        return answer
+        return self._read(rest)
 
     def _read(self, head: bytes) -> AnswerRead | None:
         rows = rows_of(head, _PRINTABLE_OR_HIGH, MAX_HEADERS + 1)  # and the status line
@@ -110,4 +104,7 @@ class Answers:
         if is_plain:
             lines = [one.line for one in fields if one.is_passed]
             kept = b"HTTP/1.1 %b %b\r\n%b" % (status, reason, b"".join(lines))
-        return AnswerRead(int(status), reason, fields, length_bytes, is_chunked, keeps_alive, kept, is_lasting)
+        answer = AnswerRead(int(status), reason, fields, length_bytes, is_chunked, keeps_alive, kept)
+        if is_lasting:
+            self._shapes.add(head, answer)
+        return answer

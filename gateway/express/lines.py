@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from gateway.express.remembered import MAX_BYTES, Remembered
+
 END_OF_HEAD = b"\r\n\r\n"
 CRLF = b"\r\n"
 MAX_HEADERS = 256
@@ -29,7 +31,6 @@ _SECRET = re.compile(
 )
 _MAX_NAMES = 1024
 _MAX_REMEMBERED_LINE = 4096
-_MAX_REMEMBERED_BYTES = 2 * 1024 * 1024
 _LINE_OVERHEAD_BYTES = 300  # what an entry weighs beside its line, about
 
 # What a line is to its head, as a digit of its own in a sum over all lines; 0 is nothing special. STAYS and CLOSES are
@@ -56,8 +57,18 @@ class Field:
 
     name: str
     value: str = field(repr=False)  # may be a secret: a repr ends in logs and tracebacks
-    lower: str
     line: bytes = field(repr=False)
+    mark: int
+    is_passed: bool
+    is_lasting: bool
+
+
+@dataclass(slots=True)
+class _Name:
+    """A header's name, and what is true of all its lines. `start` is what a line begins with, as it is written."""
+
+    text: str
+    start: bytes
     mark: int
     is_passed: bool
     is_lasting: bool
@@ -71,22 +82,20 @@ class Lines:
     """Header lines that were read before: clients and servers repeat themselves. Bounded in bytes; never a decision."""
 
     def __init__(
-        self, is_passed: Callable[[str], bool], *, is_of_answers: bool = False, max_bytes: int = _MAX_REMEMBERED_BYTES
+        self, is_passed: Callable[[str], bool], *, is_of_answers: bool = False, max_bytes: int = MAX_BYTES
     ) -> None:
         self._is_passed = is_passed
         self._is_of_answers = is_of_answers
         self._encoding = "utf-8" if is_of_answers else "ascii"
-        self._max_bytes = max_bytes
-        self._known: dict[bytes, Field] = {}
-        self._names: dict[bytes, tuple[str, str, bytes, int, bool, bool]] = {}
-        self._bytes = 0
+        self._remembered: Remembered[Field] = Remembered(max_bytes)
+        self._names: dict[bytes, _Name] = {}
 
     def fields(self, rows: list[bytes]) -> list[Field]:
         """Return what lines say, each given with its carriage return; their other bytes were looked at before.
 
         Raises `BrokenLineError`.
         """
-        known, read = self._known.get, self._read
+        known, read = self._remembered.known.get, self._read
         return [known(row) or read(row) for row in rows]
 
     def _read(self, row: bytes) -> Field:
@@ -96,12 +105,12 @@ class Lines:
             raise BrokenLineError
         value = rest[:-1].strip(b" \t")
         text = value.decode(self._encoding, "surrogateescape")
-        mark = self._mark(name[3], text) if name[3] else 0
+        mark = self._mark(name.mark, text) if name.mark else 0
         # The scheme alone is what is left of a line whose token was cut out: see `requests`.
-        is_lasting = name[5] or (mark == AUTHORIZATION and value == b"Bearer")
-        field = Field(name[0], text, name[1], name[2] + value + CRLF, mark, name[4], is_lasting)
+        is_lasting = name.is_lasting or (mark == AUTHORIZATION and value == b"Bearer")
+        field = Field(name.text, text, name.start + value + CRLF, mark, name.is_passed, is_lasting)
         if is_lasting and len(row) <= _MAX_REMEMBERED_LINE:
-            self._remember(row, field)
+            self._remembered.keep(row, field, 4 * len(row) + _LINE_OVERHEAD_BYTES)
         return field
 
     def _mark(self, mark: int, text: str) -> int:
@@ -115,26 +124,17 @@ class Lines:
             return INVALID
         return mark
 
-    def _name(self, written: bytes) -> tuple[str, str, bytes, int, bool, bool]:
-        """Return a header's name: as text, in lower case, as written, its mark, whether it is passed on, and lasts."""
+    def _name(self, written: bytes) -> _Name:
         if _NAME.fullmatch(written) is None:
             raise BrokenLineError
         text = written.decode("ascii")
         lower = text.lower()
         mark = ELSEWHERE if lower in _NAMES_ELSEWHERE else _MARKS.get(lower, 0)
-        known = (text, lower, written + b": ", mark, self._is_passed(text), _is_lasting(lower))
+        known = _Name(text, written + b": ", mark, self._is_passed(text), _is_lasting(lower))
         if len(self._names) >= _MAX_NAMES:
             self._names.clear()
         self._names[written] = known
         return known
-
-    def _remember(self, row: bytes, field: Field) -> None:
-        self._bytes += 4 * len(row) + _LINE_OVERHEAD_BYTES
-        if self._bytes > self._max_bytes:
-            # All of it: which lines are old costs more to know than to read them again.
-            self._known.clear()
-            self._bytes = 4 * len(row) + _LINE_OVERHEAD_BYTES
-        self._known[row] = field
 
 
 def _is_lasting(lower_name: str) -> bool:

@@ -120,7 +120,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         # Bytes that nobody asked for would be taken for the next request's answer (CWE-444).
-        if self.taker is None or (self._turn == self._pool.cork.turns and not self._has_come):
+        if self.taker is None or self._is_unsent():
             self._break("the upstream spoke before it was asked")
             return
         self._has_come = True

@@ -12,6 +12,7 @@ from hashlib import sha256
 from gateway.policy.jwk import Key
 from gateway.policy.model import Principal
 from gateway.policy.providers import Provider
+from gateway.policy.seen import SeenOnce
 from gateway.policy.token import Token
 
 CacheKey = tuple[bytes, tuple[str, ...]]  # a token's digest, and the names of a route's providers
@@ -20,7 +21,7 @@ MAX_AGE_SECONDS = 300.0
 # What an entry weighs beside its token: the record, the dictionaries and strings of its claims.
 _ENTRY_BYTES = 2048
 _BYTES_PER_CHARACTER = 8
-_MAX_MARKS, _MARK_BYTES = 8192, 8
+_MARK_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class VerifiedTokens:
         # The last used is the last. Every request looks here: a cache of a library takes three calls for each look.
         self._entries: OrderedDict[CacheKey, VerifiedToken] = OrderedDict()
         self._max_bytes, self._bytes = max_bytes, 0
-        self._seen_once: set[bytes] = set()  # beginnings of digests: who shares one is kept a time sooner
+        self._seen_once = SeenOnce()  # by the beginnings of digests
         self.hits = 0
         self.misses = 0
 
@@ -71,7 +72,7 @@ class VerifiedTokens:
         """
         length = len(token.signing_input) + len(token.signature)
         weight = _ENTRY_BYTES + _BYTES_PER_CHARACTER * length
-        if weight > self._max_bytes or self._is_new(key[0]):
+        if weight > self._max_bytes or self._seen_once.is_new(key[0][:_MARK_BYTES]):
             return
         good_until = now + MAX_AGE_SECONDS
         if principal.expires_at is not None:
@@ -85,16 +86,6 @@ class VerifiedTokens:
 
     def _drop(self, key: CacheKey) -> None:
         self._bytes -= self._entries.pop(key).weight_bytes
-
-    def _is_new(self, digest: bytes) -> bool:
-        mark = digest[:_MARK_BYTES]
-        if mark in self._seen_once:
-            self._seen_once.discard(mark)
-            return False
-        if len(self._seen_once) >= _MAX_MARKS:
-            self._seen_once.clear()
-        self._seen_once.add(mark)
-        return True
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -89,7 +89,6 @@ class Shared(Protocol):
     loop: asyncio.AbstractEventLoop
     clock: Callable[[], float]
     connections: set[Any]
-    limits: ConnectionLimits  # what a client may send and take; a reload changes it in place
 
     def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something in the background, and hold it until it ends."""
@@ -98,6 +97,8 @@ class Shared(Protocol):
 
 class SharedByConnections(Shared, Protocol):
     """What the connections of a listener share besides."""
+
+    limits: ConnectionLimits  # what a client may send and take; a reload changes it in place
 
     def lost(self, connection: Any) -> None:
         """A connection has ended, or is another's now."""
