@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from gateway.policy import token
 from gateway.proxy import headers
 from gateway.server.gateway import Gateway
+from tests.desk import Desk, open_desk
 from tests.secrecy import Listener
 
 
@@ -26,6 +27,13 @@ def nothing_remembered() -> None:
     """What one test had read is read anew by the next: a memory would hide a mistake that came later."""
     token._read_header.cache_clear()
     headers._remembered_of_answers.cache_clear()
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    """A lane without a network."""
+    async with open_desk() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,8 @@ from gateway.server.gateway import Gateway
 from gateway.server.lane import Lane
 from gateway.server.lane_connection import LaneConnection
 from gateway.server.runtime import Runtime
+from tests.desk import Desk
 from tests.running import BEARER
-from tests.test_pressure import Desk, desk  # noqa: F401  # a fixture
 
 SECRET_NAMES = [
     "Authorization",
@@ -92,7 +92,7 @@ def test_no_repr_of_a_head_shows_what_it_says() -> None:
     assert "hidden" in str(answer.kept) and "hidden" not in repr(answer)
 
 
-async def test_stream_holds_nothing_of_its_request(desk: Desk) -> None:  # noqa: F811
+async def test_stream_holds_nothing_of_its_request(desk: Desk) -> None:
     client, _ = desk.client()
     upstream, _ = desk.upstream()
     client.data_received(
@@ -127,7 +127,7 @@ def _holds(start: Any, secret: bytes) -> bool:
 
 
 async def test_mistake_in_passing_a_whole_answer_on_ends_its_request(
-    desk: Desk,  # noqa: F811
+    desk: Desk,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -144,7 +144,7 @@ async def test_mistake_in_passing_a_whole_answer_on_ends_its_request(
     assert desk.gateway.open_requests == 0 and "RuntimeError" in caplog.text
 
 
-async def test_end_to_a_client_that_is_gone_already_is_no_fault(desk: Desk) -> None:  # noqa: F811
+async def test_end_to_a_client_that_is_gone_already_is_no_fault(desk: Desk) -> None:
     # asyncio's own loop says so by an error, where uvloop says nothing.
     def refuse() -> None:
         raise OSError(107, "Transport endpoint is not connected")

@@ -9,124 +9,22 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from gateway.config.model import Limits
 from gateway.express.cork import Cork
-from gateway.express.pool import Pool
 from gateway.express.upstream import UpstreamConnection
-from gateway.server.gateway import Gateway
-from gateway.server.lane import Lane
 from gateway.server.lane_connection import LaneConnection
 from gateway.server.shared import MAX_AHEAD_BYTES
+from tests.desk import Desk, Wire
 from tests.rawpeer import OK, RawClient, RawUpstream, Visit, ask
 from tests.running import config_for, running, upstream_at
 
 GET = b"GET /public/x HTTP/1.1\r\nHost: a\r\n\r\n"
 REFUSED = b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n"
 needs_lane = pytest.mark.skipif(os.environ.get("GATEWAY_EXPRESS") == "off", reason="the lane is switched off")
-
-
-class Wire(asyncio.Transport):
-    """A transport that takes `room` bytes and is full then, until it is emptied."""
-
-    def __init__(self, room: int = 1 << 40) -> None:
-        super().__init__({"peername": ("127.0.0.1", 1)})
-        self.room, self.written, self.protocol = room, b"", asyncio.Protocol()
-        self.is_full = self.is_paused = self.is_closed = self.is_aborted = False
-        self.has_ended = False  # what is written
-        self.unsent_bytes = 0
-
-    def write(self, data: Any) -> None:
-        assert not self.is_closing()
-        self.written += data
-        if len(self.written) > self.room and not self.is_full:
-            self.is_full = True
-            self.protocol.pause_writing()
-
-    def empty(self) -> None:
-        """All of it has left."""
-        self.is_full, self.room = False, 1 << 40
-        self.protocol.resume_writing()
-
-    def pause_reading(self) -> None:
-        self.is_paused = True
-
-    def resume_reading(self) -> None:
-        self.is_paused = False
-
-    def is_closing(self) -> bool:
-        return self.is_closed or self.is_aborted
-
-    def close(self) -> None:
-        self.is_closed = True
-        asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
-
-    def abort(self) -> None:
-        self.is_aborted = True
-        asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
-
-    def get_write_buffer_size(self) -> int:
-        return self.unsent_bytes
-
-    def can_write_eof(self) -> bool:
-        return True
-
-    def write_eof(self) -> None:
-        self.has_ended = True
-
-
-@dataclass
-class Desk:
-    """A lane without a network: clients, and the connections to the upstream."""
-
-    gateway: Gateway
-    lane: Lane
-    upstreams: list[UpstreamConnection] = field(default_factory=list)
-
-    def client(self, room: int = 1 << 40) -> tuple[LaneConnection, Wire]:
-        """Return a client's connection and its transport."""
-        connection, wire = LaneConnection(self.lane), Wire(room)
-        wire.protocol = connection
-        connection.connection_made(wire)
-        return connection, wire
-
-    @property
-    def pool(self) -> Pool:
-        """The connections to the upstream."""
-        pool = self.gateway.runtime.pool("default")
-        assert pool is not None
-        return pool
-
-    def upstream(self, room: int = 1 << 40) -> tuple[UpstreamConnection, Wire]:
-        """Return an idle connection to the upstream, which is taken next, and its transport."""
-        connection, wire = UpstreamConnection(self.pool), Wire(room)
-        wire.protocol = connection
-        connection.connection_made(wire)
-        self.pool.release(connection)
-        return connection, wire
-
-    def is_idle(self, connection: UpstreamConnection) -> bool:
-        """True if the next request would take it."""
-        return self.pool.take() is connection
-
-    @property
-    def ended(self) -> int:
-        """How many requests have ended."""
-        return sum(self.gateway.metrics.requests.values())
-
-
-@pytest.fixture
-async def desk() -> AsyncIterator[Desk]:
-    async with running(config_for(upstream_at("http://127.0.0.1:9"))) as gateway:
-        lane = Lane(gateway, gateway._server, time.time)
-        yield Desk(gateway, lane)
-        await lane.stop()
 
 
 async def turns() -> None:

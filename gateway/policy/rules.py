@@ -191,8 +191,10 @@ def rules_within(rule: Rule) -> Iterator[Rule]:
 
 def _email_domain(condition: EmailDomain, facts: Facts) -> bool | None:
     domain, domains = facts.principal.email_domain, condition.domains
-    if domain is None or domain in domains:
-        return None if domain is None else True
+    if domain is None:
+        return None
+    if domain in domains:
+        return True
     # Cut at a dot, or `evil-example.com` would be below `example.com`.
     return condition.include_subdomains and any(domain.endswith(f".{name}") and domain[0] != "." for name in domains)
 
@@ -214,10 +216,6 @@ def _has_any(condition: HasAny, facts: Facts) -> bool | None:
 def _has_all(condition: HasAll, facts: Facts) -> bool | None:
     several = getattr(facts.principal, condition.fact)
     return None if several is None else set(condition.values) <= set(several)
-
-
-def _path_under(condition: PathUnder, facts: Facts) -> bool:
-    return any(facts.path.segments[: len(prefix)] == prefix for prefix in condition.prefixes)
 
 
 def _all(verdicts: Iterator[bool | None]) -> bool | None:
@@ -294,7 +292,7 @@ CONDITIONS: dict[type, Callable[[Any, Facts], bool | None]] = {
     HasAll: _has_all,
     Claim: lambda condition, facts: _claim_is(facts.principal.claims, condition.steps, condition.values),
     MethodIs: lambda condition, facts: facts.head.method in condition.methods,
-    PathUnder: _path_under,
+    PathUnder: lambda condition, facts: any(facts.path.segments[: len(p)] == p for p in condition.prefixes),
     AddressIn: lambda condition, facts: _address_is_in(facts.head.client_ip, condition.networks),
     When: lambda condition, facts: condition.expression.holds(facts),
 }
