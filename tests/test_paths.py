@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.policy.paths import Path, canonical_path, path_segments, plain_readings, split_target
+from gateway.policy.paths import (
+    MAX_ESCAPES,
+    MAX_SEGMENTS,
+    Path,
+    canonical_path,
+    is_under,
+    path_segments,
+    plain_readings,
+    split_target,
+)
 from gateway.policy.reasons import Denied, Reason
 
 
@@ -60,6 +69,8 @@ def test_target_has_one_reading(target: str, path: str, query: str) -> None:
         pytest.param("/public/..%3bx=1/api/x", id="dot-dot-with-encoded-parameters"),
         pytest.param("/;/api/x", id="empty-but-for-parameters"),
         pytest.param("/%20/api", id="space-only"),
+        pytest.param("/public/%EF%BC%8E%EF%BC%8E/api", id="dot-dot-of-full-width"),
+        pytest.param("/public/%E2%80%A5/api", id="two-dot-leader"),
         pytest.param("/..%20/api", id="dot-dot-and-space"),
         pytest.param("/..%09/api", id="dot-dot-and-tab"),
         pytest.param("/..%0a/api", id="dot-dot-and-newline"),
@@ -128,10 +139,65 @@ def test_prefix_segments() -> None:
         ("api%2Fx", ("api", "x")),
         ("api%252Fx", ("api", "x")),
         ("a%5Cb", ("a", "b")),
+        ("api..", ("api",)),
+        ("api.%20", ("api",)),
+        ("api%20;x", ("api",)),
+        ("%EF%BD%81pi", ("api",)),  # a of full width
+        ("api%EF%BC%8Fx", ("api", "x")),  # a slash of full width
     ],
 )
 def test_plain_readings_are_what_a_laxer_parser_sees(segment: str, readings: tuple[str, ...]) -> None:
     assert plain_readings(segment) == readings
+
+
+@pytest.mark.parametrize(
+    ("path", "prefix", "verdict"),
+    [
+        ("/a/admin", "/a/admin", True),
+        ("/a/admin/x", "/a/admin", True),
+        ("/a/admin/", "/a/admin", True),
+        ("/a", "/a/admin", False),
+        ("/a/administrators", "/a/admin", False),
+        ("/b/admin", "/a/admin", False),
+        ("/x/a/admin", "/a/admin", False),
+        ("/a/Admin/x", "/a/admin", None),
+        ("/A/admin", "/a/admin", None),
+        ("/a/admin;x/y", "/a/admin", None),
+        ("/a/admin%20/x", "/a/admin", None),
+        ("/a/admin./x", "/a/admin", None),
+        ("/a/admin%2Fx", "/a/admin", None),
+        ("/a%2Fadmin", "/a/admin", None),
+        ("/a%252Fadmin%252Fx", "/a/admin", None),
+        ("/a/%2561dmin", "/a/admin", None),
+        ("/a/%EF%BD%81dmin", "/a/admin", None),
+        ("/a/admin", "/a/Admin", None),
+        ("/anything", "/", True),
+    ],
+)
+def test_a_spelling_that_a_laxer_server_takes_for_a_prefix_is_undecided(
+    path: str, prefix: str, verdict: bool | None
+) -> None:
+    assert is_under(canonical_path(path).segments, path_segments(prefix)) is verdict
+
+
+@pytest.mark.parametrize(
+    ("path", "is_refused"),
+    [
+        ("/a" * MAX_SEGMENTS, False),
+        ("/a" * MAX_SEGMENTS + "/", False),
+        ("/a" * MAX_SEGMENTS + "/a", True),
+        ("/%7E" + "/a" * MAX_SEGMENTS, True),
+        ("/" + "%C3%A9" * (MAX_ESCAPES // 2), False),
+        ("/" + "%C3%A9" * (MAX_ESCAPES // 2) + "%41", True),
+    ],
+)
+def test_what_a_stranger_may_have_us_look_at_is_bounded(path: str, is_refused: bool) -> None:
+    if not is_refused:
+        split_target(path + "?" + "/%41" * 5000)
+        return
+    with pytest.raises(Denied) as refusal:
+        split_target(path)
+    assert refusal.value.reason is Reason.TARGET_TOO_LONG
 
 
 @given(st.text(st.sampled_from("/.%25eE2fFcC\\;ab A0\t#?*\u00e9"), max_size=20).map(lambda text: "/" + text))

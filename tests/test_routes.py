@@ -57,7 +57,6 @@ ROUTES = [
         ("PUT", "/api/memory/threads", "/api"),
         ("GET", "/health", "/health"),
         ("GET", "/health/x", "/"),
-        ("GET", "/health/", "/"),
         ("GET", "/%61pi/x", "GET /api"),
     ],
 )
@@ -133,6 +132,22 @@ def test_exact_route_takes_its_own_path_and_leaves_what_is_below() -> None:
         assert matched(policy, "/a") == "/a"
         assert matched(policy, "/a/b") == "GET /a"
         assert matched(policy, "/a/b", "POST") == "/"
+
+
+@pytest.mark.parametrize("target", ["/admin/", "/admin/?x=1", "/%61dmin/"])
+@pytest.mark.parametrize("others", [[], [route("/")], [route("/"), route("POST /admin")]])
+def test_exact_path_with_a_closing_slash_is_a_near_miss(target: str, others: list[Route]) -> None:
+    # Express and many routers serve both alike; behind a public prefix the guard would be walked round.
+    with pytest.raises(Denied) as refusal:
+        matched(Policy([route("/admin", exact=True), *others]), target)
+    assert refusal.value.reason is Reason.TARGET_AMBIGUOUS
+
+
+def test_closing_slash_is_no_near_miss_of_an_exact_route_with_other_methods_or_another_path() -> None:
+    policy = Policy([route("POST /a", exact=True), route("/{x}/{y}", exact=True), route("/{x}/b"), route("/")])
+    assert matched(policy, "/a/") == "/"
+    assert matched(policy, "/a/b/") == "/{x}/b"
+    assert matched(policy, "/a/b/c/") == "/{x}/b"
 
 
 def test_second_part_of_a_kept_slash_is_no_near_miss() -> None:

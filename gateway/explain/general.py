@@ -6,8 +6,8 @@ from gateway.policy.reasons import Reason
 
 ADVICE: dict[Reason, str] = {
     Reason.TARGET_AMBIGUOUS: (
-        "Send the plain path: no `..`, `//`, `\\`, `%2e`, double encoding, and a route's segments spelt as in "
-        "the file. For ids with `%2F`: `encoded_slash: keep` on the upstream."
+        "Send the plain path: no `..`, `//`, `\\`, `%2e`, double encoding, a route's segments spelt as in "
+        "the file, no closing slash where the route is `exact`. For ids with `%2F`: `encoded_slash: keep` on the upstream."
     ),
     Reason.REQUEST_MALFORMED: (
         "Look for a proxy or client that sends `Content-Length` with `Transfer-Encoding`, two `Host` lines, "

@@ -8,6 +8,7 @@ a second way is refused, and exactly the form that was judged is sent on.
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, replace
 from urllib.parse import unquote, unquote_to_bytes
 
@@ -16,9 +17,17 @@ from gateway.policy.reasons import Denied, Reason
 # The common case in one match: segments of plain characters, none of them `.` or `..`.
 _PLAIN = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9\-._~!$&'()*+,=:@]+)*/?")
 _TARGET = re.compile(r"[\x21-\x7e]+")
-_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})?")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+# What an escape becomes, by its two digits in any case: a look for each costs a stranger less of us than a call.
+_HEX = "0123456789ABCDEFabcdef"
+_CANONICAL_ESCAPES = {
+    a + b: chr(int(a + b, 16)) if chr(int(a + b, 16)) in _UNRESERVED else f"%{a}{b}".upper() for a in _HEX for b in _HEX
+}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MAX_LEVELS = 4  # of percent-encoding; deeper nesting has no honest use
+# What comes before authentication is bounded (CWE-400): nobody honest has so many, and each costs a look of its own.
+MAX_SEGMENTS = 128
+MAX_ESCAPES = 1024  # some 340 characters of Japanese
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +47,7 @@ class Path:
 def split_target(target: str) -> tuple[Path, str]:
     """Return the canonical path of a request target, and its query with the `?` (empty if there is none).
 
-    The query is the client's, byte for byte. Raises `Denied` (TARGET_AMBIGUOUS).
+    The query is the client's, byte for byte. Raises `Denied` (TARGET_AMBIGUOUS, TARGET_TOO_LONG).
     Source: RFC 3986 sections 3.3 and 6.2.2; WHATWG URL (which Node follows: `\\` is `/`, `%2e` is `.`).
     """
     if not target.startswith("/"):
@@ -55,12 +64,16 @@ def canonical_path(raw: str) -> Path:
     """Return the one form of a path: unreserved characters decoded, hexadecimal digits in upper case.
 
     Raises `Denied` (TARGET_AMBIGUOUS) for everything that a second parser could read in another way:
-    dot segments, empty segments, backslashes, control characters, bad escapes or UTF-8, in any encoding.
+    dot segments, empty segments, backslashes, control characters, bad escapes or UTF-8, in any encoding;
+    TARGET_TOO_LONG for more than `MAX_SEGMENTS` or `MAX_ESCAPES`.
     """
+    if raw.count("/") - raw.endswith("/") > MAX_SEGMENTS:
+        raise Denied(Reason.TARGET_TOO_LONG, f"the path has more than {MAX_SEGMENTS} segments")
+    if raw.count("%") > MAX_ESCAPES:
+        raise Denied(Reason.TARGET_TOO_LONG, f"the path has more than {MAX_ESCAPES} escapes")
     if _PLAIN.fullmatch(raw):
         return _path(raw)
-    text = _ESCAPE.sub(_canonical_escape, raw)
-    path = _path(text)
+    path = _path(_with_canonical_escapes(raw))
     has_encoded_slash = False
     for segment in path.segments:
         readings = _single_readings(segment)
@@ -76,12 +89,27 @@ def path_segments(prefix: str) -> tuple[str, ...]:
 def plain_readings(segment: str) -> tuple[str, ...]:
     """Return what a laxer parser could take a segment for, piece by piece, in lower case.
 
-    Every level of encoding taken off, `;params` cut, white space trimmed, encoded slashes split. Used to
-    refuse a segment that comes near a route's literal without being it: `/API`, `/api;x`, `/api%2Fx`.
+    Every level of encoding taken off, `;params` cut, white space and closing dots trimmed, encoded slashes split, and
+    characters that only look different brought together (Unicode's compatibility form). Used to refuse a segment that
+    comes near a route's literal without being it: `/API`, `/api;x`, `/api%2Fx`.
     """
-    text = _fully_decoded(segment)
+    text = unicodedata.normalize("NFKC", _fully_decoded(segment))
     pieces = text.replace("\\", "/").split("/")
-    return tuple(piece.partition(";")[0].strip().casefold() for piece in pieces)
+    return tuple(piece.partition(";")[0].strip().rstrip(". ").casefold() for piece in pieces)
+
+
+def is_under(segments: tuple[str, ...], prefix: tuple[str, ...]) -> bool | None:
+    """Return whether a path's segments are a prefix or below it; None if only a laxer parser could think so.
+
+    Express reads `/a/Admin` as `/a/admin`, servlet containers drop `;x`, many split at `%2F` (CVE-2025-54576 and its
+    kind): such a path is clearly neither below the prefix nor beside it.
+    """
+    if segments[: len(prefix)] == prefix:
+        return True
+    # As many pieces as the prefix has, and no more: a segment gives one piece at least.
+    lax = [reading for segment in segments[: len(prefix)] for reading in plain_readings(segment)]
+    wanted = [reading for segment in prefix for reading in plain_readings(segment)]
+    return None if lax[: len(wanted)] == wanted else False
 
 
 def _path(text: str) -> Path:
@@ -93,11 +121,13 @@ def _path(text: str) -> Path:
     return Path(text, segments, ends_with_slash)
 
 
-def _canonical_escape(match: re.Match[str]) -> str:
-    if match[1] is None:
-        raise Denied(Reason.TARGET_AMBIGUOUS, "a '%' is not followed by two hexadecimal digits")
-    character = chr(int(match[1], 16))
-    return character if character in _UNRESERVED else match[0].upper()
+def _with_canonical_escapes(raw: str) -> str:
+    first, *rest = raw.split("%")
+    try:
+        return first + "".join([_CANONICAL_ESCAPES[piece[:2]] + piece[2:] for piece in rest])
+    except KeyError:
+        problem = "a '%' is not followed by two hexadecimal digits"
+        raise Denied(Reason.TARGET_AMBIGUOUS, problem) from None
 
 
 def _single_readings(segment: str) -> list[str]:
@@ -111,12 +141,13 @@ def _single_readings(segment: str) -> list[str]:
     if "\\" in text:
         raise Denied(Reason.TARGET_AMBIGUOUS, "the path holds a backslash")
     readings = text.split("/")
-    for reading in readings:
+    for reading in unicodedata.normalize("NFKC", text).split("/"):
         bare = reading.partition(";")[0].strip()
-        # `.` alone or between spaces, `..;a=b`, `%252e%252e`, `%20`, `;x`: some parser drops or climbs here.
+        # `.` alone or between spaces, `..;a=b`, `%252e%252e`, `%20`, `;x`, dots of full width: some parser drops or
+        # climbs here.
         if bare in ("", ".", ".."):
             raise Denied(Reason.TARGET_AMBIGUOUS, "the path has a segment that is empty or of dots")
-    if any(character < " " or character == "\x7f" for character in text):
+    if _CONTROL.search(text):
         raise Denied(Reason.TARGET_AMBIGUOUS, "the path holds a control character")
     return readings
 

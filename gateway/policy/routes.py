@@ -104,14 +104,17 @@ class Policy:
 
         Raises `Denied`: NO_ROUTE; METHOD_NOT_ALLOWED, with the methods in `MethodNotAllowed.allowed`;
         TARGET_AMBIGUOUS for a segment that a laxer parser would take for a route's literal (`/API`, `/api;x`,
-        `/api%2Fx`), or that holds an encoded slash where the upstream does not keep those.
+        `/api%2Fx`), for an exact route's path with a closing slash (many routers serve both alike), and for an encoded
+        slash where the upstream does not keep those.
         """
         allowed: set[str] = set()
         for node in self._covering(path):
             for route in node.routes:
-                if route.exact and not _is_whole(route, path):
+                if route.exact and len(route.segments) != len(path.segments):
                     continue
                 if route.methods is None or method in route.methods:
+                    if route.exact and not _is_whole(route, path):
+                        raise Denied(Reason.TARGET_AMBIGUOUS, f"only the closing slash is not of the route {route.key}")
                     return _matched(route, path)
                 allowed |= route.methods
         if allowed:

@@ -13,6 +13,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, Literal
 
 from gateway.policy.expressions import Expression, Facts
+from gateway.policy.paths import is_under
 
 Value = str | int | float | bool | None  # a JSON value that `claim` can be compared with
 
@@ -75,7 +76,10 @@ class MethodIs:
 
 @dataclass(frozen=True, slots=True)
 class PathUnder:
-    """The path is one of these prefixes or below it, cut at segment borders."""
+    """The path is one of these prefixes or below it, cut at segment borders.
+
+    Undecided where only a laxer server would read it so: `/a/Admin` is not clearly beside `/a/admin`.
+    """
 
     prefixes: tuple[tuple[str, ...], ...]
 
@@ -292,7 +296,7 @@ CONDITIONS: dict[type, Callable[[Any, Facts], bool | None]] = {
     HasAll: _has_all,
     Claim: lambda condition, facts: _claim_is(facts.principal.claims, condition.steps, condition.values),
     MethodIs: lambda condition, facts: facts.head.method in condition.methods,
-    PathUnder: lambda condition, facts: any(facts.path.segments[: len(p)] == p for p in condition.prefixes),
+    PathUnder: lambda condition, facts: _any(is_under(facts.path.segments, one) for one in condition.prefixes),
     AddressIn: lambda condition, facts: _address_is_in(facts.head.client_ip, condition.networks),
     When: lambda condition, facts: condition.expression.holds(facts),
 }
