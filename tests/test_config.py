@@ -411,6 +411,10 @@ UPSTREAM_MISTAKES = [
             "Trailer",
             "Transfer-Encoding",
             "Upgrade",
+            "Expect",
+            "Proxy",  # becomes HTTP_PROXY in CGI programs: CVE-2016-5385
+            "proxy.authorization",
+            "HTTP2-Settings",
         )
     ),
     *(
@@ -419,7 +423,24 @@ UPSTREAM_MISTAKES = [
     ),
     *(
         (f"{{url: http://x, identity: {{headers: {{{name}: email}}}}}}", "has a meaning of its own")
-        for name in ("Content-Length", "Content_Type", "X-Forwarded-For", "Sec-WebSocket-Key", "Expect")
+        for name in (
+            "Content-Length",
+            "Content_Type",
+            "X-Forwarded-For",
+            "Sec-WebSocket-Key",
+            "X-Real-IP",
+            "x.forwarded.user",
+            "X-Request-Id",
+            "X-Clerk-Auth-Status",
+            "X-Mastra-Dev-Playground",
+            "X-HTTP-Method-Override",
+            "X-Original-URL",
+            "True-Client-IP",
+            "traceparent",
+            "Access-Control-Allow-Origin",
+            "Referer",
+            "X-Playground-Access",
+        )
     ),
 ]
 

@@ -85,6 +85,26 @@ def test_clean_file_has_no_warning() -> None:
             id="websocket",
         ),
         pytest.param(
+            "/api/a: {provider: jobs, allow: authenticated, exact: true}\n  /: {public: true}",
+            "what lies below it is public by '/'",
+            id="exact-below-public",
+        ),
+        pytest.param(
+            "/api: {provider: jobs, allow: authenticated, deny: {when: request.path.startsWith('/api/admin')}}",
+            "refuses by request.path",
+            id="deny-by-path-in-an-expression",
+        ),
+        pytest.param(
+            "/api: {provider: jobs, allow: {not: {when: request.path == '/api/x'}}}",
+            "refuses by request.path",
+            id="not-by-path-in-an-expression",
+        ),
+        pytest.param(
+            "/api: {provider: jobs, allow: authenticated, deny: {when: claims.suspended == true}}",
+            "refuses by comparing a claim",
+            id="deny-by-claim-in-an-expression",
+        ),
+        pytest.param(
             "/api: {provider: jobs, allow: {path: /other, role: x}}",
             "a path that is not below this route",
             id="elsewhere",
@@ -95,6 +115,30 @@ def test_route_that_is_probably_not_meant_is_warned_about(route: str, expected: 
     found = warnings(f"  {route}")
     assert len(found) == 1, found
     assert expected in found[0]
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        "/api/a: {provider: jobs, allow: authenticated, exact: true}\n  /: {provider: jobs, allow: authenticated}",
+        "/api/a: {provider: jobs, allow: authenticated, exact: true}\n  /b: {public: true}",
+        "/api: {provider: jobs, allow: {when: request.path == '/api/x'}, deny: {path: /api/y}}",
+        "/api: {provider: jobs, allow: authenticated, deny: {when: has(claims.suspended) && claims.suspended}}",
+    ],
+)
+def test_what_is_meant_is_not_warned_about(route: str) -> None:
+    assert warnings(f"  {route}") == []
+
+
+def test_secret_that_both_callers_and_the_gateway_sign_with_is_warned_about() -> None:
+    text = file_with(
+        upstream=f"upstreams: {{m: {{url: http://m, identity: {{authorization: sign, secret: {SECRET}}}}}}}",
+        providers=f"providers: {{q: {{type: jwt, secret: {SECRET}}}}}",
+        routes="routes: {/api: {provider: q, allow: authenticated}}",
+    )
+    [found] = read(text).warnings
+    assert "the upstream 'm' are signed with" in found and "a secret of its own" in found and SECRET not in found
+    assert not read(text.replace(f"jwt, secret: {SECRET}", f"jwt, secret: {SECRET}2")).warnings
 
 
 def test_email_claim_ends_the_warning_about_emails() -> None:
@@ -125,6 +169,7 @@ def test_route_that_no_request_can_reach_is_warned_about(below: str, has_exact: 
         (f"{{type: jwt, secret: {SECRET}, expiry: optional}}", "providers.q.expiry: tokens without exp count forever"),
         (f"{{type: jwt, secret: {SECRET}, leeway: 2m}}", "providers.q.leeway: tokens count 120 s beyond their end"),
         (f"{{type: clerk, publishable_key: {KEY}, token_from: {{cookie: __session}}}}", "without 'authorized_parties'"),
+        (f"{{type: jwt, secret: {SECRET}, issuer: mastra-gateway}}", "they never count"),
         (
             f"{{type: clerk, publishable_key: {KEY}, jwks_uri: https://api.clerk.com/v1/jwks}}",
             "Clerk's Backend API gives keys only to a secret key",

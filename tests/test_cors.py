@@ -6,8 +6,8 @@ import pytest
 
 from gateway.config.model import Cors
 from gateway.policy.model import Headers, RequestHead
+from gateway.policy.onward import Line
 from gateway.proxy.cors import cors_lines, is_preflight, preflight_lines, vary_by_origin
-from gateway.proxy.headers import Line
 
 APP = "https://app.example.com"
 CORS = Cors(frozenset({APP, "http://localhost:3000"}), credentials=True)
@@ -50,7 +50,8 @@ def test_preflight_of_a_listed_origin_gets_everything_listed() -> None:
         (
             "Access-Control-Allow-Headers",
             "Authorization, Content-Type, A2A-Version, x-mastra-client-type, mcp-session-id, mcp-protocol-version, "
-            "last-event-id",
+            "mcp-method, mcp-name, last-event-id, x-mastra-dev-playground, user-agent, traceparent, tracestate, "
+            "baggage, sentry-trace",
         ),
         ("Access-Control-Max-Age", "3600"),
         VARY,
@@ -62,7 +63,7 @@ def test_preflight_of_a_foreign_origin_learns_nothing() -> None:
 
 
 def test_preflight_without_credentials_and_lists_says_nothing_of_them() -> None:
-    cors = Cors(frozenset({APP}), methods=(), headers=(), max_age_seconds=0)
+    cors = Cors(frozenset({APP}), credentials=False, methods=(), headers=(), max_age_seconds=0)
     assert preflight_lines(cors, asking(APP)) == [
         ("Access-Control-Allow-Origin", APP),
         ("Access-Control-Max-Age", "0"),
@@ -87,7 +88,7 @@ def test_answer_to_a_listed_origin_can_be_read() -> None:
 
 
 def test_nothing_is_exposed_where_the_list_is_empty() -> None:
-    assert cors_lines(Cors(frozenset({APP}), expose=()), head(("Origin", APP))) == [
+    assert cors_lines(Cors(frozenset({APP}), credentials=False, expose=()), head(("Origin", APP))) == [
         ("Access-Control-Allow-Origin", APP)
     ]
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.policy.credentials import MAX_TOKEN_BYTES, check_origin, find_credential, without_parameter
+from gateway.policy.credentials import MAX_TOKEN_BYTES, check_origin, find_credential
 from gateway.policy.model import Headers, RequestHead
+from gateway.policy.parameters import without_parameter
 from gateway.policy.providers import BEARER, TokenSource
 from gateway.policy.reasons import Denied, Reason
 
@@ -40,11 +41,11 @@ def test_bearer_is_found_in_any_case(value: str) -> None:
 def test_token_that_was_seen_while_reading_is_taken_where_only_bearer_counts() -> None:
     seen = replace(head(), bearer=TOKEN)  # no headers: whoever looked at them has looked
     found = find_credential(seen, "", (BEARER,))
-    assert found is not None and (found.token, found.source, found.name) == (TOKEN, BEARER, "")
+    assert found is not None and (found.token, found.source) == (TOKEN, BEARER)
     assert find_credential(replace(authorization(f"Bearer {TOKEN}"), bearer=""), "", (BEARER,)) is None
 
 
-@pytest.mark.parametrize("sources", [(COOKIE,), (COOKIE, BEARER), (BEARER, COOKIE), (QUERY, BEARER)])
+@pytest.mark.parametrize("sources", [(COOKIE,), (QUERY,), (QUERY, BEARER), (BEARER, QUERY, COOKIE)])
 def test_token_that_was_seen_while_reading_is_not_enough_where_others_count(sources: tuple[TokenSource, ...]) -> None:
     cookie, query = ("Cookie", "__session=a.b.c"), "?apiKey=a.b.c"
     seen = replace(head(("Authorization", f"Bearer {TOKEN}"), cookie), bearer=TOKEN)
@@ -76,15 +77,31 @@ def test_bearer_with_anything_but_one_token_is_malformed(value: str) -> None:
     [
         pytest.param(authorization(f"Bearer {TOKEN}", f"Bearer {TOKEN}"), "", (BEARER,), id="same-header-twice"),
         pytest.param(authorization("Basic x", f"Bearer {TOKEN}"), "", (BEARER,), id="basic-and-bearer"),
-        pytest.param(
-            head(("Authorization", f"Bearer {TOKEN}"), ("Cookie", f"__session={TOKEN}")),
-            "",
-            (BEARER, COOKIE),
-            id="cookie",
-        ),
         pytest.param(authorization(f"Bearer {TOKEN}"), f"?apiKey={TOKEN}", (BEARER, QUERY), id="query"),
         pytest.param(head(), f"?apiKey={TOKEN}&apiKey=x", (QUERY,), id="query-twice"),
+        pytest.param(head(), f"?apiKey={TOKEN}&apiKey", (QUERY,), id="query-twice-one-without-value"),
+        pytest.param(head(), f"?apiKey[]=x&apiKey={TOKEN}", (QUERY,), id="query-in-brackets"),
+        pytest.param(head(), f"?%61piKey=&apiKey={TOKEN}", (QUERY,), id="query-encoded"),
         pytest.param(head(("Cookie", "__session=a; __session=b")), "", (COOKIE,), id="cookie-twice"),
+        pytest.param(head(("Cookie", f"__session=; __session={TOKEN}")), "", (COOKIE,), id="cookie-empty-first"),
+        pytest.param(head(("Cookie", f"__session ={TOKEN}; __session=b")), "", (COOKIE,), id="cookie-space"),
+        pytest.param(head(("Cookie", f"__session\t= x;__session={TOKEN}")), "", (COOKIE,), id="cookie-tab"),
+        pytest.param(head(("Cookie", f"__session; __session={TOKEN}")), "", (COOKIE,), id="cookie-without-value"),
+        pytest.param(
+            head(("Cookie", f"__session={TOKEN}"), ("Cookie", "a=b; __session=x")),
+            "",
+            (COOKIE,),
+            id="cookie-in-two-lines",
+        ),
+        pytest.param(
+            head(("Cookie", f"__session={TOKEN}")), f"?apiKey={TOKEN}", (QUERY, COOKIE), id="query-and-cookie"
+        ),
+        pytest.param(
+            head(("Authorization", f"Bearer {TOKEN}"), ("Upgrade", "websocket"), ("Sec-WebSocket-Protocol", TOKEN)),
+            "",
+            (BEARER, PROTOCOL),
+            id="sub-protocol",
+        ),
     ],
 )
 def test_two_credentials_are_refused(request_head: RequestHead, query: str, sources: tuple[TokenSource, ...]) -> None:
@@ -92,6 +109,27 @@ def test_two_credentials_are_refused(request_head: RequestHead, query: str, sour
     with pytest.raises(Denied) as refusal:
         find_credential(request_head, query, sources)
     assert refusal.value.reason is Reason.SEVERAL_CREDENTIALS
+
+
+@pytest.mark.parametrize("sources", [(BEARER, COOKIE), (COOKIE, BEARER), (COOKIE, BARE)])
+@pytest.mark.parametrize("cookie", [f"__session={TOKEN}", "__session=x; __session=y", "__session=%"])
+@pytest.mark.parametrize("was_seen", [False, True])
+def test_cookies_are_not_looked_at_beside_a_token_in_authorization(
+    sources: tuple[TokenSource, ...], cookie: str, was_seen: bool
+) -> None:
+    # A browser adds them unasked to what a page sends.
+    value = "aaa.bbb.ccc" if BARE in sources else "Bearer aaa.bbb.ccc"
+    request_head = head(("Authorization", value), ("Cookie", cookie))
+    seen = replace(request_head, bearer="aaa.bbb.ccc") if was_seen and BEARER in sources else request_head
+    found = find_credential(seen, "", sources)
+    assert found is not None and (found.token, found.source) == ("aaa.bbb.ccc", BARE if BARE in sources else BEARER)
+
+
+def test_another_scheme_leaves_the_cookie_to_count() -> None:
+    found = find_credential(
+        head(("Authorization", "Basic eA=="), ("Cookie", f"__session={TOKEN}")), "", (BEARER, COOKIE)
+    )
+    assert found is not None and found.source == COOKIE
 
 
 def test_places_that_no_provider_names_are_not_looked_at() -> None:
@@ -103,7 +141,7 @@ def test_places_that_no_provider_names_are_not_looked_at() -> None:
 def test_cookie_is_found_among_others() -> None:
     found = find_credential(head(("Cookie", f'a=b; __session="{TOKEN}"; __session_x=no')), "", (BEARER, COOKIE))
     assert found is not None
-    assert (found.token, found.name) == (TOKEN, "__session")
+    assert (found.token, found.source) == (TOKEN, COOKIE)
     assert find_credential(head(("Cookie", "__session=")), "", (COOKIE,)) is None
 
 
@@ -126,7 +164,7 @@ def test_websocket_protocol_that_looks_like_a_token_is_one() -> None:
     upgrade = (("Upgrade", "websocket"), ("Sec-WebSocket-Protocol", f"chat, {TOKEN}"))
     found = find_credential(head(*upgrade), "", (PROTOCOL,))
     assert found is not None
-    assert (found.token, found.name) == (TOKEN, TOKEN)
+    assert (found.token, found.source) == (TOKEN, PROTOCOL)
     assert find_credential(head(upgrade[1]), "", (PROTOCOL,)) is None, "only for a WebSocket"
     assert find_credential(head(upgrade[0], ("Sec-WebSocket-Protocol", "v1.chat.x")), "", (PROTOCOL,)) is None
 
@@ -199,9 +237,9 @@ def test_no_repr_shows_a_token() -> None:
 
 def test_only_the_first_equals_sign_parts_a_name_from_its_value() -> None:
     cookie = find_credential(head(("Cookie", f"a=1; __session={TOKEN}==")), "", (COOKIE,))
-    assert cookie is not None and (cookie.token, cookie.name) == (f"{TOKEN}==", "__session")
+    assert cookie is not None and cookie.token == f"{TOKEN}=="
     query = find_credential(head(), f"?a=1&apiKey={TOKEN}==", (QUERY,))
-    assert query is not None and (query.token, query.name) == (f"{TOKEN}==", "apiKey")
+    assert query is not None and query.token == f"{TOKEN}=="
     assert without_parameter("?apiKey=a=b&c=d", "apiKey") == "?c=d"
 
 

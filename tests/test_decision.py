@@ -83,7 +83,7 @@ def test_good_token_is_allowed_with_its_principal() -> None:
     assert decision.principal is not None
     assert decision.principal.subject == "user-1"
     assert decision.target == "/api/x?a=1"
-    assert (decision.spent_cookie, decision.spent_protocol, decision.would_deny) == (None, None, None)
+    assert not decision.withheld.authorization and decision.would_deny is None
 
 
 def test_public_route_asks_for_nothing() -> None:
@@ -169,7 +169,8 @@ def test_place_of_the_token_is_its_providers_choice() -> None:
     decision = denied(decide(policy(OIDC, by_cookie), FakeKeys(KEY), bearer(token), NOW))
     assert decision.reason is Reason.TOKEN_MISSING
     cookie = head(("Cookie", f"a=1; s={token}"))
-    assert allowed(decide(policy(OIDC, by_cookie), FakeKeys(KEY), cookie, NOW)).spent_cookie == "s"
+    withheld = allowed(decide(policy(OIDC, by_cookie), FakeKeys(KEY), cookie, NOW)).withheld
+    assert withheld.authorization and withheld.plain_cookie == "s" and "s" not in withheld.cookies
 
 
 def test_cookie_needs_an_origin_also_when_the_token_is_known() -> None:
@@ -188,11 +189,12 @@ def test_query_token_does_not_go_on() -> None:
     assert found.target == "/api/x?a=%2F&b"
 
 
-def test_websocket_protocol_token_does_not_go_on() -> None:
+def test_websocket_protocol_token_goes_on_and_nothing_beside_it() -> None:
     judged = policy(replace(SHARED, token_sources=(TokenSource("websocket_protocol"),)), websocket=True)
     token = mint(claims_of(), SECRET)
-    upgrade = head(("Upgrade", "websocket"), ("Sec-WebSocket-Protocol", f"chat, {token}"))
-    assert allowed(decide(judged, FakeKeys(), upgrade, NOW)).spent_protocol == token
+    upgrade = head(("Upgrade", "websocket"), ("Sec-WebSocket-Protocol", f"chat, {token}"), ("Authorization", token))
+    withheld = allowed(decide(judged, FakeKeys(), upgrade, NOW)).withheld
+    assert withheld.authorization and not withheld.protocols
 
 
 def test_websocket_only_where_the_route_says_so() -> None:
@@ -240,12 +242,12 @@ def test_missing_scope_is_told_as_such() -> None:
 def test_unenforced_route_lets_pass_and_says_what_it_would_have_done() -> None:
     judged = policy(SHARED, allow=(ADMIN,), enforce=False)
     no_token = allowed(decide(judged, FakeKeys(), head(), NOW))
-    assert no_token.principal is None and no_token.drops_credentials
+    assert no_token.principal is None and no_token.withheld.authorization
     assert no_token.would_deny is not None and no_token.would_deny.reason is Reason.TOKEN_MISSING
     bad = allowed(decide(judged, FakeKeys(), bearer(mint(claims_of(), b"x" * 40)), NOW))
-    assert bad.principal is None and bad.drops_credentials
+    assert bad.principal is None and bad.withheld.authorization
     refused_by_rule = allowed(decide(judged, FakeKeys(), bearer(mint(claims_of())), NOW))
-    assert refused_by_rule.principal is not None and not refused_by_rule.drops_credentials
+    assert refused_by_rule.principal is not None and not refused_by_rule.withheld.authorization
     two = head(("Authorization", "Bearer a"), ("Authorization", "Bearer b"))
     assert denied(decide(judged, FakeKeys(), two, NOW)).reason is Reason.SEVERAL_CREDENTIALS
 

@@ -112,7 +112,7 @@ def test_of_a_tokens_header(member: dict[str, Any], expected: str) -> None:
         (OIDC, {}, {"aud": ...}, "aud is missing, expected https://api.example.test"),
         (OIDC, {}, {"aud": ["a", 1]}, "aud is ['a', 1], expected https://api.example.test"),
         (replace(OIDC, audiences=frozenset({"b", "a"})), {}, {"aud": "c"}, "aud is 'c', expected a or b"),
-        (AUTH0, {}, {"cnf": {"jkt": "x"}}, "the token is bound to a DPoP key (cnf.jkt) and was sent as Bearer"),
+        (AUTH0, {}, {"cnf": {"jkt": "x"}}, "the token is bound to a key (cnf has 'jkt') and was sent as Bearer"),
         (CLERK, {"cat": "x"}, {}, "cat is 'x' (unknown), accepted: session"),
         (CLERK, {"cat": "cl_B7d4PD222AAA"}, {}, "cat is 'cl_B7d4PD222AAA' (template), accepted: session"),
         (
@@ -129,7 +129,7 @@ def test_of_a_tokens_header(member: dict[str, Any], expected: str) -> None:
             replace(CLERK, authorized_parties=frozenset({"https://b.test", "https://a.test"})),
             {},
             {"azp": 1},
-            "azp is 1, expected https://a.test or https://b.test",
+            "azp is 1, expected a text",
         ),
     ],
 )

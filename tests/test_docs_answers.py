@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.explain.general import ADVICE
+from gateway.policy.fields import FRAMING, HOP_BY_HOP, REPLACED, UNTRUSTED
 from gateway.policy.reasons import Reason
-from gateway.proxy.headers import FRAMING, HOP_BY_HOP, REPLACED, UNTRUSTED
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 ANSWERS = (REFERENCE / "answers.md").read_text(encoding="utf-8")

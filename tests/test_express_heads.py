@@ -20,7 +20,7 @@ HEAD = b"GET /a HTTP/1.1\r\nHost: x"
 
 
 def read_request(head: bytes, requests: Requests | None = None) -> RequestRead | None:
-    return (requests or Requests(lambda name: True)).read(head + b"\r\n", "192.0.2.1")
+    return (requests or Requests(lambda name: (True, False))).read(head + b"\r\n", "192.0.2.1")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_what_the_lane_reads_llhttp_reads_the_same(start: bytes, fields: list[tu
 
 
 def test_memory_of_lines_is_bounded() -> None:
-    memory = Lines(lambda name: True, max_bytes=10_000)
+    memory = Lines(lambda name: (True, False), max_bytes=10_000)
     for number in range(1000):
         (field,) = memory.fields([b"X-N: %d\r" % number])
         assert (field.name, field.value, field.line) == ("X-N", str(number), b"X-N: %d\r\n" % number)
@@ -159,7 +159,7 @@ def heads_with(*lines: bytes) -> list[bytes]:
     ],
 )
 def test_head_is_read_the_same_whether_it_came_before_or_not(lines: tuple[bytes, ...]) -> None:
-    memory = Requests(lambda name: name.lower() != "x-request-id")
+    memory = Requests(lambda name: (name.lower() != "x-request-id", False))
     for _ in range(4):
         for head in heads_with(*lines):
             fresh, known = read_request(head), read_request(head, memory)
@@ -207,7 +207,7 @@ def test_second_authorization_beside_a_token_is_for_the_other_road(second: bytes
 
 
 def test_literal_remainder_of_a_head_without_its_token_is_not_taken_for_it() -> None:
-    memory = Requests(lambda name: True)
+    memory = Requests(lambda name: (True, False))
     with_token = heads_with(b"Authorization: Bearer a.b.c", b"X-A: 1")[0]
     without = heads_with(b"Authorization: Bearer", b"X-A: 1")[0]
     for _ in range(3):
@@ -322,7 +322,7 @@ def test_what_is_no_chunk_breaks_the_body(wire: bytes) -> None:
     ],
 )
 def test_no_credential_is_remembered(line: bytes) -> None:
-    memory = Requests(lambda name: True)
+    memory = Requests(lambda name: (True, False))
     for head in heads_with(line, b"Accept: */*") * 4:
         assert read_request(head.replace(b"c=d", b"c=hidden"), memory) is not None
     kept = [*memory._lines._remembered.known, *memory._shapes.known, *memory._shapes_with_token.known]

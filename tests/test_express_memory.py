@@ -69,14 +69,14 @@ HARMLESS_NAMES = [
 
 @pytest.mark.parametrize("name", SECRET_NAMES)
 def test_no_line_is_remembered_that_may_hold_a_secret(name: str) -> None:
-    lines = Lines(lambda name: True)
+    lines = Lines(lambda name: (True, False))
     lines.fields([f"{name}: hidden\r".encode()])
     assert not lines._remembered.known
 
 
 @pytest.mark.parametrize("name", HARMLESS_NAMES)
 def test_what_is_the_same_in_each_message_is_remembered(name: str) -> None:
-    lines = Lines(lambda name: True)
+    lines = Lines(lambda name: (True, False))
     lines.fields([f"{name}: 1\r".encode()])
     assert lines._remembered.known
 
@@ -85,7 +85,7 @@ def test_no_repr_of_a_head_shows_what_it_says() -> None:
     head = b"GET /x?token=hidden HTTP/1.1\r\nHost: a\r\nCookie: a=hidden\r\n" + BEARER.replace(
         b"Bearer ", b"Bearer hidden"
     )
-    request = Requests(lambda name: True).read(head, "192.0.2.1")
+    request = Requests(lambda name: (True, False)).read(head, "192.0.2.1")
     answer = Answers(lambda name: True).read(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=hidden\r\nX-A: hidden\r\n")
     assert request is not None and answer is not None
     assert "hidden" in str(request.headers.lines) and "hidden" not in repr(request)

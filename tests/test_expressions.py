@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from gateway.policy.expressions import ExpressionError, Facts, compile_expression
+from gateway.policy.fields import HeaderRules
 from gateway.policy.model import Headers, Principal, RequestHead
+from gateway.policy.onward import NOTHING, Withheld
 from gateway.policy.paths import split_target
 
 NOW = 1_000_000_000.0  # 2001-09-09T01:46:40Z
@@ -94,3 +96,100 @@ def test_capture_must_not_hide_a_variable(name: str) -> None:
 def test_text_that_the_engine_cannot_take_is_refused_too() -> None:
     with pytest.raises(ExpressionError):
         compile_expression("'\ud800' == 'x'")
+
+
+PATTERNS = [
+    ("claims.a.matches('x')", None),
+    ('claims.a.matches( "x" )', None),
+    ("claims.a.matches(r'x\\d')", None),
+    ("claims.a.matches('''x''')", None),
+    ("claims.a.matches('it\\'s) && (')", None),
+    ("matches(claims.a, 'a,b')", None),
+    ("claims.a == 'matches(claims.p)'", None),
+    ("claims.a.matches('x') // matches(claims.p)", None),
+    ("claims.a.matches(claims.p)", (1, 10)),
+    ("true ||\n claims.a\n .matches\n (claims.p)", (3, 3)),
+    ("claims.a.matches// 'x'\n(claims.p)", (1, 10)),
+    ("claims.a.matches(claims.p + 'x')", (1, 10)),
+    ("claims.a.matches('x' + claims.p)", (1, 10)),
+    ("claims.a.matches(true ? claims.p : 'x')", (1, 10)),
+    ("matches('x', claims.p)", (1, 1)),
+    ("claims.a.matches('x') && claims.a.matches(request.headers['x'])", (1, 35)),
+    ("['.*'].exists(p, claims.a.matches(p))", (1, 27)),
+    ("user.subject.matches(agent)", (1, 14)),
+]
+
+
+@pytest.mark.parametrize(("text", "place"), PATTERNS)
+def test_pattern_is_a_literal(text: str, place: tuple[int, int] | None) -> None:
+    # A caller who chooses the pattern chooses what fits it, and what it costs.
+    if place is None:
+        assert compile_expression(text, ["agent"])
+        return
+    with pytest.raises(ExpressionError, match="no literal") as refusal:
+        compile_expression(text, ["agent"])
+    assert (refusal.value.line, refusal.value.column) == place
+
+
+RULES = HeaderRules(("x-gone",), ("X-Auth-Subject",))
+
+
+def asked_with(*lines: tuple[str, str], withheld: Withheld = NOTHING) -> Facts:
+    head = RequestHead("GET", "/api/x", Headers(lines), "192.0.2.7", "https")
+    return Facts(Principal("p", "u1", None, {}), head, split_target(head.target)[0], {}, NOW, RULES, withheld)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("Connection", "close, X-Tenant"),
+        ("connection", "x_tenant"),
+        ("Connection", "X.Tenant"),
+    ],
+)
+def test_what_connection_takes_away_is_not_judged(line: tuple[str, str]) -> None:
+    rule = compile_expression("request.headers['x-tenant'] == 'a'")
+    assert rule.holds(asked_with(("X-Tenant", "a"))) is True
+    assert rule.holds(asked_with(("X-Tenant", "a"), line)) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["X-Forwarded-For", "X-Auth-Subject", "x_auth.subject", "X-Gone", "Upgrade", "X-Real-IP"]
+)
+def test_what_goes_no_further_is_not_judged(name: str) -> None:
+    asked = compile_expression("request.headers.exists(n, request.headers[n] == 'a')")
+    assert asked.holds(asked_with((name, "a"))) is False
+    assert asked.holds(asked_with(("X-Stays", "a"), (name, "b"))) is True
+
+
+def test_credential_is_judged_as_it_goes_on() -> None:
+    asked = asked_with(("Authorization", "x"), ("Cookie", "a=1; s=2"), withheld=Withheld(True, frozenset({"s"})))
+    assert compile_expression("'authorization' in request.headers").holds(asked) is False
+    assert compile_expression("request.headers['cookie'] == 'a=1'").holds(asked) is True
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [("User-Agent", "bad"), ("User-Agent", "x")],
+        [("content-type", "a"), ("Content-Type", "b")],
+        [("X-Tenant", "a"), ("X_Tenant", "b")],
+        [("X-Tenant", "a"), ("X.Tenant", "b")],
+    ],
+    ids=["node-takes-the-first", "content-type", "underscore", "dot"],
+)
+def test_headers_that_servers_read_in_two_ways_are_undecided(lines: list[tuple[str, str]]) -> None:
+    assert compile_expression("request.headers.size() > 0").holds(asked_with(*lines)) is None
+    assert compile_expression("request.headers.size() > 0").holds(asked_with(*lines[:1])) is True
+
+
+def test_cookies_of_several_lines_are_joined_as_node_does() -> None:
+    asked = asked_with(("Cookie", "a=1"), ("Cookie", "b=2"))
+    assert compile_expression("request.headers.cookie == 'a=1; b=2'").holds(asked) is True
+
+
+def test_an_address_that_nobody_knows_is_undecided() -> None:
+    asked = asked_with()
+    assert compile_expression("request.ip != '10.0.0.1'").holds(asked) is True
+    asked.head.client_ip = "unknown"
+    assert compile_expression("request.ip != '10.0.0.1'").holds(asked) is None

@@ -95,7 +95,7 @@ def test_unenforced_rule_lets_pass_and_says_what_it_would_have_done(
 ) -> None:
     decision = decided(route, **claims)
     assert isinstance(decision, Allow)
-    assert decision.principal is not None and not decision.drops_credentials
+    assert decision.principal is not None and not decision.withheld.authorization
     found = decision.would_deny
     assert (found.reason if found else None, found.rule if found else None) == (would, rule)
 

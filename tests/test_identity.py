@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from gateway.policy.model import Principal
 from gateway.policy.reasons import Denied, Reason
-from gateway.policy.upstreams import FACTS, Fact, Identity
-from gateway.proxy.identity import ISSUER, TokenSigner, identity_lines, signed_token
+from gateway.policy.upstreams import FACTS, SIGNED_ISSUER, Fact, Identity
+from gateway.proxy.identity import TokenSigner, identity_lines, signed_token
 
 NOW = 1_800_000_000.4
 SECRET = b"kJ4v9QzT2mX7bW1cR8yL5nP3sD6fG0hA-tests"
@@ -25,8 +25,7 @@ SOMEBODY = Principal(
     issuer="https://idp.example.test/",
     claims={"sub": "auth0|1", "email": "raw@example.com", "https://example.com/plan": "pro", "none": None},
     expires_at=NOW + 300,
-    email=None,
-    email_claim="alice@example.com",
+    email="alice@example.com",
     organization="org_1",
     client="app",
     roles=("admin", "dev"),
@@ -70,6 +69,16 @@ def test_fact_becomes_a_header(name: str) -> None:
 def test_fact_that_the_token_does_not_state_gives_no_header(name: str) -> None:
     bare = Principal("staff", "u", None, {"email": "unverified@example.com"})
     assert identity_lines(Identity(headers=(("X-Fact", Fact(name)),)), bare) == []
+
+
+def test_email_is_told_under_no_name_as_long_as_rules_cannot_read_it() -> None:
+    hidden = Principal("staff", "u", None, {"mail": "a@b.test.", "user": {"mail": "x"}}, email_name="mail")
+    identity = Identity(
+        headers=(("X-Mail", Fact("mail", is_claim=True)), ("X-Other", Fact("/user/mail", is_claim=True)))
+    )
+    assert identity_lines(identity, hidden) == [("X-Other", "x")]
+    signed = opened(signed_token(replace(SIGNING, claims=("email", "mail", "/user/mail")), hidden, NOW))
+    assert signed["mail"] == "x" and "email" not in signed, "a pointer's claim has the name of its last member"
 
 
 def test_claim_is_found_by_its_literal_name() -> None:
@@ -208,7 +217,7 @@ def test_signed_token_holds_the_claims_that_the_file_lists() -> None:
         "client": "app",
         "provider": "staff",
         "https://example.com/plan": "pro",
-        "iss": ISSUER,
+        "iss": SIGNED_ISSUER,
         "iat": 1_800_000_000,
         "exp": 1_800_000_061,
     }
@@ -225,7 +234,7 @@ def test_listed_claims_cannot_replace_what_is_ours_to_say() -> None:
     identity = replace(SIGNING, claims=("iss", "exp", "iat", "sub", "nbf"))
     principal = replace(SOMEBODY, claims={"iss": "evil", "exp": 9e9, "iat": 1, "sub": "other", "nbf": 5})
     assert opened(signed_token(identity, principal, NOW)) == {
-        "iss": ISSUER,
+        "iss": SIGNED_ISSUER,
         "exp": 1_800_000_061,
         "iat": 1_800_000_000,
         "sub": "auth0|1",

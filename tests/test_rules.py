@@ -74,10 +74,10 @@ def facts(claims: dict[str, Any] | None = None, ip: str = "192.0.2.7", **princip
         pytest.param(EmailDomain(frozenset({"example.com"}), True), {"email_domain": ".example.com"}, False, id="dot"),
         pytest.param(EmailDomain(frozenset({"example.com"})), {}, None, id="no-email"),
         pytest.param(Equals("email", frozenset({"a@example.com"})), {"email": "a@EXAMPLE.com"}, True, id="email"),
-        pytest.param(Equals("email", frozenset({"a@example.com"})), {"email": "A@example.com"}, False, id="local-part"),
+        pytest.param(Equals("email", frozenset({"a@example.com"})), {"email": "A@example.com"}, None, id="local-part"),
         pytest.param(Equals("email", frozenset({"a@example.com"})), {}, None, id="email-missing"),
         pytest.param(Equals("subject", frozenset({"u1", "u2"})), {}, True, id="subject"),
-        pytest.param(Equals("subject", frozenset({"U1"})), {}, False, id="subject-case"),
+        pytest.param(Equals("subject", frozenset({"U1"})), {}, None, id="subject-case"),
         pytest.param(Equals("organization", frozenset({"o"})), {"organization": "o"}, True, id="organization"),
         pytest.param(Equals("organization", frozenset({"o"})), {}, None, id="no-organization"),
         pytest.param(Equals("client", frozenset({"c"})), {"client": "d"}, False, id="client"),
@@ -85,6 +85,12 @@ def facts(claims: dict[str, Any] | None = None, ip: str = "192.0.2.7", **princip
         pytest.param(HasAny("roles", frozenset({"a"})), {"roles": ("admin",)}, False, id="role-by-prefix"),
         pytest.param(HasAny("groups", frozenset({"a"})), {"groups": ()}, False, id="no-group"),
         pytest.param(HasAny("roles", frozenset({"a"})), {}, None, id="roles-missing"),
+        pytest.param(HasAny("roles", frozenset({"a"})), {"roles": ("A", "b")}, None, id="role-case"),
+        pytest.param(HasAny("roles", frozenset({"a"})), {"roles": ("b,a",)}, None, id="role-in-a-list-as-text"),
+        pytest.param(HasAny("roles", frozenset({"a"})), {"roles": ("b a",)}, None, id="role-parted-by-space"),
+        pytest.param(HasAny("groups", frozenset({"a"})), {"groups": ("b-a", "ba")}, False, id="group-as-a-part"),
+        pytest.param(HasAll("scopes", ("a", "b")), {"scopes": ("a", "B")}, None, id="scope-case"),
+        pytest.param(HasAll("scopes", ("a", "b")), {"scopes": ("A", "c")}, False, id="scope-case-and-one-short"),
         pytest.param(HasAll("scopes", ("a", "b")), {"scopes": ("b", "a", "c")}, True, id="all-scopes"),
         pytest.param(HasAll("scopes", ("a", "b")), {"scopes": ("a",)}, False, id="a-scope-short"),
         pytest.param(HasAll("permissions", ("a",)), {}, None, id="permissions-missing"),
@@ -117,12 +123,27 @@ def claim(name: str, *values: Any) -> Claim:
         pytest.param(claim("o", "org_1"), None, id="object"),
         pytest.param(claim("missing", "x"), None, id="missing"),
         pytest.param(claim("yes", True), True, id="true"),
-        pytest.param(claim("yes", 1), False, id="true-is-not-one"),
-        pytest.param(claim("one", True), False, id="one-is-not-true"),
+        pytest.param(claim("yes", 1), None, id="true-is-not-one"),
+        pytest.param(claim("one", True), None, id="one-is-not-true"),
         pytest.param(claim("one", 1), True, id="number"),
         pytest.param(claim("one", 1.0), True, id="same-number"),
-        pytest.param(claim("one", "1"), False, id="number-is-no-string"),
+        pytest.param(claim("one", "1"), None, id="number-is-no-string"),
         pytest.param(claim("nothing", None), True, id="null"),
+        pytest.param(claim("nothing", True), None, id="null-is-not-false"),
+        pytest.param(claim("yes", None), None, id="true-is-not-null"),
+        pytest.param(claim("yes", False), False, id="true-is-clearly-not-false"),
+        pytest.param(claim("yes", "true"), None, id="text-of-true"),
+        pytest.param(claim("plan", "Pro"), None, id="case"),
+        pytest.param(claim("plan", " pro "), None, id="white-space"),
+        pytest.param(claim("plan", "\uff50ro"), None, id="full-width"),
+        pytest.param(claim("plan", "pr"), False, id="beginning"),
+        pytest.param(claim("plan", True), None, id="text-is-no-boolean"),
+        pytest.param(claim("tags", "B"), None, id="case-in-array"),
+        pytest.param(claim("tags", 1), None, id="number-in-array-of-texts"),
+        pytest.param(claim("empty", "x"), False, id="empty-array"),
+        pytest.param(claim("nested", "x"), None, id="array-in-array"),
+        pytest.param(claim("one", 2), False, id="other-number"),
+        pytest.param(claim("one", 2, "x"), None, id="one-of-another-type"),
     ],
 )
 def test_condition_about_a_claim(rule: Claim, expected: bool | None) -> None:
@@ -134,6 +155,8 @@ def test_condition_about_a_claim(rule: Claim, expected: bool | None) -> None:
         "yes": True,
         "one": 1,
         "nothing": None,
+        "empty": [],
+        "nested": [["x"]],
     }
     assert evaluate(rule, facts(claims)) is expected
 
@@ -206,9 +229,9 @@ def test_pointer_into_an_array_ends_with_it(name: str, expected: bool | None) ->
     assert evaluate(claim(name, "b"), facts({"list": ["a", "b"]})) is expected
 
 
-def test_true_is_not_one_and_an_object_in_an_array_is_nothing() -> None:
-    assert evaluate(claim("x", 1), facts({"x": True})) is False
-    assert evaluate(claim("x", "a"), facts({"x": [{"a": "a"}, ["a"]]})) is False
+def test_true_is_not_clearly_another_than_one_nor_is_an_object_in_an_array() -> None:
+    assert evaluate(claim("x", 1), facts({"x": True})) is None
+    assert evaluate(claim("x", "a"), facts({"x": [{"a": "a"}, ["a"]]})) is None
 
 
 @pytest.mark.parametrize(

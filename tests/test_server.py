@@ -168,7 +168,7 @@ async def test_forwarded_headers_count_only_from_trusted_proxies(upstream: RawUp
     async with running(config_for(upstream_at(upstream.url), trusted_proxies=trusted)) as gateway:
         await ask(gateway.port, data)
     told = [(visit.header("X-Forwarded-For"), visit.header("X-Forwarded-Proto")) for visit in upstream.visits]
-    assert told == [("127.0.0.1", "http"), ("6.6.6.6, 192.0.2.9, 10.0.0.1, 127.0.0.1", "https")]
+    assert told == [("127.0.0.1", "http"), ("192.0.2.9, 10.0.0.1, 127.0.0.1", "https")]
 
 
 def log_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, object]]:

@@ -136,11 +136,6 @@ def _header_name(text: str) -> str:
     return text
 
 
-def folded(name: str) -> str:
-    """Return a header's name as it is compared: lower case, `_` as `-` (upstreams may take one for the other)."""
-    return name.lower().replace("_", "-")
-
-
 UPSTREAM_URL = Scalar("an address such as http://mastra:4111, without a path", _upstream_url)
 KEY_URL = Scalar("an address such as https://login.example.com/keys.json", _page_url)
 ORIGIN = Scalar("an origin such as https://app.example.com", _origin)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.config.addresses import NETWORK
+from gateway.config.claim_names import check_claim_name
 from gateway.config.document import Fields, Items, Node, Text, kind_of
 from gateway.config.domains import EMAIL, EMAIL_DOMAIN
 from gateway.config.json_values import json_scalar
@@ -16,6 +17,7 @@ from gateway.config.readers import Mistake, Reader, Scalar, Schema, text
 from gateway.config.reading import Reading, Unreadable, attempt
 from gateway.config.server import METHOD
 from gateway.config.targets import RULE_PATH
+from gateway.policy.claim_names import steps_of
 from gateway.policy.rules import (
     AddressIn,
     AllOf,
@@ -28,8 +30,6 @@ from gateway.policy.rules import (
     PathUnder,
     Rule,
 )
-
-_POINTER = re.compile(r"(?:/(?:[^~/]|~[01])*)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +84,10 @@ def _claim(key: Text, value: Node, reading: Reading) -> Claim:
     name = key.text
     if not name:
         reading.refuse_at(key.place, "found an empty name, expected a claim's")
-    if name.startswith("/") and not _POINTER.fullmatch(name):
-        hint = "expected /a/b, with ~1 for '/' and ~0 for '~' inside a name"
-        reading.refuse_at(key.place, f"found something that is no JSON Pointer (RFC 6901), {hint}")
-    steps: tuple[str, ...] = (name,)
-    if name.startswith("/"):
-        steps = tuple(step.replace("~1", "/").replace("~0", "~") for step in name[1:].split("/"))
+    try:
+        check_claim_name(name)
+    except Mistake as mistake:
+        reading.refuse_at(key.place, f"found something {mistake}")
     members = value.members if isinstance(value, Items) else (value,)
     if not members:
         reading.refuse(value, "found an empty list, expected the value that the claim must have, or several")
@@ -97,7 +95,7 @@ def _claim(key: Text, value: Node, reading: Reading) -> Claim:
     good = tuple(found[0] for found in values if found is not None)
     if len(good) < len(values):
         raise Unreadable
-    return Claim(name, steps, good)
+    return Claim(name, steps_of(name), good)
 
 
 def _texts(expected: str, make: Callable[[tuple[str, ...]], Rule]) -> _Made:

@@ -19,6 +19,7 @@ from gateway.config.records import Values
 from gateway.config.routes import Known, ReadRoute, captures_of, read_routes
 from gateway.config.rules import RuleReader
 from gateway.config.sections import FILE_RECORD, PROVIDERS, ROUTES, RULES, UPSTREAM, UPSTREAMS
+from gateway.policy.fields import TRACE, HeaderRules
 from gateway.policy.providers import Provider
 from gateway.policy.routes import Policy
 from gateway.policy.upstreams import Upstream
@@ -64,7 +65,7 @@ def _read(root: Fields, reading: Reading) -> Config:
     _check_ports(values, reading)
     if not reading.is_clean:
         raise Unreadable
-    policy = Policy([read.route for read in routes])
+    policy = Policy([read.route for read in routes], _header_rules(values, upstreams or {}))
     lint(values, routes, unused, reading)
     default_limits = Limits()
     return Config(
@@ -89,6 +90,13 @@ def _read(root: Fields, reading: Reading) -> Config:
         express=values.get(server.EXPRESS, True) and reading.environment.get("GATEWAY_EXPRESS") != "off",
         traces=values.get(observing.TRACES, "pass"),
     )
+
+
+def _header_rules(values: Values, upstreams: Mapping[str, Upstream | None]) -> HeaderRules:
+    """Return which fields of requests no upstream gets to see; an identity of one is no client's to set for any."""
+    names = [name for upstream in upstreams.values() if upstream is not None for name, _ in upstream.identity.headers]
+    own_trace = TRACE if values.get(observing.TRACES) == "opentelemetry" else ()
+    return HeaderRules((*values.get(server.STRIP_HEADERS, ()), *own_trace), names)
 
 
 def _upstreams(values: Values, reading: Reading) -> Mapping[str, Upstream | None] | None:

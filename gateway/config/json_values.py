@@ -8,7 +8,7 @@ from typing import Any
 from gateway.config.document import Fields, Items, Node, Text, kind_of
 from gateway.config.readers import Schema
 from gateway.config.reading import Reading, Unreadable, attempt
-from gateway.policy.rules import Value
+from gateway.policy.likeness import Value
 
 # RFC 8259 section 6; `010`, `1_000` and `0x1F` are text.
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")

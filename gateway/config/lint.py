@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from gateway.config import provider_fields as keys
 from gateway.config import server
-from gateway.config.document import Fields, Node
+from gateway.config.document import Fields, Node, Place
 from gateway.config.reading import Reading
 from gateway.config.records import Values
 from gateway.config.routes import ReadRoute
 from gateway.config.sections import PROVIDERS, RULES, UPSTREAMS
 from gateway.policy.providers import Provider
 from gateway.policy.routes import Capture, Route
-from gateway.policy.rules import AllOf, EmailDomain, Equals, Named, PathUnder, Rule, When, rules_within
+from gateway.policy.rules import AllOf, EmailDomain, Equals, Named, Not, PathUnder, Rule, When, rules_within
+from gateway.policy.upstreams import SIGNED_ISSUER
 
 _ANYBODYS_DOMAINS = frozenset(
     {
@@ -31,6 +33,7 @@ _ANYBODYS_DOMAINS = frozenset(
     }
 )
 _LONG_LEEWAY_SECONDS = 60.0
+_COMPARED_CLAIM = re.compile(r"\bclaims\b[^&|?]*[=!]=|[=!]=[^&|?]*\bclaims\b")
 
 
 def lint(values: Values, routes: Sequence[ReadRoute], unused_rules: Sequence[str], reading: Reading) -> None:
@@ -67,6 +70,19 @@ def _lint_providers(values: Values, routes: Sequence[ReadRoute], reading: Readin
             _warn_at(node, name, f"no route uses the provider '{name}'", reading)
         if provider is not None:
             _lint_provider(provider, name, node, reading)
+            _lint_shared_secret(provider, name, values, reading)
+
+
+def _lint_shared_secret(provider: Provider, name: str, values: Values, reading: Reading) -> None:
+    """Warn where callers' tokens and ours are made with the same secret: who can check one can make both."""
+    secrets = {key.material for key in provider.secrets}
+    for upstream_name, upstream in (values.get(UPSTREAMS) or {}).items():
+        if upstream is not None and upstream.identity.secret and upstream.identity.secret in secrets:
+            words = (
+                f"its secret is the one that tokens for the upstream '{upstream_name}' are signed with "
+                "('authorization: sign'): that server can make callers' tokens, too; give each a secret of its own"
+            )
+            _warn_at(values.nodes.get(PROVIDERS.name), name, words, reading)
 
 
 def _lint_provider(provider: Provider, name: str, node: Node | None, reading: Reading) -> None:
@@ -81,6 +97,9 @@ def _lint_provider(provider: Provider, name: str, node: Node | None, reading: Re
     has_cookie = any(source.place == "cookie" for source in provider.token_sources)
     if provider.kind == "clerk" and provider.authorized_parties is None and has_cookie:
         words = "cookies without 'authorized_parties' count from every application of the instance"
+        _warn_at(node, name, words, reading)
+    if provider.issuers is not None and SIGNED_ISSUER in provider.issuers:
+        words = f"tokens of the issuer {SIGNED_ISSUER} are those that the gateway signs for upstreams: they never count"
         _warn_at(node, name, words, reading)
     source = provider.key_source
     if source is not None and source.jwks_uri is not None and source.jwks_uri.startswith("https://api.clerk."):
@@ -120,9 +139,43 @@ def _lint_route(read: ReadRoute, routes: Sequence[ReadRoute], reading: Reading) 
     guarded = next((other.route for other in routes if _is_hole(route, other.route)), None)
     if guarded is not None:
         reading.warn(place, f"public, below the guarded route '{guarded.key}'")
+    _lint_spellings(route, place, reading)
+    around = _public_around(route, [other.route for other in routes])
+    if around is not None:
+        reading.warn(place, f"only this very path is guarded ('exact'): what lies below it is public by '{around.key}'")
     behind = _public_behind(route, [other.route for other in routes])
     if behind is not None:
         reading.warn(place, f"only these methods are guarded: others reach '{behind.key}', which is public")
+
+
+def _lint_spellings(route: Route, place: Place, reading: Reading) -> None:
+    """Warn of expressions that refuse by a spelling: what is spelt in another way is clearly something else to CEL."""
+    for rule in (
+        *route.deny,
+        *(inner.rule for one in route.allow for inner in rules_within(one) if isinstance(inner, Not)),
+    ):
+        for inner in rules_within(rule):
+            if not isinstance(inner, When):
+                continue
+            if "request.path" in inner.expression.names:
+                hint = "'path:' refuses what only comes near, such as /Admin and /admin;x"
+                reading.warn(place, f"an expression refuses by request.path, which another spelling passes: {hint}")
+            elif _COMPARED_CLAIM.search(inner.expression.text):
+                hint = "'claim:' refuses what differs only in type or spelling, such as \"true\" for true"
+                reading.warn(place, f"an expression refuses by comparing a claim, which another type passes: {hint}")
+
+
+def _public_around(route: Route, others: Sequence[Route]) -> Route | None:
+    """Return the public route that takes what lies below a guarded exact one."""
+    if route.public or not route.exact:
+        return None
+    covering = [
+        other for other in others
+        if not other.exact and len(other.segments) <= len(route.segments) and _covers(other, route)
+        and (route.methods is None or other.methods is None or not route.methods.isdisjoint(other.methods))
+    ]  # fmt: skip
+    nearest = max(covering, key=lambda other: len(other.segments), default=None)
+    return nearest if nearest is not None and nearest.public else None
 
 
 def _without_email(provider: Provider) -> str:

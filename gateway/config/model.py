@@ -63,7 +63,7 @@ class Cors:
     """
 
     origins: frozenset[str]
-    credentials: bool = False
+    credentials: bool = True
     methods: tuple[str, ...] = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
     headers: tuple[str, ...] = (
         "Authorization",
@@ -72,7 +72,15 @@ class Cors:
         "x-mastra-client-type",
         "mcp-session-id",
         "mcp-protocol-version",
+        "mcp-method",
+        "mcp-name",
         "last-event-id",
+        "x-mastra-dev-playground",  # asked for by Mastra's client; it stops here all the same
+        "user-agent",
+        "traceparent",
+        "tracestate",
+        "baggage",
+        "sentry-trace",
     )
     expose: tuple[str, ...] = ("WWW-Authenticate", "X-Request-Id", "Retry-After", "mcp-session-id")
     max_age_seconds: int = 3600

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.config.addresses import KEY_URL, ORIGIN, host_of
+from gateway.config.claim_names import CLAIM_NAME
 from gateway.config.lists import ListOf, OrWord, some
 from gateway.config.readers import BOOLEAN, Mistake, Scalar, duration, one_of, size, text
 from gateway.config.reading import nearest
@@ -75,18 +76,18 @@ TOKEN_FROM = Field("token_from", some(TokenSourceReader(), "places"), "where a t
 PAGES = Field(
     "origins", some(ORIGIN, "origins"), "pages that may send the cookie, besides those of the gateway's own origin"
 )
-SUBJECT_CLAIM = Field("subject_claim", text("a claim's name"), "the claim that names the caller", "sub")
+SUBJECT_CLAIM = Field("subject_claim", CLAIM_NAME, "the claim that names the caller", "sub")
 EMAIL_CLAIM = Field(
-    "email_claim", text("a claim's name"), "the claim that holds the email, a literal name",
+    "email_claim", CLAIM_NAME, "the claim that holds the email",
     "email, for auth0 also the one that ends in /email",
 )  # fmt: skip
 EMAIL_VERIFIED = Field(
     "email_verified", one_of("required", "if_present"), "whether an email without `email_verified` counts", "if_present"
 )
 ROLES_CLAIM = Field(
-    "roles_claim", text("a claim's name"), "the claim that holds the roles", "roles or role; Clerk: of the organization"
+    "roles_claim", CLAIM_NAME, "the claim that holds the roles", "roles or role; Clerk: of the organization"
 )
-GROUPS_CLAIM = Field("groups_claim", text("a claim's name"), "the claim that holds the groups", "groups or group")
+GROUPS_CLAIM = Field("groups_claim", CLAIM_NAME, "the claim that holds the groups", "groups or group")
 ALLOW_HTTP = Field(
     "allow_http",
     BOOLEAN,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from gateway.config.addresses import ADDRESS, HEADER_NAME, NETWORK, ORIGIN, folded
+from gateway.config.addresses import ADDRESS, HEADER_NAME, NETWORK, ORIGIN
 from gateway.config.document import Node
 from gateway.config.lists import ListOf, OrWord, some
 from gateway.config.model import Cors, Limits, Tls
@@ -12,10 +12,12 @@ from gateway.config.readers import BOOLEAN, Mistake, Scalar, Schema, duration, i
 from gateway.config.reading import Reading, Unreadable
 from gateway.config.records import Field, Record
 from gateway.config.secrets import CERTIFICATE_FILE, KEY_FILE
+from gateway.policy.fields import fold
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "PROPFIND", "REPORT", "SEARCH")
 # Without these a request cannot be read, judged or passed on.
 _NEVER_STRIPPED = ("host", "connection", "content-length", "transfer-encoding", "upgrade", "authorization")
+_DEFAULT_CORS = Cors(frozenset())
 _KIB = 1024
 
 
@@ -39,7 +41,7 @@ def _stripped(written: str) -> str:
     HEADER_NAME.parse(name)
     if "*" in name:
         raise Mistake("with a '*' that is not at the end")
-    lower = folded(name)
+    lower = fold(name)
     hit = [known for known in _NEVER_STRIPPED if known == lower or (name != written and known.startswith(lower))]
     if hit:
         hint = " ('authorization: strip' under 'identity' keeps the token from an upstream)"
@@ -99,14 +101,15 @@ ORIGINS = Field(
     "pages of these origins may read answers, compared whole; `'*'` alone means any, then without credentials",
     is_required=True,
 )
-CREDENTIALS = Field("credentials", BOOLEAN, "whether pages may send cookies and read the answer", "false")
+CREDENTIALS = Field(
+    "credentials", BOOLEAN, "whether pages may send cookies and read the answer; never with `origins: '*'`", "true"
+)
 CORS_METHODS = Field(
     "methods", some(METHOD, "methods"), "what a preflight allows", "[GET, HEAD, POST, PUT, PATCH, DELETE]"
 )
 CORS_HEADERS = Field(
     "headers", some(HEADER_NAME, "headers' names"), "the request headers that a preflight allows",
-    "[Authorization, Content-Type, A2A-Version, x-mastra-client-type, mcp-session-id, mcp-protocol-version,"
-    " last-event-id]",
+    f"[{', '.join(_DEFAULT_CORS.headers)}]",
 )  # fmt: skip
 EXPOSE = Field(
     "expose", ListOf(HEADER_NAME, "headers' names", or_one=True, allow_empty=True),
@@ -125,7 +128,7 @@ class _CorsReader:
     def read(self, node: Node, reading: Reading) -> Cors:
         values = CORS_RECORD.read(node, reading)
         origins = values.need(ORIGINS)
-        default = Cors(frozenset())
+        default = _DEFAULT_CORS
         if "*" in origins and len(origins) > 1:
             reading.refuse(values.node(ORIGINS), "found '*' beside others, expected '*' alone or a list of origins")
         if "*" in origins and values.get(CREDENTIALS):
@@ -134,7 +137,7 @@ class _CorsReader:
             raise Unreadable
         return Cors(
             frozenset(origins),
-            values.get(CREDENTIALS, default.credentials),
+            values.get(CREDENTIALS, "*" not in origins),
             values.get(CORS_METHODS, default.methods),
             values.get(CORS_HEADERS, default.headers),
             values.get(EXPOSE, default.expose),

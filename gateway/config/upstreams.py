@@ -4,41 +4,25 @@ from __future__ import annotations
 
 from typing import Any, Literal, cast
 
-from gateway.config.addresses import HEADER_NAME, UPSTREAM_URL, folded
+from gateway.config.addresses import HEADER_NAME, UPSTREAM_URL
+from gateway.config.claim_names import check_claim_name
 from gateway.config.document import Entry, Fields, Node, kind_of
 from gateway.config.lists import ListOf
 from gateway.config.readers import Mistake, Scalar, Schema, duration, one_of
 from gateway.config.reading import Reading, Unreadable, nearest
 from gateway.config.records import Field, Record, Values
 from gateway.config.secrets import CERTIFICATE_FILE, SECRET, SECRET_FILE
+from gateway.policy.fields import HOP_BY_HOP, Names, fold, may_carry_identity
 from gateway.policy.upstreams import FACTS, Fact, Identity, Upstream
 from gateway.policy.words import listed
 
-# Fields about the connection or the message itself, and those that say who is asking (RFC 9110 section 7.6.1).
-_HOP_BY_HOP = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-_MESSAGE = frozenset(
-    {"content-length", "content-type", "content-encoding", "content-range", "expect", "date", "origin", "range"}
-)
+_HOP_BY_HOP = Names(HOP_BY_HOP)
 _SIGNED_BY_US = frozenset({"exp", "iat", "nbf"})
 
 
 def _fact(written: str) -> Fact:
     if written.startswith("claim:"):
-        if not written.removeprefix("claim:").strip():
-            raise Mistake("without a claim's name")
-        return Fact(written.removeprefix("claim:"), is_claim=True)
+        return Fact(check_claim_name(written.removeprefix("claim:")), is_claim=True)
     if written not in FACTS:
         raise Mistake(nearest(written, FACTS).strip())
     return Fact(written)
@@ -47,7 +31,7 @@ def _fact(written: str) -> Fact:
 def _claim_to_sign(name: str) -> str:
     if name in _SIGNED_BY_US:
         raise Mistake("which the gateway sets by itself")
-    return name
+    return check_claim_name(name)
 
 
 class _IdentityHeaders:
@@ -64,7 +48,7 @@ class _IdentityHeaders:
             try:
                 fact = self._value.read(entry.value, reading)
                 self._check_name(entry, headers, reading)
-                headers[folded(entry.key.text)] = entry.key.text, fact
+                headers[fold(entry.key.text)] = entry.key.text, fact
             except Unreadable:
                 is_broken = True
         if is_broken:
@@ -77,15 +61,16 @@ class _IdentityHeaders:
 
     def _check_name(self, entry: Entry, others: dict[str, Any], reading: Reading) -> None:
         name = HEADER_NAME.read(entry.key, reading)
-        lower = folded(name)
+        lower = fold(name)
         if lower in _HOP_BY_HOP:
             why = "is hop-by-hop: it ends at the next server"
             reading.refuse(entry.key, f"{name} {why}, expected a header like X-Auth-Email")
         if lower in ("host", "cookie", "authorization"):
             hint = " ('authorization: sign' puts a token of ours there)" if lower == "authorization" else ""
             reading.refuse(entry.key, f"{name} cannot carry an identity, expected a header like X-Auth-Email{hint}")
-        if lower in _MESSAGE or lower.startswith(("sec-websocket-", "x-forwarded-", "access-control-")):
-            reading.refuse(entry.key, f"{name} has a meaning of its own, expected a header like X-Auth-Email")
+        if not may_carry_identity(name):
+            why = "has a meaning of its own: the gateway drops, sets or distrusts it"
+            reading.refuse(entry.key, f"{name} {why}, expected a header like X-Auth-Email")
         if lower in others:
             twin = others[lower][0]
             reading.refuse(entry.key, f"{name} and {twin} are one header to many servers, expected one of them")

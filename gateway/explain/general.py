@@ -7,14 +7,16 @@ from gateway.policy.reasons import Reason
 ADVICE: dict[Reason, str] = {
     Reason.TARGET_AMBIGUOUS: (
         "Send the plain path: no `..`, `//`, `\\`, `%2e`, double encoding, a route's segments spelt as in "
-        "the file, no closing slash where the route is `exact`. For ids with `%2F`: `encoded_slash: keep` on the upstream."
+        "the file, no closing slash where the route is `exact`. For ids with `%2F`: `encoded_slash: keep` on the "
+        "upstream."
     ),
     Reason.REQUEST_MALFORMED: (
         "Look for a proxy or client that sends `Content-Length` with `Transfer-Encoding`, two `Host` lines, "
         "bare line feeds or control characters."
     ),
     Reason.SEVERAL_CREDENTIALS: (
-        "Send one token in one place: not a header and a cookie, not two `Authorization` lines."
+        "Send one token in one place, once: not in a header and the query, no two `Authorization` lines, "
+        "no cookie of one name twice."
     ),
     Reason.TOKEN_MISSING: "Send `Authorization: Bearer TOKEN`, or name the place in `token_from` of the provider.",
     Reason.TOKEN_MALFORMED: (
@@ -34,8 +36,8 @@ ADVICE: dict[Reason, str] = {
         "Add the page's origin to `authorized_parties`; `azp: if_present` lets tokens without `azp` in."
     ),
     Reason.TOKEN_KIND_REFUSED: (
-        "Clerk: a JWT template needs `accept: [session, template]`. Logout, ID and DPoP-bound tokens are no "
-        "bearer tokens."
+        "Clerk: a JWT template needs `accept: [session, template]`. Logout tokens, tokens bound to a key (`cnf`: DPoP, "
+        "mTLS) and those that the gateway signed for an upstream are no callers' tokens."
     ),
     Reason.SESSION_PENDING: "Finish the Clerk session's tasks, such as choosing an organization.",
     Reason.CLAIM_INVALID: (

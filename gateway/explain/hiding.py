@@ -6,21 +6,15 @@ import re
 from collections.abc import Collection
 from urllib.parse import unquote_plus
 
+from gateway.policy.fields import speaks_of_secret
+
 HIDDEN = "[hidden]"
 _SIGNED = re.compile(r"\b(ey[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]*\.)[A-Za-z0-9_-]+")  # RFC 7515 section 3.1
-_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "sec-websocket-protocol"})
-# The names under which clients send what is as good as a password.
-_NAMES = re.compile(r"(?i)(?:token|secret|passw|jwt|session|credential|signature|api[_-]?key|auth)")
 
 
 def without_signatures(text: str) -> str:
     """Return a text in which every JWS has lost its signature."""
     return _SIGNED.sub(rf"\1{HIDDEN}", text)
-
-
-def is_hidden_header(name: str) -> bool:
-    """True for a header whose value is a credential, or may be by its name."""
-    return name.lower() in _HEADERS or _NAMES.search(name) is not None
 
 
 def without_credentials(target: str, names: Collection[str]) -> str:
@@ -35,4 +29,4 @@ def without_credentials(target: str, names: Collection[str]) -> str:
 def _hide(piece: str, names: Collection[str]) -> str:
     written, equals, _ = piece.partition("=")
     name = unquote_plus(written)
-    return f"{written}={HIDDEN}" if equals and (name in names or _NAMES.search(name)) else piece
+    return f"{written}={HIDDEN}" if equals and (name in names or speaks_of_secret(name)) else piece

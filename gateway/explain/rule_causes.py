@@ -7,6 +7,7 @@ import difflib
 from gateway.config.lint import asks_email
 from gateway.explain.step import shown
 from gateway.explain.walk import Findings
+from gateway.policy.claim_names import has_claim
 from gateway.policy.claims import email_claim, verified_flags
 from gateway.policy.decision import Deny
 from gateway.policy.reasons import Reason
@@ -21,7 +22,7 @@ def _email_absent(deny: Deny, found: Findings) -> str | None:
     provider, principal = found.provider, found.principal
     if not _asks_email(deny, found) or provider is None or principal is None or principal.email is not None:
         return None
-    if principal.email_claim is not None or email_claim(principal.claims, provider) in principal.claims:
+    if has_claim(principal.claims, email_claim(principal.claims, provider)):
         return None
     match provider.kind:
         case "clerk":
@@ -57,7 +58,11 @@ def _email_required_verified(deny: Deny, found: Findings) -> str | None:
     if not _asks_email(deny, found) or provider is None or principal is None or principal.email is not None:
         return None
     name = email_claim(principal.claims, provider)
-    if not provider.requires_verified_email or name not in principal.claims or verified_flags(principal.claims, name):
+    if (
+        not provider.requires_verified_email
+        or not has_claim(principal.claims, name)
+        or verified_flags(principal.claims, name)
+    ):
         return None
     return (
         "The token does not say that the email is verified, and `email_verified: required` on the provider asks for it."

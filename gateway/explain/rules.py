@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.explain.hiding import HIDDEN, is_hidden_header
+from gateway.explain.hiding import HIDDEN
 from gateway.explain.step import Step, Verdict, shown
-from gateway.policy.claims import email_claim, verified_flags
+from gateway.policy.claim_names import claim_at, has_claim, read_claim
+from gateway.policy.claims import email_claim, read_email, verified_flags
 from gateway.policy.expressions import Expression, Facts
+from gateway.policy.fields import speaks_of_secret
 from gateway.policy.guard import label_of
 from gateway.policy.model import Principal
 from gateway.policy.providers import Provider
@@ -31,7 +33,6 @@ from gateway.policy.rules import (
     Rule,
     Unenforced,
     When,
-    claim_at,
     evaluate,
 )
 from gateway.policy.words import words_of
@@ -111,15 +112,16 @@ def _seen_email(principal: Principal, provider: Provider) -> str:
         return shown(principal.email)
     name = email_claim(principal.claims, provider)
     unverified = [flag for flag, value in verified_flags(principal.claims, name).items() if value is not True]
-    if name not in principal.claims:
+    if not has_claim(principal.claims, name):
         return f"the token has no {name}"
+    value = read_claim(principal.claims, name)
     if unverified:
         return f"the email does not count: {unverified[0]} is {shown(principal.claims[unverified[0]])}"
-    if principal.email_claim is not None:
-        return f"the email does not count: {shown(principal.email_claim)} is not one plain ASCII address"
-    if isinstance(principal.claims[name], str):
-        return "the email does not count: the token does not say that it is verified"
-    return f"the email does not count: {shown(principal.claims[name])} is no text"
+    if not isinstance(value, str):
+        return f"the email does not count: {shown(value)} is no text"
+    if read_email(value)[0] is None:
+        return f"the email does not count: {shown(value)} is not one plain ASCII address"
+    return "the email does not count: the token does not say that it is verified"
 
 
 def _seen_by(expression: Expression, facts: Facts) -> str:
@@ -131,7 +133,7 @@ def _seen_by(expression: Expression, facts: Facts) -> str:
             case "claims":
                 seen += _members("claims.", _CLAIM_NAMES.finditer(expression.text), value)
             case "request.headers":
-                told = {header: HIDDEN if is_hidden_header(header) else text for header, text in value.items()}
+                told = {header: HIDDEN if speaks_of_secret(header) else text for header, text in value.items()}
                 seen += _members("header ", _HEADER_NAMES.finditer(expression.text), told)
             case _:
                 seen.append(f"{name} = {_listed(value)}")

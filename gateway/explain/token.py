@@ -87,13 +87,17 @@ def _parties(provider: Provider) -> str:
 # What each check expects of a token, in words; empty where the provider does not ask.
 EXPECTED: dict[str, Callable[[Provider], str]] = {
     "typ": lambda p: listed(["absent", *sorted(p.types)]),
+    "iss": lambda p: "",
     "exp": lambda p: ("in the future" if p.requires_expiry else "in the future, or absent") + _leeway(p),
     "nbf": lambda p: "absent, or in the past" + _leeway(p),
     "iat": lambda p: "absent, or in the past" + _leeway(p),
     "aud": lambda p: listed(sorted(p.audiences)) if p.audiences is not None else "",
     "sub": lambda p: "a non-empty text" if p.subject_claim == "sub" else f"a non-empty text in {p.subject_claim}",
+    "jti": lambda p: "",
+    "client_id": lambda p: "",
+    "sid": lambda p: "",
     "cat": lambda p: _kinds(p) if p.kind == "clerk" else "",
     "sts": lambda p: "not pending" if p.kind == "clerk" else "",
     "azp": _parties,
-    "cnf": lambda p: "no DPoP key (jkt)" if p.kind == "auth0" else "",
+    "cnf": lambda p: "",
 }

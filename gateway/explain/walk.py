@@ -23,7 +23,7 @@ from gateway.policy.guard import DeniedByRules, check_rules
 from gateway.policy.jwk import Key
 from gateway.policy.model import Principal, RequestHead
 from gateway.policy.paths import Path, split_target
-from gateway.policy.providers import KeySource, Provider, TokenSource, token_sources
+from gateway.policy.providers import KeySource, Provider, TokenSource
 from gateway.policy.reasons import Denied, Reason
 from gateway.policy.routes import Match, Policy, Route
 from gateway.policy.token import Token, parse_token
@@ -135,10 +135,9 @@ class _Walk:
         return route
 
     def _credential(self, route: Route) -> Credential:
-        sources = token_sources(route.providers)
-        expected = listed(list(map(_place, sources)))
+        expected = listed(list(map(_place, route.sources)))
         try:
-            found = find_credential(self.found.head, self.found.query, sources)
+            found = find_credential(self.found.head, self.found.query, route.sources)
             if found is None:
                 raise Denied(Reason.TOKEN_MISSING, "no token where the route's providers look for one")
         except Denied as no:
@@ -221,7 +220,9 @@ class _Walk:
         found = self.found
         if found.principal is None or found.match is None or found.path is None:
             return
-        facts = Facts(found.principal, found.head, found.path, found.match.captures, found.now)
+        source = found.credential.source if found.credential is not None else None
+        rules, withheld = found.policy.header_rules, route.withheld(source)
+        facts = Facts(found.principal, found.head, found.path, found.match.captures, found.now, rules, withheld)
         parts = explain_rules(route, facts)
         hypothetical = " (were the token good)" if found.refusal is not None else ""
         try:

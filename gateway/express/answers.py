@@ -55,7 +55,7 @@ class Answers:
     """Reads heads of answers. `is_passed` says of a header's name whether it goes on to clients."""
 
     def __init__(self, is_passed: Callable[[str], bool]) -> None:
-        self._lines = Lines(is_passed, is_of_answers=True)
+        self._lines = Lines(lambda name: (is_passed(name), False), is_of_answers=True)
         self._shapes: Shapes[AnswerRead] = Shapes()
 
     def read(self, head: bytes) -> AnswerRead | None:

@@ -7,10 +7,11 @@ reads the same. Source: RFC 9110 section 5, RFC 9112 sections 2 to 6.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from gateway.express.remembered import MAX_BYTES, Remembered
+from gateway.policy.fields import speaks_of_secret
 
 END_OF_HEAD = b"\r\n\r\n"
 CRLF = b"\r\n"
@@ -22,13 +23,9 @@ _HOST_SHAPE = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::\d{0,5})?"
 # Whoever sends one of these wants something that the other road knows.
 _NAMES_ELSEWHERE = frozenset({"upgrade", "expect", "http2-settings", "trailer", "te", "proxy-connection"})
 
-# Different in each message: not worth a place. And what may hold a secret, by its name: no credential is to lie about
-# in memory. `Referer` and `Location` are here for their queries.
+# Different in each message: not worth a place. `Referer` and `Location` are here for their queries: what may hold a
+# secret is not to lie about in memory.
 _PASSING = frozenset({"x-request-id", "traceparent", "tracestate", "etag", "referer", "location", "content-location"})
-_SECRET = re.compile(
-    r"auth|token|key|secret|jwt|session|csrf|xsrf|cookie|password|signature|assertion|sec-websocket-protocol"
-    r"|(?<!allow-)credential"
-)
 _MAX_NAMES = 1024
 _MAX_REMEMBERED_LINE = 4096
 _LINE_OVERHEAD_BYTES = 300  # what an entry weighs beside its line, about
@@ -51,8 +48,8 @@ _WISHES = {"keep-alive": STAYS, "close": CLOSES}
 class Field:
     """A header line that was read. `line` is as it is written, `mark` what it is to its head.
 
-    `is_passed`: it goes on, unless the message itself says otherwise; `is_lasting`: it may be remembered. Nobody
-    writes to it.
+    `is_passed`: it goes on, unless the message itself says otherwise; `may_stop`: whether it does is said by where the
+    request's credential stood; `is_lasting`: it may be remembered. Nobody writes to it.
     """
 
     name: str
@@ -60,7 +57,16 @@ class Field:
     line: bytes = field(repr=False)
     mark: int
     is_passed: bool
+    may_stop: bool
     is_lasting: bool
+
+
+class Passing(Protocol):
+    """What becomes of a line, by its name."""
+
+    def __call__(self, name: str) -> tuple[bool, bool]:
+        """Return whether such a line goes on, and whether that is still to be said for each message."""
+        ...
 
 
 @dataclass(slots=True)
@@ -71,6 +77,7 @@ class _Name:
     start: bytes
     mark: int
     is_passed: bool
+    may_stop: bool
     is_lasting: bool
 
 
@@ -81,10 +88,8 @@ class BrokenLineError(Exception):
 class Lines:
     """Header lines that were read before: clients and servers repeat themselves. Bounded in bytes; never a decision."""
 
-    def __init__(
-        self, is_passed: Callable[[str], bool], *, is_of_answers: bool = False, max_bytes: int = MAX_BYTES
-    ) -> None:
-        self._is_passed = is_passed
+    def __init__(self, passing: Passing, *, is_of_answers: bool = False, max_bytes: int = MAX_BYTES) -> None:
+        self._passing = passing
         self._is_of_answers = is_of_answers
         self._encoding = "utf-8" if is_of_answers else "ascii"
         self._remembered: Remembered[Field] = Remembered(max_bytes)
@@ -108,7 +113,7 @@ class Lines:
         mark = self._mark(name.mark, text) if name.mark else 0
         # The scheme alone is what is left of a line whose token was cut out: see `requests`.
         is_lasting = name.is_lasting or (mark == AUTHORIZATION and value == b"Bearer")
-        field = Field(name.text, text, name.start + value + CRLF, mark, name.is_passed, is_lasting)
+        field = Field(name.text, text, name.start + value + CRLF, mark, name.is_passed, name.may_stop, is_lasting)
         if is_lasting and len(row) <= _MAX_REMEMBERED_LINE:
             self._remembered.keep(row, field, 4 * len(row) + _LINE_OVERHEAD_BYTES)
         return field
@@ -130,7 +135,7 @@ class Lines:
         text = written.decode("ascii")
         lower = text.lower()
         mark = ELSEWHERE if lower in _NAMES_ELSEWHERE else _MARKS.get(lower, 0)
-        known = _Name(text, written + b": ", mark, self._is_passed(text), _is_lasting(lower))
+        known = _Name(text, written + b": ", mark, *self._passing(text), _is_lasting(lower))
         if len(self._names) >= _MAX_NAMES:
             self._names.clear()
         self._names[written] = known
@@ -138,7 +143,7 @@ class Lines:
 
 
 def _is_lasting(lower_name: str) -> bool:
-    return lower_name not in _PASSING and _SECRET.search(lower_name) is None
+    return lower_name not in _PASSING and not speaks_of_secret(lower_name)
 
 
 def rows_of(head: bytes, allowed: bytes, max_rows: int) -> list[bytes] | None:

@@ -7,7 +7,6 @@ Source: RFC 9112 sections 2, 3 and 6, RFC 6750 section 2.1.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway.express.lines import (
@@ -20,6 +19,7 @@ from gateway.express.lines import (
     STAYS,
     BrokenLineError,
     Lines,
+    Passing,
     count,
     rows_of,
 )
@@ -41,7 +41,8 @@ class _Shape:
     """What a head says, apart from its first line and its token. Nobody writes to it.
 
     `before` and `behind` are the lines that are passed on, as written; the line of a token that was cut out belongs
-    between them, if `passes_token`. `bearer` is `RequestHead.bearer`, where no token was cut out.
+    between them, if `passes_token`. `bearer` is `RequestHead.bearer`, where no token was cut out. `may_stop`: some of
+    these lines go on or not by where the credential stood.
     """
 
     bearer: str | None
@@ -50,15 +51,20 @@ class _Shape:
     before: bytes
     behind: bytes
     passes_token: bool
+    may_stop: bool
 
 
 @dataclass(slots=True)
 class RequestRead(RequestHead):
-    """A request's head; its body's length, 0 without one; its lines that are passed on, as written."""
+    """A request's head; its body's length, 0 without one; its lines that are passed on, as written.
+
+    `may_stop`: some of these, besides Authorization, hold what may be another credential.
+    """
 
     length_bytes: int = 0
     keeps_alive: bool = True
     kept: bytes = field(default=b"", repr=False)
+    may_stop: bool = False
 
     @property
     def wants_websocket(self) -> bool:
@@ -82,10 +88,10 @@ class _ReadHeaders(Headers):
 
 
 class Requests:
-    """Reads heads of requests. `is_passed` says of a header's name whether it goes on to upstreams."""
+    """Reads heads of requests. `passing` says of a header's name whether it goes on to upstreams."""
 
-    def __init__(self, is_passed: Callable[[str], bool]) -> None:
-        self._lines = Lines(is_passed)
+    def __init__(self, passing: Passing) -> None:
+        self._lines = Lines(passing)
         self._shapes: Shapes[_Shape] = Shapes()
         self._shapes_with_token: Shapes[_Shape] = Shapes()
 
@@ -115,7 +121,7 @@ class Requests:
         kept = shape.before + line + shape.behind if shape.passes_token else shape.before + shape.behind
         return RequestRead(
             method.decode("ascii"), target.decode("ascii"), _ReadHeaders(head), client_ip, "http",
-            token or shape.bearer, shape.length_bytes, shape.keeps_alive, kept,
+            token or shape.bearer, shape.length_bytes, shape.keeps_alive, kept, shape.may_stop,
         )  # fmt: skip
 
     def _read(self, rest: bytes, shapes: Shapes[_Shape], *, has_token: bool) -> _Shape | None:
@@ -151,6 +157,7 @@ class Requests:
             b"".join([one.line for one in before if one.is_passed]),
             b"".join([one.line for one in behind if one.is_passed]),
             passes_token,
+            any(one.may_stop and one.mark != AUTHORIZATION for one in fields),
         )
         if is_lasting:
             shapes.add(rest, shape)

@@ -7,17 +7,16 @@ as a string or an array. After this module nobody needs to know.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
+from gateway.policy.claim_names import Claims, read_claim
 from gateway.policy.model import Principal
 from gateway.policy.providers import Provider
 from gateway.policy.reasons import Denied, Reason
 
-Claims = Mapping[str, Any]
-
 _LOCAL_PART_REFUSED = re.compile(r"[\x00-\x20\x7f\"',;:<>()\[\]{}\\]")
-_DOMAIN_REFUSED = re.compile(r"[^A-Za-z0-9.-]")
+# Canonical, or not compared: `evil.com.` and `.evil.com` are `evil.com` to some, and a `deny` must not miss them.
+_DOMAIN = re.compile(r"(?=.{1,253}\Z)(?:(?!-)[A-Za-z0-9-]{1,63}(?<!-)\.)*(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -27,8 +26,8 @@ def principal_of(claims: Claims, provider: Provider) -> Principal:
     Raises `Denied` (CLAIM_INVALID) for a subject that is not one clean string, and for an `exp` beyond all numbers.
     """
     email_name = email_claim(claims, provider)
-    told_email = _email_to_tell(claims, email_name, provider)
-    email, domain = read_email(told_email)
+    counts = _is_email_verified(claims, email_name, provider)
+    email, domain = read_email(read_claim(claims, email_name)) if counts else (None, None)
     organization, roles, permissions = (_clerk_organization if provider.kind == "clerk" else _organization)(claims)
     issuer = claims.get("iss")
     return Principal(
@@ -39,11 +38,11 @@ def principal_of(claims: Claims, provider: Provider) -> Principal:
         expires_at=_expiry(claims),
         email=email,
         email_domain=domain,
-        email_claim=told_email,
+        email_name=email_name,
         organization=organization,
         client=_client(claims, provider),
-        roles=_named(claims, provider.roles_claim, provider, "roles", "role") if roles is None else roles,
-        groups=_named(claims, provider.groups_claim, provider, "groups", "group"),
+        roles=_merged([*roles, *_readings(claims, provider.roles_claim, provider, "roles", "role")]),
+        groups=_merged(_readings(claims, provider.groups_claim, provider, "groups", "group")),
         scopes=_scopes(claims),
         permissions=_strings(claims.get("permissions")) if permissions is None else permissions,
     )
@@ -53,19 +52,19 @@ def read_email(value: object) -> tuple[str, str] | tuple[None, None]:
     """Return an email and its domain in lower case, or two Nones for what no rule may compare.
 
     ASCII, exactly one `@` (CVE-2026-40574: `a@evil.com@example.com`), a local part without spaces, quotes,
-    commas, brackets or control characters.
+    commas, brackets or control characters, a domain of whole labels without a closing dot (RFC 1034 section 3.5).
     """
     if not isinstance(value, str) or not value.isascii() or value.count("@") != 1:
         return None, None
     local, domain = value.split("@")
-    if not local or not domain or _LOCAL_PART_REFUSED.search(local) or _DOMAIN_REFUSED.search(domain):
+    if not local or _LOCAL_PART_REFUSED.search(local) or not _DOMAIN.fullmatch(domain):
         return None, None
     return value, domain.lower()
 
 
 def subject_of(claims: Claims, provider: Provider) -> str:
     """Return the subject. Raises `Denied` (CLAIM_INVALID) for one that is not one clean string."""
-    subject = claims.get(provider.subject_claim)
+    subject = read_claim(claims, provider.subject_claim)
     if not isinstance(subject, str) or not subject.strip():
         raise Denied(Reason.CLAIM_INVALID, f"{provider.subject_claim} is missing, empty or no string")
     if _CONTROL.search(subject) or not _is_unicode(subject):
@@ -110,52 +109,57 @@ def _expiry(claims: Claims) -> float | None:
         raise Denied(Reason.CLAIM_INVALID, "exp is no date") from None
 
 
-def _email_to_tell(claims: Claims, email_name: str, provider: Provider) -> str | None:
-    value = claims.get(email_name)
-    return value if isinstance(value, str) and value and _is_email_verified(claims, email_name, provider) else None
+def told_claim(principal: Principal, name: str) -> Any:
+    """Return a claim as others may be told it: an email only as far as rules may read it; None for no value."""
+    return principal.email if name == principal.email_name else read_claim(principal.claims, name)
 
 
 def _client(claims: Claims, provider: Provider) -> str | None:
-    # Clerk's azp is the origin of a page, not a client.
+    """Return the client's id; None where two names of it disagree. Clerk's azp is the origin of a page, no client."""
     names = ("client_id",) if provider.kind == "clerk" else ("azp", "client_id")
-    for name in names:
-        if isinstance(claims.get(name), str) and claims[name]:
-            return str(claims[name])
-    return None
+    found = {value for name in names if isinstance(value := claims.get(name), str) and value}
+    return found.pop() if len(found) == 1 else None
 
 
 def _scopes(claims: Claims) -> tuple[str, ...] | None:
     """RFC 8693 section 4.2: one string, parted by spaces; Azure and Okta write `scp`, also as an array."""
-    if "scope" not in claims and "scp" not in claims:
-        return None
-    found: list[str] = []
-    seen = False
-    for name in ("scope", "scp"):
-        value = claims.get(name)
-        parts = tuple(value.split(" ")) if isinstance(value, str) else _strings(value)
-        if parts is not None:
-            seen = True
-            found += [part for part in parts if part]
-    return tuple(dict.fromkeys(found)) if seen else None
+    values = [claims[name] for name in ("scope", "scp") if claims.get(name) is not None]
+    merged = _merged([tuple(value.split(" ")) if isinstance(value, str) else _strings(value) for value in values])
+    return None if merged is None else tuple(part for part in merged if part)
 
 
-def _named(claims: Claims, chosen: str | None, provider: Provider, *names: str) -> tuple[str, ...] | None:
+Reading = tuple[str, ...] | None
+
+
+def _readings(claims: Claims, chosen: str | None, provider: Provider, *names: str) -> list[Reading]:
+    """Return what each name of a fact that is there says; None for one that cannot be read."""
     if chosen is not None:
-        return _strings_or_one(claims.get(chosen))
-    for name in names:
-        if name in claims:
-            return _strings_or_one(claims[name])
-    namespaced = _namespaced(claims, *names) if provider.kind == "auth0" else None
-    return _strings_or_one(claims[namespaced]) if namespaced else None
+        values = [read_claim(claims, chosen)]
+    else:
+        values = [claims.get(name) for name in names]
+        if provider.kind == "auth0" and all(value is None for value in values):
+            values = [claims.get(_namespaced(claims, *names) or "")]
+    return [_strings_or_one(value) for value in values if value is not None and value != ""]
 
 
-Organization = tuple[str | None, tuple[str, ...] | None, tuple[str, ...] | None]
+def _merged(several: list[Reading]) -> Reading:
+    """Return what several names of one fact say together; None if there is none, or one cannot be read.
+
+    `role` beside `roles` was once not looked at, so that `deny: {role: banned}` could be passed by.
+    """
+    known = [one for one in several if one is not None]
+    if not known or len(known) < len(several):
+        return None
+    return tuple(dict.fromkeys(member for one in known for member in one))
+
+
+Organization = tuple[str | None, list[Reading], Reading]  # its id, roles and permissions
 
 
 def _organization(claims: Claims) -> Organization:
     """Return the organization's id (`org_id`; names can change, ids cannot); roles and permissions are elsewhere."""
     identifier = claims.get("org_id")
-    return (identifier if isinstance(identifier, str) and identifier else None), None, None
+    return (identifier if isinstance(identifier, str) and identifier else None), [], None
 
 
 def _clerk_organization(claims: Claims) -> Organization:
@@ -170,10 +174,10 @@ def _clerk_organization(claims: Claims) -> Organization:
     else:
         identifier, role = claims.get("org_id"), claims.get("org_role")
         permissions = _strings(claims.get("org_permissions"))
-    roles = None
+    roles: list[Reading] = []
     if isinstance(role, str) and role:
         bare = role.removeprefix("org:")
-        roles = (bare, f"org:{bare}")
+        roles = [(bare, f"org:{bare}")]
     return (identifier if isinstance(identifier, str) and identifier else None), roles, permissions
 
 

@@ -6,10 +6,12 @@ import re
 import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from urllib.parse import unquote_plus
 
+from gateway.policy.cookies import cookie_values
 from gateway.policy.model import RequestHead
-from gateway.policy.providers import TokenSource
+from gateway.policy.onward import is_token_protocol
+from gateway.policy.parameters import parameter_values
+from gateway.policy.providers import BEARER, TokenSource
 from gateway.policy.reasons import Denied, Reason
 
 MAX_TOKEN_BYTES = 16 * 1024
@@ -22,11 +24,10 @@ TOKEN_CHARACTERS = (string.ascii_letters + string.digits + "._~+/=-").encode()  
 
 @dataclass(slots=True)  # made for every request: see `decision`
 class Credential:
-    """A token and where it stood. `name` is that of the cookie, the query parameter or the sub-protocol."""
+    """A token and where it stood."""
 
     token: str
     source: TokenSource
-    name: str = ""
 
     def __repr__(self) -> str:
         return f"Credential({self.source!r})"
@@ -35,24 +36,26 @@ class Credential:
 def find_credential(head: RequestHead, query: str, sources: Sequence[TokenSource]) -> Credential | None:
     """Return the request's one token, or None if it has none in any of `sources`.
 
-    A place that `sources` does not name is not looked at. Raises `Denied` (SEVERAL_CREDENTIALS: gateway and
-    upstream might choose different ones, RFC 6750 section 2; TOKEN_MALFORMED; TOKEN_TOO_LARGE).
+    A place that `sources` does not name is not looked at; nor are cookies where Authorization holds a token, since
+    browsers add them unasked. What was not looked at goes no further: see `onward.Withheld`. Raises `Denied`
+    (SEVERAL_CREDENTIALS: gateway and upstream might choose different ones, RFC 6750 section 2; TOKEN_MALFORMED;
+    TOKEN_TOO_LARGE).
     """
-    if head.bearer is not None and len(sources) == 1 and sources[0].place == "bearer":
-        return Credential(head.bearer, sources[0]) if head.bearer else None  # looked at while it was read
+    if head.bearer is not None and BEARER in sources:  # looked at while it was read
+        if len(sources) == 1:
+            return Credential(head.bearer, BEARER) if head.bearer else None
+        if head.bearer and all(source.place in ("bearer", "cookie") for source in sources):
+            return Credential(head.bearer, BEARER)
     if len(head.headers.all("authorization")) > 1:
         raise Denied(Reason.SEVERAL_CREDENTIALS, "more than one Authorization header")
-    found: list[Credential] = []
+    found = [one for source in sources if source.place in ("bearer", "bare") for one in _in_authorization(head, source)]
+    looks_at_cookies = not found
     for source in sources:
         match source.place:
-            case "bearer":
-                found += _in_bearer(head, source)
-            case "bare":
-                found += _in_bare(head, source)
-            case "cookie":
-                found += _in_cookies(head, source)
+            case "cookie" if looks_at_cookies:
+                found += _only(cookie_values(head.headers.all("cookie"), source.name), source)
             case "query":
-                found += _in_query(query, source)
+                found += _only(parameter_values(query, source.name), source)
             case "websocket_protocol":
                 found += _in_protocols(head, source)
     if len(found) > 1:
@@ -78,45 +81,24 @@ def check_origin(head: RequestHead, allowed: frozenset[str]) -> None:
         raise Denied(Reason.ORIGIN_REFUSED, f"{found}; a cookie counts only with the gateway's own or a listed one")
 
 
-def without_parameter(query: str, name: str) -> str:
-    """Return a query without the parameters of a name; the others stay byte for byte."""
-    kept = [piece for piece in query[1:].split("&") if _parameter_name(piece) != name]
-    return "?" + "&".join(kept) if kept else ""
-
-
-def _in_bearer(head: RequestHead, source: TokenSource) -> Iterator[Credential]:
-    value = _authorization(head)
+def _in_authorization(head: RequestHead, source: TokenSource) -> Iterator[Credential]:
+    value = (head.headers.first("authorization") or "").strip(" \t")
     match = _BEARER.fullmatch(value)
-    if match is not None:
+    if source.place == "bare":
+        if value and _NOT_BARE.search(value) is None and not _BEARER_SCHEME.match(value):
+            yield Credential(value, source)
+    elif match is not None:
         yield Credential(match[1], source)
     elif _BEARER_SCHEME.match(value):
         raise Denied(Reason.TOKEN_MALFORMED, "Authorization is not 'Bearer' and one token")
-    # Another scheme (Basic ...) is none of ours: the request has no token.
+    # Another scheme (Basic ...) is none of ours: the request has no token there.
 
 
-def _in_bare(head: RequestHead, source: TokenSource) -> Iterator[Credential]:
-    value = _authorization(head)
-    if value and _NOT_BARE.search(value) is None and not _BEARER_SCHEME.match(value):
-        yield Credential(value, source)
-
-
-def _authorization(head: RequestHead) -> str:
-    return (head.headers.first("authorization") or "").strip(" \t")
-
-
-def _in_cookies(head: RequestHead, source: TokenSource) -> Iterator[Credential]:
-    for line in head.headers.all("cookie"):
-        for piece in line.split(";"):
-            name, _, value = piece.strip(" \t").partition("=")
-            if name == source.name and value:
-                yield Credential(value.strip('"'), source, name)
-
-
-def _in_query(query: str, source: TokenSource) -> Iterator[Credential]:
-    for piece in query[1:].split("&"):
-        _, _, value = piece.partition("=")
-        if value and _parameter_name(piece) == source.name:
-            yield Credential(unquote_plus(value), source, source.name)
+def _only(values: list[str], source: TokenSource) -> list[Credential]:
+    """Return the one credential of a place; servers differ in which of two they take, an empty one too."""
+    if len(values) > 1:
+        raise Denied(Reason.SEVERAL_CREDENTIALS, f"the {source.place} {source.name} is there {len(values)} times")
+    return [Credential(value, source) for value in values if value]
 
 
 def _in_protocols(head: RequestHead, source: TokenSource) -> Iterator[Credential]:
@@ -126,12 +108,8 @@ def _in_protocols(head: RequestHead, source: TokenSource) -> Iterator[Credential
     for line in head.headers.all("sec-websocket-protocol"):
         for protocol in line.split(","):
             name = protocol.strip(" \t")
-            if name.count(".") == 2 and len(name) > 32:
-                yield Credential(name, source, name)
-
-
-def _parameter_name(piece: str) -> str:
-    return unquote_plus(piece.partition("=")[0])
+            if is_token_protocol(name):
+                yield Credential(name, source)
 
 
 def _check_shape(token: str) -> None:

@@ -7,11 +7,13 @@ from typing import Protocol
 
 from gateway.policy.cache import cache_key
 from gateway.policy.claims import principal_of
-from gateway.policy.credentials import Credential, check_origin, find_credential, without_parameter
+from gateway.policy.credentials import Credential, check_origin, find_credential
 from gateway.policy.expressions import Facts
 from gateway.policy.guard import DeniedByRules, check_rules
 from gateway.policy.jwk import Key
 from gateway.policy.model import Principal, RequestHead
+from gateway.policy.onward import NOTHING, Withheld
+from gateway.policy.parameters import without_parameter
 from gateway.policy.paths import Path
 from gateway.policy.providers import KeySource, Provider
 from gateway.policy.reasons import Denied, Reason
@@ -49,20 +51,15 @@ class Keys(Protocol):
 class Allow:
     """The request may go on, as `target`: the canonical path that was judged, with its query.
 
-    `principal` is None on public routes. A query token is no longer in `target`; a cookie token is
-    named in `spent_cookie`, a WebSocket protocol token in `spent_protocol`: these go no further where the upstream is
-    told of the caller in another way (`strip`, `sign`).
-    `would_deny` is what `enforce: false` let through; with `drops_credentials` its token did not count, so
-    neither Authorization nor a cookie or sub-protocol that holds it may reach the upstream.
+    `principal` is None on public routes, and where a token did not count. Credentials in the query are no longer in
+    `target`; `withheld` says which of the head's go no further. `would_deny` is what `enforce: false` let through.
     """
 
     route: Route
     target: str
     principal: Principal | None = None
-    spent_cookie: str | None = None
-    spent_protocol: str | None = None
+    withheld: Withheld = NOTHING
     would_deny: Deny | None = None
-    drops_credentials: bool = False
 
 
 @dataclass(slots=True)  # made for every request, as `_Asked`
@@ -105,7 +102,7 @@ def decide(policy: Policy, keys: Keys, head: RequestHead, now: float, *, may_fet
     except Denied as refusal:
         return Deny(refusal.reason, refusal.detail)
     if match.route.public:
-        return _with_websocket_checked(Allow(match.route, path.text + query), head)
+        return _with_websocket_checked(Allow(match.route, path.text + query, None, match.route.withheld(None)), head)
     asked = _Asked(policy, keys, head, now, match, path, query, may_fetch)
     decision = _decide_guarded(asked)
     if isinstance(decision, Allow):
@@ -128,32 +125,31 @@ class _Asked:
     query: str
     may_fetch: bool
 
+    def facts(self, principal: Principal, withheld: Withheld) -> Facts:
+        """Return what rules may ask about."""
+        rules = self.policy.header_rules
+        return Facts(principal, self.head, self.path, self.match.captures, self.now, rules, withheld)
+
 
 def _decide_guarded(asked: _Asked) -> Decision:
     route = asked.match.route
     credential: Credential | None = None
     principal: Principal | None = None
     try:
-        credential = find_credential(asked.head, asked.query, asked.match.sources)
+        credential = find_credential(asked.head, asked.query, route.sources)
         if credential is None:
             return Deny(Reason.TOKEN_MISSING, "no token where the route's providers look for one", route)
         found = _principal(asked, credential)
         if isinstance(found, NeedKey):
             return found
         principal = found
-        unenforced = check_rules(route, Facts(principal, asked.head, asked.path, asked.match.captures, asked.now))
+        withheld = route.withheld(credential.source)
+        unenforced = check_rules(route, asked.facts(principal, withheld))
     except Denied as refusal:
         had_token = credential is not None or refusal.reason in _BROKEN_TOKENS
         return _deny(refusal, route, principal, had_token=had_token)
-    place = credential.source.place
-    return Allow(
-        route,
-        asked.path.text + _sent_query(asked),
-        principal,
-        credential.name if place == "cookie" else None,
-        credential.name if place == "websocket_protocol" else None,
-        None if unenforced is None else _deny(unenforced, route, principal, had_token=True),
-    )
+    would_deny = None if unenforced is None else _deny(unenforced, route, principal, had_token=True)
+    return Allow(route, asked.path.text + _sent_query(asked), principal, withheld, would_deny)
 
 
 def _deny(refusal: Denied, route: Route, principal: Principal | None, *, had_token: bool) -> Deny:
@@ -165,7 +161,7 @@ def _deny(refusal: Denied, route: Route, principal: Principal | None, *, had_tok
 def _principal(asked: _Asked, credential: Credential) -> Principal | NeedKey:
     """Return whom the token speaks for, from the cache or by verifying it."""
     verified = asked.policy.verified
-    entry_key = cache_key(credential.token, asked.match.provider_names)
+    entry_key = cache_key(credential.token, asked.match.route.provider_names)
     known = verified.get(entry_key, asked.now)
     if known is not None:
         # While the very key that verified it would be chosen again: a revoked key ends its tokens at once.
@@ -236,14 +232,22 @@ def _with_websocket_checked(allow: Allow, head: RequestHead) -> Allow | Deny:
 
 def _let_pass(deny: Deny, asked: _Asked) -> Allow:
     """What `enforce: false` makes of a refusal: the request passes, and nothing unverified as an identity with it."""
-    target = asked.path.text + _sent_query(asked)
-    return Allow(asked.match.route, target, deny.principal, would_deny=deny, drops_credentials=deny.principal is None)
+    # A credential that was not verified must not speak for anybody at the upstream either.
+    withheld = _withheld_of_refused(asked) if deny.principal is not None else asked.match.route.withheld(None)
+    return Allow(asked.match.route, asked.path.text + _sent_query(asked), deny.principal, withheld, deny)
+
+
+def _withheld_of_refused(asked: _Asked) -> Withheld:
+    """Return what stops here of a request whose caller is known, and was refused by a rule only."""
+    credential = find_credential(asked.head, asked.query, asked.match.route.sources)
+    return asked.match.route.withheld(credential.source if credential is not None else None)
 
 
 def _sent_query(asked: _Asked) -> str:
     query = asked.query
-    for name in asked.match.query_names:
-        query = without_parameter(query, name) if query else ""
+    if query:
+        for name in asked.match.route.spent_parameters:
+            query = without_parameter(query, name)
     return query
 
 

@@ -14,7 +14,10 @@ from typing import Any
 
 from cel_expr_python import cel
 
+from gateway.policy.addresses import read_address
+from gateway.policy.fields import HeaderRules, fold
 from gateway.policy.model import Principal, RequestHead
+from gateway.policy.onward import NOTHING, Withheld, lines_onward
 from gateway.policy.paths import Path
 
 _TEXT, _TEXTS = cel.Type.STRING, cel.Type.List(cel.Type.STRING)
@@ -40,6 +43,23 @@ VARIABLES: Mapping[str, Any] = {
     "request.time": cel.Type.TIMESTAMP,
 }
 _ROOTS = frozenset(name.partition(".")[0] for name in VARIABLES)
+_NO_RULES = HeaderRules()
+_FIRST_COUNTS = frozenset(
+    {
+        "age", "authorization", "content-length", "content-type", "etag", "expires", "from", "host",
+        "if-modified-since", "if-unmodified-since", "last-modified", "location", "max-forwards",
+        "proxy-authorization", "referer", "retry-after", "server", "user-agent",
+    }
+)  # fmt: skip
+# Source: the grammar of CEL, "string and bytes values".
+_LITERAL = re.compile(
+    r"""[rR](?:\"{3}.*?\"{3}|'{3}.*?'{3}|"[^"\n]*"|'[^'\n]*')"""
+    r"""|"{3}(?:\\.|[^\\])*?"{3}|'{3}(?:\\.|[^\\])*?'{3}|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|//[^\n]*""",
+    re.DOTALL,
+)
+_MATCHES = re.compile(r"\bmatches\s*\(")
+_NO_LITERAL = "the pattern of matches() is no literal: write it out, as in matches('^a')"
+_ONE_LITERAL = re.compile(r"[rR]?'+")
 _PLACE = re.compile(r"ERROR: <input>:(\d+):(\d+): ([^\n]*)")
 
 
@@ -54,9 +74,9 @@ class ExpressionError(ValueError):
 
 @dataclass(slots=True)  # made for every request: see `decision`
 class Facts:
-    """What rules may ask about: the caller, the request, and what the route's captures stood for.
+    """What rules may ask about: the caller, the request as it goes on, and what the route's captures stood for.
 
-    `now` is Unix seconds.
+    `now` is Unix seconds. `rules` and `withheld` say which lines of the head go on.
     """
 
     principal: Principal
@@ -64,6 +84,8 @@ class Facts:
     path: Path
     captures: Mapping[str, str]
     now: float
+    rules: HeaderRules = _NO_RULES
+    withheld: Withheld = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +114,15 @@ class Expression:
 def compile_expression(text: str, captures: Iterable[str] = ()) -> Expression:
     """Return a compiled expression over `VARIABLES` and the route's captures.
 
-    Raises `ExpressionError` for a syntax error, an unknown name, a wrong type, or a result that is no boolean.
+    Raises `ExpressionError` for a syntax error, an unknown name, a wrong type, a result that is no boolean, or a
+    regular expression that is no literal.
     """
     variables = dict(VARIABLES)
     for name in captures:
         if name in _ROOTS:
             raise ExpressionError(f"the capture {{{name}}} hides the variable `{name}`: give it another name")
         variables[name] = cel.Type.STRING
+    _check_patterns(text)
     try:
         program = cel.NewEnv(variables=variables).compile(text)
     except Exception as problem:  # the binding raises RuntimeError, ValueError and TypeError without a common class
@@ -107,6 +131,36 @@ def compile_expression(text: str, captures: Iterable[str] = ()) -> Expression:
         raise ExpressionError(f"the expression gives {program.return_type().name()}, expected bool")
     names = frozenset(name for name in variables if re.search(rf"\b{re.escape(name)}\b", text))
     return Expression(text, program, names)
+
+
+def _check_patterns(text: str) -> None:
+    """Refuse `matches` with anything but one literal as its pattern.
+
+    A pattern out of a token or header is compiled anew for each request, however large whoever wrote it made it
+    (CWE-1333), and says what it likes: `.*` fits all.
+    """
+    bare = _LITERAL.sub(lambda found: (" " if found[0].startswith("//") else "'") * len(found[0]), text)
+    for call in _MATCHES.finditer(bare):
+        last = _last_argument(bare, call.end())
+        if not _ONE_LITERAL.fullmatch(last):
+            line, column = bare.count("\n", 0, call.start()) + 1, call.start() - bare.rfind("\n", 0, call.start())
+            raise ExpressionError(_NO_LITERAL, line, column)
+
+
+def _last_argument(bare: str, at: int) -> str:
+    """Return the last argument of a call whose arguments begin at a place, in a text without literals."""
+    depth, begin = 0, at
+    for place in range(at, len(bare)):
+        character = bare[place]
+        if character in "([{":
+            depth += 1
+        elif character in ")]}" and depth:
+            depth -= 1
+        elif character == ")":
+            return bare[begin:place].strip()
+        elif character == "," and not depth:
+            begin = place + 1
+    return ""  # it does not end: the compiler says so better
 
 
 def _positioned(message: str) -> ExpressionError:
@@ -140,9 +194,24 @@ def _request_value(facts: Facts, field: str) -> Any:
         case "host":
             return facts.head.headers.first("host") or ""
         case "headers":
-            headers = facts.head.headers
-            return {name: ", ".join(headers.all(name)) for name in {line[0].lower() for line in headers.lines}}
+            return _headers_onward(facts)
         case "ip":
-            return facts.head.client_ip
+            return None if read_address(facts.head.client_ip) is None else facts.head.client_ip
         case _:
             return datetime.datetime.fromtimestamp(facts.now, datetime.UTC)
+
+
+def _headers_onward(facts: Facts) -> dict[str, str] | None:
+    """Return the fields that go on, by name in lower case; None if servers read them in two ways: then it is undecided.
+
+    Of two lines of some names Node takes the first (http.IncomingMessage, "message.headers"); of two names that fold
+    alike a CGI server makes one.
+    """
+    values: dict[str, list[str]] = {}
+    for name, value in lines_onward(facts.head, facts.rules, facts.withheld):
+        values.setdefault(name.lower(), []).append(value)
+    if len({fold(name) for name in values}) < len(values):
+        return None
+    if any(len(several) > 1 and name in _FIRST_COUNTS for name, several in values.items()):
+        return None
+    return {name: ("; " if name == "cookie" else ", ").join(several) for name, several in values.items()}

@@ -53,7 +53,8 @@ class RequestHead:
     """A request line and its headers, as they came, plus who is on the other end of the socket.
 
     `target` is the raw request target, never decoded. `client_ip` and `scheme` already take
-    `trusted_proxies` into account. Header names and values are untrusted.
+    `trusted_proxies` into account; `client_ip` is canonical, or `addresses.UNKNOWN`. Header names and values are
+    untrusted.
 
     `bearer` is what was seen of `Authorization` while the head was read: exactly one, of `Bearer`, a space and this, a
     token of at most `MAX_TOKEN_BYTES` characters that tokens have; empty: there is none. None: nobody has looked.
@@ -95,8 +96,7 @@ class Principal:
     groups: tuple[str, ...] | None = None
     scopes: tuple[str, ...] | None = None
     permissions: tuple[str, ...] | None = None
-    # What an identity header says: the email as the token has it, unless the token says it is not verified.
-    email_claim: str | None = None
+    email_name: str = "email"  # of the claim that the email is read from: nobody is told what is in it but `email`
     # What others make of it once, and keep with it: its headers for an upstream.
     kept: dict[str, bytes] = field(default_factory=dict, compare=False)
 

@@ -65,7 +65,9 @@ class Reason(Enum):
     # Too large or too slow, decided before the body is read.
     REQUEST_TIMEOUT = Answer(408, "Request timeout", "the client stopped sending in mid-request")
     BODY_TOO_LARGE = Answer(413, "Request body too large", "the body is over `limits.body_size`")
-    TARGET_TOO_LONG = Answer(414, "Request target too long", "the target is over `limits.header_size`, 128 segments or 1,024 escapes")
+    TARGET_TOO_LONG = Answer(
+        414, "Request target too long", "the target is over `limits.header_size`, 128 segments or 1,024 escapes"
+    )
     HEADERS_TOO_LARGE = Answer(431, "Request headers too large", "the head is over `limits.header_size`")
 
     # The other side.

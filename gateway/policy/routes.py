@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.policy.cache import VerifiedTokens
+from gateway.policy.fields import MASTRA_COOKIE, MASTRA_PARAMETER, HeaderRules
+from gateway.policy.onward import AUTHORIZATION, NOTHING, Withheld
 from gateway.policy.paths import Path, plain_readings, split_target
 from gateway.policy.providers import Provider, TokenSource, token_sources
 from gateway.policy.reasons import Denied, Reason
@@ -46,6 +48,40 @@ class Route:
     deny: tuple[Rule, ...] = ()  # none may hold, none may be undecided
     websocket: bool = False
     enforce: bool = True
+    # What follows from these, once: where a token may stand, and which parameters of the query never go on.
+    provider_names: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    sources: tuple[TokenSource, ...] = field(init=False, repr=False, compare=False)
+    spent_parameters: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    _withheld: Mapping[TokenSource | None, Withheld] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        sources = token_sources(self.providers)
+        in_query = tuple(source.name for source in sources if source.place == "query")
+        spent = () if self.public else tuple(dict.fromkeys((*in_query, MASTRA_PARAMETER)))
+        object.__setattr__(self, "provider_names", tuple(provider.name for provider in self.providers))
+        object.__setattr__(self, "sources", sources)
+        object.__setattr__(self, "spent_parameters", spent)
+        object.__setattr__(self, "_withheld", {source: self._stops(source) for source in (None, *sources)})
+
+    def withheld(self, source: TokenSource | None) -> Withheld:
+        """Return what stops here of a request whose verified token stood in `source`; None: nothing was verified."""
+        return self._withheld[source]
+
+    def _stops(self, source: TokenSource | None) -> Withheld:
+        forwards = self.upstream.identity.authorization == "forward"
+        if self.public:
+            return NOTHING if forwards else AUTHORIZATION  # nobody verified that Authorization
+        # Exactly the verified credential goes up in a place that an upstream may read one from.
+        place = source.place if source is not None and forwards else None
+        cookies = {one.name for one in self.sources if one.place == "cookie"} | {MASTRA_COOKIE}
+        spent = source.name if source is not None and place == "cookie" else None
+        return Withheld(
+            authorization=place not in ("bearer", "bare"),
+            cookies=frozenset(cookies - {spent}),
+            protocols=place != "websocket_protocol" and any(one.place == "websocket_protocol" for one in self.sources),
+            mastra=True,
+            plain_cookie=spent,
+        )
 
     @property
     def has_unenforced_rules(self) -> bool:
@@ -55,23 +91,23 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The route of a request, what its captures stood for (percent-decoded once), and what it asks of a token.
-
-    `query_names`: the parameters of `sources` that may hold it.
-    """
+    """The route of a request, and what its captures stood for (percent-decoded once)."""
 
     route: Route
     captures: Mapping[str, str]
-    provider_names: tuple[str, ...]
-    sources: tuple[TokenSource, ...]
-    query_names: tuple[str, ...]
 
 
 class Policy:
-    """Every route, compiled into a tree of segments. Matching is exact, or it is refused."""
+    """Every route, compiled into a tree of segments. Matching is exact, or it is refused.
 
-    def __init__(self, routes: Sequence[Route]) -> None:
+    `header_rules`: which fields of a request no upstream gets to see, and so no rule; by default the built-in ones and
+    the identity headers of the routes' upstreams.
+    """
+
+    def __init__(self, routes: Sequence[Route], header_rules: HeaderRules | None = None) -> None:
         self.routes = tuple(routes)
+        told = [name for route in routes for name, _ in route.upstream.identity.headers]
+        self.header_rules = header_rules or HeaderRules((), told)
         self.verified = VerifiedTokens()
         self._found: dict[tuple[str, str], tuple[Path, Match]] = {}
         self._root = _Node()
@@ -185,6 +221,4 @@ def _matched(route: Route, path: Path) -> Match:
     if path.has_encoded_slash and not route.upstream.keeps_encoded_slash:
         raise Denied(Reason.TARGET_AMBIGUOUS, "the path holds %2F (`encoded_slash: keep` on the upstream lets it pass)")
     captures = {s.name: path.decoded(index) for index, s in enumerate(route.segments) if isinstance(s, Capture)}
-    names = tuple(provider.name for provider in route.providers)
-    sources = token_sources(route.providers)
-    return Match(route, captures, names, sources, tuple(s.name for s in sources if s.place == "query"))
+    return Match(route, captures)

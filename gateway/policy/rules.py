@@ -1,21 +1,21 @@
 """Rules: conditions about a verified caller and the request, and trees of them.
 
-A condition holds (True), does not hold (False) or cannot be decided (None): a missing claim, a wrong type, an
-error inside an expression. `allow` asks for True, `deny` passes only on False, so what is unclear closes the
-door on both sides, also below `not`. The three values combine as in Kleene's logic.
+A condition holds (True), does not hold (False) or cannot be decided (None): a missing claim, a wrong type, another
+spelling, an error inside an expression. `allow` asks for True, `deny` passes only on False, so what is unclear closes
+the door on both sides, also below `not`. The three values combine as in Kleene's logic.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, Literal
 
+from gateway.policy.addresses import Network, is_within
+from gateway.policy.claim_names import claim_at
 from gateway.policy.expressions import Expression, Facts
+from gateway.policy.likeness import Value, is_alike, is_same, some_alike
 from gateway.policy.paths import is_under
-
-Value = str | int | float | bool | None  # a JSON value that `claim` can be compared with
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class PathUnder:
 class AddressIn:
     """The client's address is in one of these networks."""
 
-    networks: tuple[IPv4Network | IPv6Network, ...]
+    networks: tuple[Network, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,18 +208,25 @@ def _equals(condition: Equals, facts: Facts) -> bool | None:
     if single is None:
         return None
     if condition.fact == "email":
-        return _same_email(single) in map(_same_email, condition.values)
-    return single in condition.values
+        is_one = _same_email(single) in map(_same_email, condition.values)
+    else:
+        is_one = single in condition.values
+    return is_one or (None if is_alike(single, condition.values) else False)
 
 
 def _has_any(condition: HasAny, facts: Facts) -> bool | None:
     several = getattr(facts.principal, condition.fact)
-    return None if several is None else not condition.values.isdisjoint(several)
+    if several is None:
+        return None
+    return not condition.values.isdisjoint(several) or (None if some_alike(several, condition.values) else False)
 
 
 def _has_all(condition: HasAll, facts: Facts) -> bool | None:
     several = getattr(facts.principal, condition.fact)
-    return None if several is None else set(condition.values) <= set(several)
+    if several is None:
+        return None
+    missing = set(condition.values) - set(several)
+    return not missing or (None if all(some_alike(several, (one,)) for one in missing) else False)
 
 
 def _all(verdicts: Iterator[bool | None]) -> bool | None:
@@ -245,46 +252,19 @@ def _same_email(email: str) -> str:
     return f"{local}@{domain.lower()}"
 
 
-def claim_at(claims: Any, steps: tuple[str, ...]) -> tuple[bool, Any]:
-    """Return whether a claim is there, and its value. A step is a member's name, or a number in an array."""
-    value = claims
-    for step in steps:
-        if isinstance(value, list):
-            if not (step.isascii() and step.isdigit() and len(step) <= 6 and int(step) < len(value)):
-                return False, None
-            value = value[int(step)]
-        elif hasattr(value, "keys") and step in value:
-            value = value[step]
-        else:
-            return False, None
-    return True, value
-
-
 def _claim_is(claims: Any, steps: tuple[str, ...], wanted: tuple[Value, ...]) -> bool | None:
     is_there, value = claim_at(claims, steps)
     if not is_there:
         return None
-    if isinstance(value, list):
-        return any(_same(member, one) for member in value for one in wanted)
-    if isinstance(value, dict):
-        return None  # no scalar is equal to an object: the rule is about something else
-    return any(_same(value, one) for one in wanted)
+    members = value if isinstance(value, list) else [value]
+    return _any(is_same(member, one) for member in members for one in wanted)
 
 
-def _same(value: object, wanted: Value) -> bool:
-    # JSON's true is not 1, as it is in Python; 1 and 1.0 are one number.
-    if isinstance(value, bool) or isinstance(wanted, bool):
-        return value is wanted
-    return value == wanted
-
-
-def _address_is_in(address: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool | None:
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return None
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return any((mapped or parsed) in network for network in networks)
+def _method_is(methods: frozenset[str], method: str) -> bool | None:
+    """Return whether a method is one of these; HEAD is GET's own, without the body (RFC 9110 section 9.3.2)."""
+    if method in methods or (method == "HEAD" and "GET" in methods):
+        return True
+    return None if method.upper() in methods else False
 
 
 # By their type: a `match` over ten classes would cost a request as much as the rest of its rules.
@@ -295,8 +275,8 @@ CONDITIONS: dict[type, Callable[[Any, Facts], bool | None]] = {
     HasAny: _has_any,
     HasAll: _has_all,
     Claim: lambda condition, facts: _claim_is(facts.principal.claims, condition.steps, condition.values),
-    MethodIs: lambda condition, facts: facts.head.method in condition.methods,
+    MethodIs: lambda condition, facts: _method_is(condition.methods, facts.head.method),
     PathUnder: lambda condition, facts: _any(is_under(facts.path.segments, one) for one in condition.prefixes),
-    AddressIn: lambda condition, facts: _address_is_in(facts.head.client_ip, condition.networks),
+    AddressIn: lambda condition, facts: is_within(facts.head.client_ip, condition.networks),
     When: lambda condition, facts: condition.expression.holds(facts),
 }

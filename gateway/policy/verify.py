@@ -16,6 +16,7 @@ from gateway.policy.jwk import Key
 from gateway.policy.providers import Provider
 from gateway.policy.reasons import Denied, Reason
 from gateway.policy.token import Token
+from gateway.policy.upstreams import SIGNED_ISSUER
 
 _ALGORITHMS = get_default_algorithms()
 
@@ -119,6 +120,20 @@ def _check_audience(token: Token, provider: Provider, now: float) -> None:
         raise Denied(Reason.AUDIENCE_MISMATCH, f"aud is {_shown(audience)}, expected {expected}")
 
 
+def _check_not_ours(token: Token, provider: Provider, now: float) -> None:
+    # Made for an upstream, which may show it to somebody: an echo, an error page, an agent's tool. No caller has one.
+    if token.claims.get("iss") == SIGNED_ISSUER:
+        raise Denied(Reason.TOKEN_KIND_REFUSED, f"iss is {SIGNED_ISSUER}: the gateway signed it for an upstream")
+
+
+def _check_is_text(name: str) -> Callable[[Token, Provider, float], None]:
+    def check(token: Token, provider: Provider, now: float) -> None:
+        if not isinstance(token.claims.get(name, ""), str):
+            raise Denied(Reason.CLAIM_INVALID, f"{name} is {_shown(token.claims[name])}, expected a text")
+
+    return check
+
+
 def _check_subject(token: Token, provider: Provider, now: float) -> None:
     subject = subject_of(token.claims, provider)
     if provider.kind == "clerk" and subject.startswith("mch_"):
@@ -142,31 +157,45 @@ def _check_session(token: Token, provider: Provider, now: float) -> None:
 
 
 def _check_authorized_party(token: Token, provider: Provider, now: float) -> None:
+    _check_azp_is_text(token, provider, now)
     if provider.kind != "clerk" or provider.authorized_parties is None:
         return
     party = token.claims.get("azp")
-    if party is None and "azp" not in token.claims and not provider.requires_authorized_party:
+    if party is None and not provider.requires_authorized_party:
         return
-    if not isinstance(party, str) or party not in provider.authorized_parties:
+    if party not in provider.authorized_parties:
         expected = " or ".join(sorted(provider.authorized_parties))
         raise Denied(Reason.AUTHORIZED_PARTY_MISMATCH, f"azp is {_shown(party)}, expected {expected}")
 
 
+_check_azp_is_text = _check_is_text("azp")
+
+
 def _check_binding(token: Token, provider: Provider, now: float) -> None:
-    binding = token.claims.get("cnf")
-    if provider.kind == "auth0" and isinstance(binding, dict) and "jkt" in binding:
-        # Sent as Bearer it proves nothing about its holder: RFC 9449 section 7.2.
-        raise Denied(Reason.TOKEN_KIND_REFUSED, "the token is bound to a DPoP key (cnf.jkt) and was sent as Bearer")
+    binding = token.claims.get("cnf", {})
+    if not isinstance(binding, dict):
+        raise Denied(Reason.CLAIM_INVALID, f"cnf is {_shown(binding)}, expected an object (RFC 7800 section 3.1)")
+    if binding:
+        # Sent as Bearer it proves nothing about its holder: RFC 9449 section 7.2, RFC 8705 section 3.
+        member = _shown(next(iter(binding)))
+        raise Denied(
+            Reason.TOKEN_KIND_REFUSED, f"the token is bound to a key (cnf has {member}) and was sent as Bearer"
+        )
 
 
 # In this order, by the header member or claim that each is about. Each raises `Denied`, or is content.
 CLAIM_CHECKS: Mapping[str, Callable[[Token, Provider, float], None]] = {
     "typ": _check_type,
+    "iss": _check_not_ours,
     "exp": _check_expiry,
     "nbf": _check_not_before,
     "iat": _check_issued,
     "aud": _check_audience,
     "sub": _check_subject,
+    # Texts by RFC 7519 section 4.1.7, RFC 8693 section 4.3 and OpenID Connect's logout; another library refuses others.
+    "jti": _check_is_text("jti"),
+    "client_id": _check_is_text("client_id"),
+    "sid": _check_is_text("sid"),
     "cat": _check_category,
     "sts": _check_session,
     "azp": _check_authorized_party,

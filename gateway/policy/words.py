@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+from gateway.policy.likeness import Value
 from gateway.policy.rules import (
     AddressIn,
     AllOf,
@@ -21,7 +22,6 @@ from gateway.policy.rules import (
     PathUnder,
     Rule,
     Unenforced,
-    Value,
     When,
 )
 

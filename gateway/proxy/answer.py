@@ -8,7 +8,7 @@ import struct
 from http import HTTPStatus
 from typing import Protocol
 
-from gateway.proxy.headers import Line
+from gateway.policy.onward import Line
 
 _PHRASES = {int(status): status.phrase for status in HTTPStatus}
 _BODILESS = frozenset({204, 304})

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from gateway.config.model import Cors
 from gateway.policy.model import RequestHead
-from gateway.proxy.headers import Line
+from gateway.policy.onward import Line
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 

@@ -9,9 +9,9 @@ from typing import Protocol
 import aiohttp
 from aiohttp.http import HttpVersion10, HttpVersion11
 
+from gateway.policy.onward import Line
 from gateway.policy.reasons import Denied, Reason
 from gateway.proxy.answer import AnswerWriter
-from gateway.proxy.headers import Line
 from gateway.proxy.origin import Origin, UploadedBody
 
 # RFC 9110 sections 5.1 and 5.5. aiohttp reads answers leniently: `Content-Length : 5` would go down as it came.

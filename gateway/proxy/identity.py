@@ -13,12 +13,12 @@ from urllib.parse import quote
 import jwt
 from cachetools import LRUCache
 
+from gateway.policy.claim_names import steps_of
+from gateway.policy.claims import told_claim
 from gateway.policy.model import Principal
+from gateway.policy.onward import Line
 from gateway.policy.reasons import Denied, Reason
-from gateway.policy.upstreams import Fact, Identity
-from gateway.proxy.headers import Line
-
-ISSUER = "mastra-gateway"
+from gateway.policy.upstreams import SIGNED_ISSUER, Fact, Identity
 
 _VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
 _SAFE = _VISIBLE.replace("%", "") + " "
@@ -80,10 +80,15 @@ def signed_token(identity: Identity, principal: Principal, now: float) -> str:
     `now` is Unix seconds.
     Raises `Denied` (IDENTITY_UNSAFE). Source: RFC 7519, RFC 7518 section 3.2.
     """
-    claims = {name: _claim_value(name, principal) for name in identity.claims}
+    claims = {steps_of(name)[-1]: _claim_value(name, principal) for name in identity.claims}
     claims = {name: value for name, value in claims.items() if value is not None}
     # Last: these are ours to say, whatever the file lists.
-    claims |= {"sub": principal.subject, "iss": ISSUER, "iat": int(now), "exp": ceil(_expiry(identity, principal, now))}
+    claims |= {
+        "sub": principal.subject,
+        "iss": SIGNED_ISSUER,
+        "iat": int(now),
+        "exp": ceil(_expiry(identity, principal, now)),
+    }
     try:
         return jwt.encode(claims, identity.secret, algorithm="HS256")
     except (ValueError, RecursionError) as problem:
@@ -103,7 +108,7 @@ def _claim_value(name: str, principal: Principal) -> Any:
         case "sub":
             return principal.subject
         case "email":
-            return principal.email_claim
+            return principal.email
         case "org":
             return principal.organization
         case "scope":
@@ -118,7 +123,7 @@ def _claim_value(name: str, principal: Principal) -> Any:
             return principal.client
         case "provider":
             return principal.provider
-    return principal.claims.get(name)
+    return told_claim(principal, name)
 
 
 def _list_or_none(members: tuple[str, ...] | None) -> list[str] | None:
@@ -127,12 +132,12 @@ def _list_or_none(members: tuple[str, ...] | None) -> list[str] | None:
 
 def _value_of(fact: Fact, principal: Principal) -> Any:
     if fact.is_claim:
-        return principal.claims.get(fact.name)
+        return told_claim(principal, fact.name)
     match fact.name:
         case "subject":
             return principal.subject
         case "email":
-            return principal.email_claim
+            return principal.email
         case "provider":
             return principal.provider
         case "issuer":

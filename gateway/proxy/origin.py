@@ -12,9 +12,9 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from gateway.policy.onward import Line
 from gateway.policy.reasons import Denied, Reason
 from gateway.policy.upstreams import Upstream
-from gateway.proxy.headers import Line
 from gateway.proxy.identity import TokenSigner
 
 # Node closes idle connections after 5 s; one that it is closing just now must not be taken for the next request.

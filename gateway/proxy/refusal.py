@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from gateway.policy.onward import Line
 from gateway.policy.reasons import Reason
-from gateway.proxy.headers import Line
 
 REALM = "mastra-gateway"
 RETRY_SECONDS = 5

@@ -17,10 +17,10 @@ from aiohttp.http import StreamWriter
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
 
+from gateway.policy.onward import Line
 from gateway.policy.reasons import Denied, Reason
 from gateway.proxy.forward import decoded_lines
 from gateway.proxy.frames import FrameBorders, close_frame
-from gateway.proxy.headers import Line
 from gateway.proxy.origin import Origin
 
 GOING_AWAY = 1001  # RFC 6455 section 7.4.1

@@ -13,11 +13,12 @@ from aiohttp.http import HttpVersion10
 
 from gateway.config.model import Cors
 from gateway.policy.decision import Allow, Deny, NeedKey, decide
+from gateway.policy.onward import Line
 from gateway.policy.reasons import Denied, Reason
 from gateway.proxy.answer import AnswerWriter
 from gateway.proxy.cors import is_preflight, preflight_lines
 from gateway.proxy.forward import UpstreamCut, decoded_lines, forward, relay_body
-from gateway.proxy.headers import Line, request_lines, response_lines
+from gateway.proxy.headers import request_lines, response_lines
 from gateway.proxy.identity import identity_lines
 from gateway.proxy.origin import Origin, UploadedBody
 from gateway.proxy.refusal import ORDINARY_METHODS, REFUSED_METHODS, refusal_body, refusal_lines

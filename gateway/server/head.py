@@ -8,6 +8,7 @@ import re
 from aiohttp import web
 from aiohttp.http import HttpVersion, HttpVersion10, HttpVersion11
 
+from gateway.policy.addresses import UNKNOWN, canonical_address
 from gateway.policy.model import Headers, RequestHead
 from gateway.policy.reasons import Denied, Reason
 from gateway.proxy.refusal import REFUSED_METHODS
@@ -79,7 +80,7 @@ def _check_size(head: RequestHead, max_bytes: int) -> None:
 
 def _address_of(transport: asyncio.Transport | None) -> str:
     peer = transport.get_extra_info("peername") if transport is not None else None
-    return str(peer[0]) if isinstance(peer, tuple) else "unix"
+    return canonical_address(str(peer[0])) if isinstance(peer, tuple) else UNKNOWN
 
 
 def _is_text(value: str) -> bool:

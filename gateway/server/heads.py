@@ -10,8 +10,9 @@ from gateway.express.requests import RequestRead
 from gateway.express.writing import STATUS_LINES, written
 from gateway.policy.decision import Allow, Deny
 from gateway.policy.model import RequestHead
+from gateway.policy.onward import NOTHING, Line
 from gateway.policy.reasons import Reason
-from gateway.proxy.headers import Line, passes_all_but_dropped, request_lines, response_lines
+from gateway.proxy.headers import request_lines, response_lines
 from gateway.proxy.refusal import refusal_body, refusal_lines
 from gateway.server.runtime import Runtime
 
@@ -30,7 +31,8 @@ def request_head(
     """Return the head of an allowed request for its upstream. `now` is Unix seconds. Raises `Denied`."""
     upstream = allow.route.upstream
     identity = runtime.identity_bytes(upstream, allow.principal, now)
-    if passes_all_but_dropped(allow):
+    withheld = allow.withheld
+    if withheld is NOTHING or not (withheld.authorization or request.may_stop):
         kept = request.kept
     else:
         kept = written(request_lines(request, allow, runtime.header_rules, ()))

@@ -12,6 +12,7 @@ from typing import cast
 
 from gateway.express.cork import LARGE_BYTES
 from gateway.express.lines import END_OF_HEAD
+from gateway.policy.addresses import UNKNOWN, canonical_address
 from gateway.server.connection import IDLE_SECONDS, LEAVING_SECONDS, LINGER_BYTES, LINGER_SECONDS
 from gateway.server.exchange import LaneExchange
 from gateway.server.hangup import hangup_of
@@ -50,7 +51,7 @@ class LaneConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         peer = transport.get_extra_info("peername")
-        self.peer = str(peer[0]) if isinstance(peer, tuple) else "unix"
+        self.peer = canonical_address(str(peer[0])) if isinstance(peer, tuple) else UNKNOWN
         self.deadline = self._lane.loop.time() + self._lane.limits.header_timeout_seconds
         self._lane.connections.add(self)
 

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine
-from ipaddress import ip_address
 from typing import Any
 
 from gateway.config.model import Config
 from gateway.express.cork import Cork
 from gateway.express.pool import Pool
 from gateway.express.requests import Requests
+from gateway.policy.addresses import client_of, is_within
+from gateway.policy.fields import Verdict
 from gateway.policy.model import Headers, Principal, RequestHead
+from gateway.policy.onward import Line
 from gateway.policy.providers import KeySource
 from gateway.policy.upstreams import Upstream
 from gateway.proxy.cors import cors_lines, vary_by_origin
-from gateway.proxy.headers import HeaderRules, Line, Verdict
 from gateway.proxy.identity import identity_lines
 from gateway.proxy.origin import Origin, ssl_context
-from gateway.server.tracing import TRACE_HEADERS
+
+# Whether a line goes on, and whether that is still to be said for each request.
+_PASSING = {verdict: (verdict is not Verdict.DROP, verdict not in (Verdict.DROP, Verdict.KEEP)) for verdict in Verdict}
 
 
 class Runtime:
@@ -33,12 +36,10 @@ class Runtime:
 
     def __init__(self, config: Config, cork: Cork) -> None:
         self.config = config
-        names = [name for upstream in config.upstreams for name, _ in upstream.identity.headers]
-        own_trace = TRACE_HEADERS if config.traces == "opentelemetry" else ()
-        self.header_rules = HeaderRules((*config.strip_headers, *own_trace), names)
+        self.header_rules = config.policy.header_rules
         contexts = [ssl_context(upstream) for upstream in config.upstreams]  # first: these may fail
         self._origins = {u.name: Origin(u, context) for u, context in zip(config.upstreams, contexts, strict=True)}
-        self.requests = Requests(lambda name: self.header_rules.verdict_of(name) is not Verdict.DROP)
+        self.requests = Requests(lambda name: _PASSING[self.header_rules.verdict_of(name)])
         # Upstreams that the express lane speaks to; one behind TLS is the other road's.
         self._pools = {
             upstream.name: Pool(upstream, time.monotonic, cork)
@@ -87,35 +88,14 @@ class Runtime:
         return [provider.key_source for provider in self.config.providers if provider.key_source is not None]
 
     def client_of(self, peer: str, scheme: str, headers: Headers) -> tuple[str, str, str]:
-        """Return the client's address, the scheme it used, and the `X-Forwarded-For` to send.
-
-        Nobody's word counts but that of `trusted_proxies`: from the right, the first address that is none of theirs
-        is the client's (CVE-2026-76835 and its kind: a proxy that believes everybody).
-        """
-        if not self._is_trusted(peer):
+        """Return the client's address, the scheme it used, and the `X-Forwarded-For` to send: see `addresses`."""
+        trusted = self.config.trusted_proxies
+        if not is_within(peer, trusted):
             return peer, scheme, peer
-        chain = [part.strip() for value in headers.all("x-forwarded-for") for part in value.split(",") if part.strip()]
-        client = peer
-        for address in reversed(chain):
-            client = address
-            if not self._is_trusted(address):
-                break
+        client, chain = client_of(peer, headers.all("x-forwarded-for"), trusted)
         protos = headers.all("x-forwarded-proto")
         told = protos[0].strip().lower() if len(protos) == 1 else scheme
-        return (
-            client if _is_address(client) else peer,
-            told if told in ("http", "https") else scheme,
-            ", ".join([*(address for address in chain if _is_address(address)), peer]),
-        )
-
-    def _is_trusted(self, address: str) -> bool:
-        if not self.config.trusted_proxies:
-            return False
-        try:
-            parsed = ip_address(address)
-        except ValueError:
-            return False
-        return any(parsed in network for network in self.config.trusted_proxies)
+        return client, told if told in ("http", "https") else scheme, chain
 
     def enter(self) -> None:
         """A request begins to use this runtime."""
@@ -146,11 +126,3 @@ class Runtime:
             pool.close()
         for origin in self._origins.values():
             await origin.close()
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True

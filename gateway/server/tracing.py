@@ -10,12 +10,12 @@ import asyncio
 import time
 from typing import Any
 
+from gateway.policy.fields import TRACE
 from gateway.policy.model import Headers, RequestHead
-from gateway.proxy.headers import Line
+from gateway.policy.onward import Line
 from gateway.server.outcome import Outcome
 
 # What W3C Trace Context (sections 3.2 and 3.3) sends along; ours replaces the client's, as a child of it.
-TRACE_HEADERS = ("traceparent", "tracestate")
 _SERVICE = "mastra-auth-gateway"
 _FLUSH_SECONDS = 5.0
 
@@ -114,7 +114,7 @@ class Trace:
 
 def _sent_with(headers: Headers) -> dict[str, str]:
     """Return the client's trace headers; two of a kind are none (W3C Trace Context section 3.2)."""
-    found = {name: headers.all(name) for name in TRACE_HEADERS}
+    found = {name: headers.all(name) for name in TRACE}
     return {name: ",".join(values) for name, values in found.items() if len(values) == 1 or name == "tracestate"}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from gateway.config.document import ConfigError
 from gateway.config.file import load_text
 from gateway.policy.decision import Allow, NoKey, decide
+from gateway.policy.fields import HeaderRules
 from gateway.policy.jwk import Key, KeySetError, read_key_set
 from gateway.policy.model import Headers, RequestHead
 from gateway.policy.paths import split_target
@@ -18,7 +19,7 @@ from gateway.policy.routes import Policy
 from gateway.policy.token import parse_token
 from gateway.proxy.cors import is_preflight
 from gateway.proxy.frames import FrameBorders
-from gateway.proxy.headers import HeaderRules, request_lines, response_lines
+from gateway.proxy.headers import request_lines, response_lines
 from tests.fuzz.wire import Finding
 from tests.security.casebook import FOLDER
 from tests.security.forge import HS_SECRET, jwk

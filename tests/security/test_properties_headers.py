@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from gateway.config.model import Config
 from gateway.policy.decision import Allow, NoKey, decide
+from gateway.policy.fields import HeaderRules
 from gateway.policy.jwk import Key
 from gateway.policy.model import Headers, RequestHead
+from gateway.policy.onward import Line
 from gateway.policy.providers import KeySource
-from gateway.proxy.headers import HeaderRules, Line, request_lines, response_lines
+from gateway.proxy.headers import request_lines, response_lines
 from gateway.proxy.identity import identity_lines
 from tests.configuring import SECRET, file_with, read
 from tests.minting import NOW, mint

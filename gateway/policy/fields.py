@@ -1,0 +1,175 @@
+"""Names of header fields: one list of what the gateway drops, replaces or distrusts, and one way to compare names.
+
+Whoever asks whether a client may send a field, whether a file may use it for an identity, or whether its value may be
+shown or remembered, asks here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from enum import Enum, auto
+from functools import lru_cache
+
+from gateway.policy.model import Headers
+
+# A name that ends in `*` stands for every name that begins so.
+# RFC 9110 sections 7.6.1 and 10.1.1, RFC 9113 section 8.2.2; `Proxy` becomes HTTP_PROXY in CGI: CVE-2016-5385.
+HOP_BY_HOP = (
+    "Connection",
+    "Keep-Alive",
+    "Proxy",
+    "Proxy-*",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+    "HTTP2-Settings",
+    "Expect",
+)
+# How long a request's body is says whoever sends it on.
+FRAMING = ("Content-Length",)
+# What servers believe of a proxy, and so of anybody who can write a header.
+UNTRUSTED = (
+    "Forwarded",
+    "X-Forwarded",
+    "X-Forwarded-*",
+    "X-Real-IP",
+    "True-Client-IP",
+    "X-Client-IP",
+    "X-Cluster-Client-IP",
+    "X-Mastra-Public-Host",
+    "X-Mastra-Dev-Playground",  # switches Mastra's own check off
+    "X-Original-URL",  # CVE-2018-14773
+    "X-Original-URI",
+    "X-Original-Method",
+    "X-Rewrite-URL",
+    "X-HTTP-Method",
+    "X-HTTP-Method-Override",
+    "X-Method-Override",
+    "X-Clerk-Auth-*",
+)
+# What the gateway says in the client's place.
+REPLACED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Request-Id")
+# What the gateway says of its own spans, where it makes some (W3C Trace Context).
+TRACE = ("traceparent", "tracestate")
+# Where Mastra reads a credential besides Authorization: `SimpleAuth` takes a token from this field and this cookie, and
+# every provider takes one from this parameter of the query.
+MASTRA_FIELD, MASTRA_COOKIE, MASTRA_PARAMETER = "X-Playground-Access", "mastra-token", "apiKey"
+
+# Who is asking, from where, and how the body is read is what was judged: `Connection` cannot name it away.
+# RFC 9110 section 7.6.1 forbids naming what is meant for all recipients.
+_NEVER_NAMED_AWAY = frozenset(
+    {
+        "host", "authorization", "cookie", "origin", "content-type", "content-encoding", "content-length",
+        "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "sec-websocket-extensions",
+    }
+)  # fmt: skip
+_PLAIN_OPTIONS = frozenset({"close", "keep-alive", "upgrade", "te", "http2-settings", ""})
+
+# About the message or the connection, or somebody's own words: no place for a fact about the caller.
+_NO_IDENTITY = (
+    "Host", "Cookie", "Set-Cookie", "Authorization", "Origin", "Referer", "Range", "Date", "Content-*", "Sec-*",
+    "Access-Control-*", MASTRA_FIELD,
+)  # fmt: skip
+
+# To a server that reads fields as CGI variables each of these is `_`: `X.Auth.Email` is `X-Auth-Email` (lighttpd, old
+# httpd; CVE-2025-64484 and CVE-2026-39858 are its kind).
+_FOLDED = {code: "-" for code in range(128) if not chr(code).isalnum()}
+_FOLDED_OPTIONS = {**_FOLDED, ord(","): ",", ord(" "): None, ord("\t"): None}
+
+_SECRET = re.compile(
+    r"auth|token|key|secret|jwt|session|csrf|xsrf|cookie|passw|signature|assertion|sec-websocket-protocol"
+    r"|(?<!allow-)credential|playground-access",
+    re.IGNORECASE,
+)
+
+# Clients choose names: the memory of their verdicts must not grow with what they send.
+_MAX_REMEMBERED_NAMES = 1024
+_MAX_REMEMBERED_LENGTH = 64
+
+
+class Verdict(Enum):
+    """What becomes of a client's field: all but KEEP and DROP depend on where the credential of the request stood."""
+
+    KEEP = auto()
+    DROP = auto()
+    AUTHORIZATION = auto()
+    COOKIE = auto()
+    PROTOCOLS = auto()
+    MASTRA = auto()
+
+
+_CREDENTIALS = {
+    "authorization": Verdict.AUTHORIZATION,
+    "cookie": Verdict.COOKIE,
+    "sec-websocket-protocol": Verdict.PROTOCOLS,
+    MASTRA_FIELD.lower(): Verdict.MASTRA,
+}
+
+
+def fold(name: str) -> str:
+    """Return a name as it is compared: in lower case, every character but letters and digits as `-`."""
+    return name.lower().translate(_FOLDED)
+
+
+class Names:
+    """Patterns of names: whole ones, and beginnings that end in `*`."""
+
+    __slots__ = ("_prefixes", "_whole")
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        given = tuple(patterns)
+        self._prefixes = tuple(fold(pattern[:-1]) for pattern in given if pattern.endswith("*"))
+        self._whole = frozenset(fold(pattern) for pattern in given if not pattern.endswith("*"))
+
+    def __contains__(self, folded: str) -> bool:
+        return folded in self._whole or folded.startswith(self._prefixes)
+
+
+_BUILT_IN = (*HOP_BY_HOP, *FRAMING, *UNTRUSTED, *REPLACED)
+_REFUSED_FOR_IDENTITY = Names((*_BUILT_IN, *TRACE, *_NO_IDENTITY))
+
+
+def may_carry_identity(name: str) -> bool:
+    """True if a fact about the caller may stand in a field: what the gateway drops or distrusts means another thing."""
+    return fold(name) not in _REFUSED_FOR_IDENTITY
+
+
+def speaks_of_secret(name: str) -> bool:
+    """True for a name of a field, parameter or claim whose value may be a secret: neither shown nor remembered."""
+    return _SECRET.search(name) is not None
+
+
+class HeaderRules:
+    """Which fields of requests a configuration keeps from its upstreams.
+
+    `strip_headers` are the file's patterns, `identity_names` the identity headers of every upstream: a name that
+    one of them believes is no client's to set for any.
+    """
+
+    def __init__(self, strip_headers: Iterable[str] = (), identity_names: Iterable[str] = ()) -> None:
+        self._dropped = Names((*_BUILT_IN, *strip_headers, *identity_names))
+        self._remembered = lru_cache(_MAX_REMEMBERED_NAMES)(self._judge)
+
+    def verdict_of(self, name: str) -> Verdict:
+        """Return what becomes of a client's field of this name."""
+        return self._remembered(name) if len(name) <= _MAX_REMEMBERED_LENGTH else self._judge(name)
+
+    def _judge(self, name: str) -> Verdict:
+        folded = fold(name)
+        if folded == "host":  # a pattern of the file may be wider than meant, and no request lives without
+            return Verdict.KEEP
+        if folded in self._dropped:
+            return Verdict.DROP
+        return _CREDENTIALS.get(folded, Verdict.KEEP)
+
+
+def named_by_connection(headers: Headers) -> frozenset[str]:
+    """Return the folded names that `Connection` takes away, most often none."""
+    values = headers.all("connection")
+    if not values:
+        return frozenset()
+    # All at once: a stranger may name thousands.
+    options = ",".join(values).lower().translate(_FOLDED_OPTIONS).split(",")
+    return frozenset(options) - _PLAIN_OPTIONS - _NEVER_NAMED_AWAY

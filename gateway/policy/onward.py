@@ -1,0 +1,80 @@
+"""What of a client's head goes on to the upstream: what rules may look at is what is sent, nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.policy.cookies import plainly_written, without_cookies
+from gateway.policy.fields import HeaderRules, Verdict, fold, named_by_connection
+from gateway.policy.model import RequestHead
+
+Line = tuple[str, str]
+
+_MIN_TOKEN_LENGTH = 33  # of a sub-protocol: two dots and this make a token of it
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """Which credentials of a request stop here: all that were not verified, and those that the upstream is not to see.
+
+    `cookies` are names. `protocols`: every sub-protocol that looks like a token. `mastra`: the other places of
+    `fields` where Mastra reads one. `plain_cookie` is the cookie that was verified and goes up, in one spelling.
+    """
+
+    authorization: bool = False
+    cookies: frozenset[str] = frozenset()
+    protocols: bool = False
+    mastra: bool = False
+    plain_cookie: str | None = None
+
+    def what_is_left(self, verdict: Verdict, value: str) -> str | None:
+        """Return a field's value without the credential, or None if the whole line goes."""
+        match verdict:
+            case Verdict.AUTHORIZATION if self.authorization:
+                return None
+            case Verdict.MASTRA if self.mastra:
+                return None
+            case Verdict.PROTOCOLS if self.protocols:
+                return _without_tokens(value)
+            case Verdict.COOKIE if self.cookies or self.plain_cookie is not None:
+                left = without_cookies(value, self.cookies)
+                if left is None or self.plain_cookie is None:
+                    return left
+                return plainly_written(left, self.plain_cookie)
+        return value
+
+
+NOTHING = Withheld()
+AUTHORIZATION = Withheld(authorization=True)
+
+
+def lines_onward(head: RequestHead, rules: HeaderRules, withheld: Withheld) -> list[Line]:
+    """Return the lines of a client's head that go on, in the order they came.
+
+    Whoever sends them adds what belongs to its own connection (Content-Length or Transfer-Encoding, Connection, for a
+    WebSocket Upgrade), and what the gateway says. None of these is among them.
+    """
+    named = named_by_connection(head.headers)
+    lines: list[Line] = []
+    for name, value in head.headers.lines:
+        verdict = rules.verdict_of(name)
+        if verdict is Verdict.DROP or (named and fold(name) in named):
+            continue
+        if verdict is not Verdict.KEEP:
+            left = withheld.what_is_left(verdict, value)
+            if left is None:
+                continue
+            value = left
+        lines.append((name, value))
+    return lines
+
+
+def is_token_protocol(protocol: str) -> bool:
+    """True for a WebSocket sub-protocol that can only be a token: a browser has no other header to put it in."""
+    return protocol.count(".") == 2 and len(protocol) >= _MIN_TOKEN_LENGTH
+
+
+def _without_tokens(line: str) -> str | None:
+    pieces = line.split(",")
+    kept = [piece for piece in pieces if not is_token_protocol(piece.strip(" \t"))]
+    return line if len(kept) == len(pieces) else ",".join(kept).strip(" \t") or None
