@@ -13,7 +13,7 @@ from urllib.parse import quote
 import jwt
 from cachetools import LRUCache
 
-from gateway.policy.claim_names import steps_of
+from gateway.policy.claim_names import read_claim, steps_of
 from gateway.policy.claims import told_claim
 from gateway.policy.model import Principal
 from gateway.policy.onward import Line
@@ -131,6 +131,11 @@ def _list_or_none(members: tuple[str, ...] | None) -> list[str] | None:
 
 
 def _value_of(fact: Fact, principal: Principal) -> Any:
+    is_email = fact.name == (principal.email_name if fact.is_claim else "email")
+    if is_email and principal.email is None:
+        # Not told, and no reason to refuse; but a line break in it is no accident.
+        written = read_claim(principal.claims, principal.email_name)
+        return written if isinstance(written, str) and _REFUSED.search(written) else None
     if fact.is_claim:
         return told_claim(principal, fact.name)
     match fact.name:
