@@ -394,6 +394,12 @@ UPSTREAM_MISTAKES = [
         "which the gateway sets",
     ),
     (f"{{url: http://x, identity: {{authorization: sign, secret: {SECRET}, claims: []}}}}", "found an empty list"),
+    (
+        f"{{url: http://x, identity: {{authorization: sign, secret: {SECRET}, claims: [/a/id, /b/id]}}}}",
+        "two claims would both be named 'id' in the signed token",
+    ),
+    (f"{{url: http://x, identity: {{authorization: sign, secret: {SECRET}, claims: [/a~b]}}}}", "no JSON Pointer"),
+    ("{url: http://x, identity: {headers: {X-A: 'claim:/a~b'}}}", "no JSON Pointer"),
     ("{url: http://x, identity: {headers: [X-A]}}", "expected header names"),
     ("{url: http://x, identity: {headers: {X-A: mail}}}", "(did you mean 'email'?)"),
     ("{url: http://x, identity: {headers: {X-A: 'claim:'}}}", "without a claim's name"),

@@ -248,3 +248,9 @@ routes: {{/api: {{provider: p, allow: r}}}}
     found = mistakes(text, {"X": "1"})
     assert len(found) == 1
     assert found[0].startswith(f"{place}: rules.r.when:"), found
+
+
+def test_network_of_mapped_addresses_is_that_of_the_addresses_themselves() -> None:
+    # Addresses are read unmapped: a `deny` of the mapped form would refuse nobody.
+    [rule] = only_route("{ip: ['::ffff:10.0.0.0/104', '::ffff:192.0.2.9', '::/0', 2001:db8::/32]}").allow
+    assert rule == AddressIn(tuple(ip_network(n) for n in ("10.0.0.0/8", "192.0.2.9", "::/0", "2001:db8::/32")))

@@ -117,11 +117,19 @@ def _address(text: str) -> Address:
     return Address(host_of(host) if host else "0.0.0.0", port)  # noqa: S104  # `:8080` asks for it
 
 
+_MAPPED = IPv6Network("::ffff:0:0/96")
+
+
 def _network(text: str) -> IPv4Network | IPv6Network:
     try:
-        return ip_network(text)
+        network = ip_network(text)
     except ValueError:
         pass
+    else:
+        if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
+            # Addresses are read so: a rule about the mapped form would meet none.
+            return IPv4Network((int(network.network_address) & 0xFFFFFFFF, network.prefixlen - 96))
+        return network
     try:
         raise Mistake(f"with bits set beyond its length (did you mean '{ip_network(text, strict=False)}'?)")
     except Mistake:

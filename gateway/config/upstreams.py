@@ -12,6 +12,7 @@ from gateway.config.readers import Mistake, Scalar, Schema, duration, one_of
 from gateway.config.reading import Reading, Unreadable, nearest
 from gateway.config.records import Field, Record, Values
 from gateway.config.secrets import CERTIFICATE_FILE, SECRET, SECRET_FILE
+from gateway.policy.claim_names import steps_of
 from gateway.policy.fields import HOP_BY_HOP, Names, fold, may_carry_identity
 from gateway.policy.upstreams import FACTS, Fact, Identity, Upstream
 from gateway.policy.words import listed
@@ -105,6 +106,7 @@ class _IdentityReader:
         default = Identity()
         kind = values.get(AUTHORIZATION, default.authorization)
         secret = self._secret(values, reading, is_signing=kind == "sign")
+        self._check_names(values, reading)
         if values.broken:
             raise Unreadable
         return Identity(
@@ -117,6 +119,13 @@ class _IdentityReader:
 
     def schema(self) -> Schema:
         return IDENTITY_RECORD.schema()
+
+    def _check_names(self, values: Values, reading: Reading) -> None:
+        """Refuse two claims that would have one name in the signed token: a pointer's is that of its last member."""
+        names = [steps_of(name)[-1] for name in values.get(CLAIMS, ())]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            reading.refuse_at(values.key_place(CLAIMS), f"two claims would both be named {twice!r} in the signed token")
 
     def _secret(self, values: Values, reading: Reading, *, is_signing: bool) -> bytes:
         if AUTHORIZATION.name in values.broken:

@@ -1,7 +1,8 @@
 """What is decided, and from what. Nothing here reads a clock, a socket, a file or a log.
 
-In reading order: `reasons` and `model` (the vocabulary), `paths` and `credentials`
-(what the request says), `token`, `jwk`, `providers`, `claims` and `verify` (whom a token
-speaks for), `expressions` and `rules` (who may pass), `upstreams` and `routes` (where to),
-`decision` (the one line that joins them).
+In reading order: `reasons` and `model` (the vocabulary); `paths`, `addresses`, `cookies`,
+`parameters`, `fields`, `onward` and `credentials` (what the request says, and what of it goes
+on); `token`, `jwk`, `secrets`, `providers`, `claim_names`, `claims` and `verify` (whom a token
+speaks for); `likeness`, `expressions`, `rules`, `words` and `guard` (who may pass); `upstreams`
+and `routes` (where to); `seen`, `cache` and `decision` (the one line that joins them).
 """
