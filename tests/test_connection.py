@@ -15,6 +15,7 @@ from gateway.config.model import Limits
 from gateway.policy.reasons import Denied
 from gateway.server.connection import Answered, Connection, ConnectionLimits, ConnectionServer
 from gateway.server.gateway import Gateway
+from gateway.server.room import Room
 from tests.rawpeer import OK, RawClient, RawUpstream, Visit, ask
 from tests.running import config_for, running, upstream_at
 
@@ -223,7 +224,7 @@ async def pouring(limits: ConnectionLimits) -> AsyncIterator[tuple[int, asyncio.
     async def refuse(connection: Connection, request: web.BaseRequest, problem: Denied) -> Answered:
         return Answered(False)
 
-    server = ConnectionServer(pour, refuse, limits)
+    server = ConnectionServer(pour, refuse, limits, Room(100, 100))
     listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
     try:
         yield listener.sockets[0].getsockname()[1], ended

@@ -10,19 +10,18 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
-from aiohttp.http import HttpProcessingError
-from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from gateway.policy.reasons import Denied, Reason
+from gateway.server.broken import MAX_HEADERS, as_denied
+from gateway.server.room import OUTSIDE, Room
 
 # A keep-alive connection without a request; longer than the clients' own limits, so that it is they who close.
 IDLE_SECONDS = 75.0
-MAX_HEADERS = 256
 # After a refusal: how long and how much of an unwanted upload is read and thrown away, so that the answer arrives.
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 512 * 1024
@@ -55,10 +54,12 @@ class ConnectionServer(web.Server):
         handler: Callable[[web.BaseRequest], Awaitable[Any]],
         refuse_broken: RefuseBroken,
         limits: ConnectionLimits,
+        room: Room,
     ) -> None:
         super().__init__(handler, handler_cancellation=True)
         self.refuse_broken = refuse_broken
         self.limits = limits
+        self.room = room
 
     def cut(self) -> None:
         """Cancel every request under way."""
@@ -92,7 +93,9 @@ class Answered:
 class Connection(RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_body", "_discarded_bytes", "_guard", "_head_bytes", "_head_timer", "_is_discarding", "_linger_over")
+    __slots__ = (
+        "_body", "_discarded_bytes", "_guard", "_head_bytes", "_head_timer", "_is_discarding", "_linger_over", "place",
+    )  # fmt: skip
 
     def __init__(self, server: ConnectionServer, *, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -107,6 +110,7 @@ class Connection(RequestHandler):
             auto_decompress=False,  # a bomb passes as it came: CVE-2025-69223
         )
         self._guard = server
+        self.place = OUTSIDE  # or the one that it had on the lane, or at the door
         self._body: StreamReader = EMPTY_PAYLOAD  # of the last request whose head was read
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
@@ -151,10 +155,13 @@ class Connection(RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the clock for the first head."""
         super().connection_made(transport)
+        if self.place is OUTSIDE:
+            self.place = self._guard.room.enter(peer_of(transport), cast(asyncio.Transport, transport).abort)
         self._start_head_timer()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Let go of everything that waits for this client."""
+        self.place.leave()
         self._stop_head_timer()
         if self._linger_over is not None:
             self._linger_over.set()
@@ -236,7 +243,7 @@ class Connection(RequestHandler):
 
     def _make_error_handler(self, err_info: _ErrInfo) -> Callable[[web.BaseRequest], Awaitable[Any]]:
         """Answer what cannot be parsed from the one table of reasons, instead of aiohttp's own text."""
-        problem = _as_denied(err_info.exc, self._guard.limits.header_bytes)
+        problem = as_denied(err_info.exc, self._guard.limits.header_bytes)
 
         async def refuse(request: web.BaseRequest) -> Any:
             return await self._guard.refuse_broken(self, request, problem)
@@ -277,15 +284,7 @@ class Connection(RequestHandler):
             self._loop.call_later(seconds, transport.abort)
 
 
-def _as_denied(problem: BaseException, limit_bytes: int) -> Denied:
-    if isinstance(problem, Denied):
-        return problem
-    if isinstance(problem, LineTooLong):
-        is_target = bytes(problem.args[0]).startswith((b"/", b"http"))
-        reason = Reason.TARGET_TOO_LONG if is_target else Reason.HEADERS_TOO_LARGE
-        return Denied(reason, f"a line of the head is over {limit_bytes} bytes")
-    text = problem.message if isinstance(problem, HttpProcessingError) else type(problem).__name__
-    if "Too many headers" in text:
-        return Denied(Reason.HEADERS_TOO_LARGE, f"more than {MAX_HEADERS} headers")
-    # The parser's text quotes the request, secrets included: only its first words are for the log.
-    return Denied(Reason.REQUEST_MALFORMED, text.partition(":")[0][:100])
+def peer_of(transport: asyncio.BaseTransport | None) -> str:
+    """Return the address at the other end of the socket."""
+    peer = transport.get_extra_info("peername") if transport is not None else None
+    return str(peer[0]) if isinstance(peer, tuple) else "unix"

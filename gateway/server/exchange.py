@@ -73,6 +73,7 @@ class LaneExchange(Answering):
             return False
         outcome.note_decision()
         outcome.note_allow(decision)
+        self._connection.place.serve(is_member=decision.principal is not None)
         self._destination, self._pool = decision.route.upstream, pool
         self._start(end)
         if length_bytes:
@@ -278,4 +279,5 @@ class LaneExchange(Answering):
             self._opening.cancel()
         self._lane.host.ended(self._outcome)
         self._runtime.leave_soon(self._lane.run)
+        self._connection.place.rest()
         self._connection.exchange_ended(keeps_alive=keeps_alive, lingers=lingers)

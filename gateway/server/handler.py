@@ -91,6 +91,7 @@ class _Exchange:
             self._outcome.status = self._answer.status
             self._outcome.bytes_out = self._outcome.bytes_out or self._answer.count_bytes
             self._end()
+            self._connection.place.rest()
             await self._runtime.leave()
         if self._lingers:
             await self._connection.linger()
@@ -132,6 +133,7 @@ class _Exchange:
             await self._refuse(decision)
             return
         self._outcome.note_allow(decision)
+        self._connection.place.serve(is_member=decision.principal is not None)
         check_length(self._head, self._runtime.config.limits.body_bytes)
         is_websocket = is_websocket_handshake(self._head, is_http_1_0=self._is_http_1_0)
         await (self._tunnel(decision) if is_websocket else self._forward(decision))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 
 from aiohttp import web
@@ -11,6 +10,7 @@ from aiohttp.http import HttpVersion, HttpVersion10, HttpVersion11
 from gateway.policy.model import Headers, RequestHead
 from gateway.policy.reasons import Denied, Reason
 from gateway.proxy.refusal import REFUSED_METHODS
+from gateway.server.connection import peer_of
 from gateway.server.runtime import Runtime
 
 # RFC 9110 section 7.2: a name or address with an optional port. The escapes and sub-delimiters that RFC 3986
@@ -25,7 +25,7 @@ def read_head(request: web.BaseRequest, runtime: Runtime) -> tuple[RequestHead, 
     """Return the head as it came, and the `X-Forwarded-For` to send with it."""
     headers = Headers(request.headers.items())
     is_tls = request.transport is not None and request.transport.get_extra_info("ssl_object") is not None
-    peer = _address_of(request.transport)
+    peer = peer_of(request.transport)
     client_ip, scheme, forwarded_for = runtime.client_of(peer, "https" if is_tls else "http", headers)
     return RequestHead(request.method, request.raw_path, headers, client_ip, scheme), forwarded_for
 
@@ -75,11 +75,6 @@ def _check_size(head: RequestHead, max_bytes: int) -> None:
     size = target + sum(len(name) + len(value) + _LINE_OVERHEAD_BYTES for name, value in head.headers.lines)
     if size > max_bytes:
         raise Denied(Reason.HEADERS_TOO_LARGE, f"a head of {size} bytes, at most {max_bytes} pass")
-
-
-def _address_of(transport: asyncio.Transport | None) -> str:
-    peer = transport.get_extra_info("peername") if transport is not None else None
-    return str(peer[0]) if isinstance(peer, tuple) else "unix"
 
 
 def _is_text(value: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from gateway.server.connection import ConnectionServer
 from gateway.server.host import Host
 from gateway.server.lane_connection import LaneConnection
+from gateway.server.room import Place
 from gateway.server.shared import RequestIds
 
 _log = logging.getLogger("gateway.server")
@@ -42,10 +43,13 @@ class Lane:
         if not self.connections:
             self._is_empty.set()
 
-    def hand_over(self, transport: asyncio.Transport, ahead: bytes, *, is_behind: bool, has_eof: bool) -> None:
+    def hand_over(
+        self, transport: asyncio.Transport, place: Place, ahead: bytes, *, is_behind: bool, has_eof: bool
+    ) -> None:
         """Give a connection to aiohttp, with what was read and not yet taken. It keeps it from now on."""
         self.host.cork.flush_of(transport)
         connection = self.reference()
+        connection.place = place
         transport.set_protocol(connection)
         connection.connection_made(transport)
         if is_behind:

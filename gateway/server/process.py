@@ -13,6 +13,7 @@ from pathlib import Path
 
 from gateway.config.model import Config
 from gateway.server.admin import Admin
+from gateway.server.descriptors import raise_descriptor_limit
 from gateway.server.gateway import Gateway, StartError
 from gateway.server.local import LocalState
 from gateway.server.memory import give_back_memory
@@ -26,6 +27,7 @@ def run_process(
     path: Path, environment: Mapping[str, str], config: Config, subject_key: bytes, admin_path: str | None = None
 ) -> int:
     """Run one process of the gateway; with `admin_path` as a worker whose state is asked for on that Unix socket."""
+    raise_descriptor_limit()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_run(path, environment, config, subject_key, admin_path))

@@ -92,13 +92,13 @@ class Runtime:
         Nobody's word counts but that of `trusted_proxies`: from the right, the first address that is none of theirs
         is the client's (CVE-2026-76835 and its kind: a proxy that believes everybody).
         """
-        if not self._is_trusted(peer):
+        if not self.is_trusted(peer):
             return peer, scheme, peer
         chain = [part.strip() for value in headers.all("x-forwarded-for") for part in value.split(",") if part.strip()]
         client = peer
         for address in reversed(chain):
             client = address
-            if not self._is_trusted(address):
+            if not self.is_trusted(address):
                 break
         protos = headers.all("x-forwarded-proto")
         told = protos[0].strip().lower() if len(protos) == 1 else scheme
@@ -108,7 +108,8 @@ class Runtime:
             ", ".join([*(address for address in chain if _is_address(address)), peer]),
         )
 
-    def _is_trusted(self, address: str) -> bool:
+    def is_trusted(self, address: str) -> bool:
+        """True for the address of one of `trusted_proxies`."""
         if not self.config.trusted_proxies:
             return False
         try:
