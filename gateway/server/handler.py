@@ -195,12 +195,13 @@ class _Exchange:
             self._outcome.is_websocket = True
             self._host.stream_began(self._outcome)
             self._answer.write_head(101, [*UPGRADE, *self._finish(switching_lines(response))])
-            tunnel = Tunnel(self._connection, response)
+            tunnel = Tunnel(self._connection, response, allow.route.upstream.idle_timeout_seconds)
             self._host.tunnels.add(tunnel)
             try:
                 await tunnel.run()
             finally:
                 self._host.tunnels.discard(tunnel)
+                self._outcome.detail = tunnel.detail
                 self._outcome.bytes_in, self._outcome.bytes_out = tunnel.up.count_bytes, tunnel.down.count_bytes
         finally:
             response.close()
@@ -231,6 +232,7 @@ class _Exchange:
         return UploadedBody(
             self._request.content,
             idle_timeout_seconds=limits.body_idle_timeout_seconds,
+            timeout_seconds=limits.body_timeout_seconds,
             max_bytes=limits.body_bytes,
             before_first_read=self._send_continue if waits else None,
         )

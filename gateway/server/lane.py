@@ -107,6 +107,8 @@ class Lane:
     def _beat_seconds(self) -> float:
         config = self.host.runtime.config
         times = [config.limits.header_timeout_seconds, config.limits.body_idle_timeout_seconds]
+        if config.limits.body_timeout_seconds is not None:
+            times.append(config.limits.body_timeout_seconds)
         for upstream in config.upstreams:
             times += [upstream.response_timeout_seconds, upstream.idle_timeout_seconds]
         return min(max(min(times) / 10, 0.01), 0.5)
