@@ -127,8 +127,10 @@ class Gateway:
         return Lane(self, self._server, self._clock) if is_common else None
 
     def is_ready(self) -> bool:
-        """True while requests are welcome: listening, not stopping, keys there."""
-        return self._listener is not None and not self.is_draining and self.keys.is_ready()
+        """True while requests are welcome: listening, not stopping, key servers tried, some tokens can be judged."""
+        has_secret = any(provider.secrets for provider in self.config.providers)
+        is_serving = self._listener is not None and not self.is_draining
+        return is_serving and self.keys.is_ready(needs_keys=not has_secret)
 
     async def use(self, config: Config) -> None:
         """Swap the configuration in one step. Requests under way keep the old one. Raises `StartError`."""
