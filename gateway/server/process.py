@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Mapping
@@ -40,7 +41,7 @@ async def _run(
     path: Path, environment: Mapping[str, str], config: Config, subject_key: bytes, admin_path: str | None
 ) -> int:
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
+    stop, master = asyncio.Event(), os.getppid()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)  # before anything answers: who sees it up may stop it
     gateway = Gateway(config, subject_key=subject_key)
@@ -65,7 +66,7 @@ async def _run(
     loop.add_signal_handler(signal.SIGHUP, reload)
     watching = [loop.create_task(reloader.watch()), loop.create_task(give_back_memory())]
     if admin_path is not None:
-        watching.append(loop.create_task(_end_with(os.getppid(), stop)))
+        watching.append(loop.create_task(_end_with(master, stop)))
     _log.info("listening on %s:%d, %d routes of %s", config.listen.host, gateway.port, len(config.policy.routes), path)
     gc.collect()
     gc.freeze()  # what was made at the start is never garbage: leave it out of every later collection
@@ -74,6 +75,8 @@ async def _run(
         task.cancel()
     await _drain_until_told_again(gateway, loop)
     await admin.stop()
+    if admin_path is not None and os.getppid() != master:
+        shutil.rmtree(Path(admin_path).parent, ignore_errors=True)  # its master was killed: nobody else will
     _log.info("stopped")
     return 0
 
