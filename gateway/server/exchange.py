@@ -108,7 +108,7 @@ class LaneExchange(Answering):
             self._upstream.write(body)
         else:
             self._sent.append(body)
-            if sum(map(len, self._sent)) > MAX_AHEAD_BYTES:
+            if self._outcome.bytes_in > MAX_AHEAD_BYTES:  # all of it waits: nothing has left yet
                 self._connection.hold_upload(is_held=True)
         self._wait()
         return rest

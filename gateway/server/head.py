@@ -18,6 +18,7 @@ from gateway.server.runtime import Runtime
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::\d{0,5})?")
 # llhttp counts in 64 bits, and takes the largest number for "no length": the body would be read as requests.
 _LENGTH = re.compile(r"\d{1,18}")
+_NO_TEXT = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _LINE_OVERHEAD_BYTES = 4  # ": " and the line's end
 
 
@@ -81,4 +82,4 @@ def _is_text(value: str) -> bool:
     if value.isascii() and value.isprintable():
         return True
     # aiohttp's writer drops stray bytes without a word: better refused than changed on the way.
-    return not any((c < " " and c != "\t") or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in value)
+    return _NO_TEXT.search(value) is None
