@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -249,3 +250,17 @@ async def test_client_that_says_it_left_and_takes_nothing_is_let_go() -> None:
             await client.send(GET)
             client.writer.write_eof()
             await asyncio.wait_for(ended.wait(), 5)
+
+
+async def test_client_that_sends_many_requests_at_once_is_not_served_alone() -> None:
+    request = b"GET /api/x HTTP/1.1\r\n" + H + b"\r\n"
+    async with RawUpstream() as upstream:
+        config = replace(config_for(upstream_at(upstream.url)), express=False)
+        async with running(config) as gateway, RawClient.connect(gateway.port) as greedy:
+            async with RawClient.connect(gateway.port) as other:
+                await greedy.send(request * 1500)
+                await other.send(request)
+                assert (await other.answer())[0] == 401
+                assert sum(gateway.metrics.requests.values()) < 750, "the other one waited for most of them"
+                for _ in range(1500):
+                    assert (await greedy.answer())[0] == 401

@@ -95,6 +95,7 @@ class _Exchange:
             await self._runtime.leave()
         if self._lingers:
             await self._connection.linger()
+        await self._connection.give_way()
         return Answered(self._answer.keeps_alive and not self._host.is_draining)
 
     async def refuse_unread(self, problem: Denied) -> Answered:
