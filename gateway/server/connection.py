@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, cast
 
 from aiohttp import web
@@ -18,7 +17,8 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from gateway.policy.reasons import Denied, Reason
 from gateway.server.broken import MAX_HEADERS, as_denied
-from gateway.server.room import OUTSIDE, Room
+from gateway.server.limits import ConnectionLimits
+from gateway.server.room import OUTSIDE, Room, peer_of
 
 # A keep-alive connection without a request; longer than the clients' own limits, so that it is they who close.
 IDLE_SECONDS = 75.0
@@ -28,22 +28,11 @@ LINGER_BYTES = 512 * 1024
 _LINGER_BUFFER_BYTES = 64 * 1024  # the kernel takes no more either: its buffer would grow to megabytes
 # Between a client's FIN and the end of its request: enough for a refusal, too little for an agent to run on.
 LEAVING_SECONDS = 0.02
+# A head in more pieces than a long one has packets: its pieces gather in the kernel, and are read together.
+MAX_PIECES = 32
+GATHER_SECONDS = 0.02
 
 RefuseBroken = Callable[["Connection", web.BaseRequest, Denied], Awaitable[Any]]
-
-
-@dataclass(slots=True)
-class ConnectionLimits:
-    """What a client may send before a request is judged. Read anew for each head, so that a reload counts at once.
-
-    `stall_seconds`: how long a client may take nothing of its answer, by default as long as upstreams may be silent
-    (less would cut readers that pause); `flush_seconds`: the same, where the connection is closed anyway.
-    """
-
-    header_bytes: int
-    header_timeout_seconds: float
-    stall_seconds: float = 300.0
-    flush_seconds: float = 2.0
 
 
 class ConnectionServer(web.Server):
@@ -94,7 +83,8 @@ class Connection(RequestHandler):
     """One client's connection."""
 
     __slots__ = (
-        "_body", "_discarded_bytes", "_guard", "_head_bytes", "_head_timer", "_is_discarding", "_linger_over", "place",
+        "_body", "_discarded_bytes", "_guard", "_head_bytes", "_head_pieces", "_head_timer", "_is_discarding",
+        "_linger_over", "_reading_on", "place",
     )  # fmt: skip
 
     def __init__(self, server: ConnectionServer, *, loop: asyncio.AbstractEventLoop) -> None:
@@ -112,8 +102,9 @@ class Connection(RequestHandler):
         self._guard = server
         self.place = OUTSIDE  # or the one that it had on the lane, or at the door
         self._body: StreamReader = EMPTY_PAYLOAD  # of the last request whose head was read
-        self._head_bytes = 0
+        self._head_bytes = self._head_pieces = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        self._reading_on: asyncio.TimerHandle | None = None
         self._is_discarding = False
         self._discarded_bytes = 0
         self._linger_over: asyncio.Event | None = None
@@ -171,6 +162,8 @@ class Connection(RequestHandler):
         """Let go of everything that waits for this client."""
         self.place.leave()
         self._stop_head_timer()
+        if self._reading_on is not None:
+            self._reading_on.cancel()
         if self._linger_over is not None:
             self._linger_over.set()
         super().connection_lost(exc)
@@ -191,6 +184,10 @@ class Connection(RequestHandler):
             self._note_heads()
         elif is_head and self._head_bytes > self._guard.limits.header_bytes:
             self._refuse(Reason.HEADERS_TOO_LARGE, "the head")
+        elif is_head:
+            self._head_pieces += 1
+            if self._head_pieces > MAX_PIECES and self._reading_on is None:
+                self._let_pieces_gather()
 
     async def linger(self) -> None:
         """Half-close, then read and throw away what the client still sends, for a bounded time and size.
@@ -230,7 +227,7 @@ class Connection(RequestHandler):
     def _note_heads(self) -> None:
         """One head or more was read: the clock stops, and the next bytes are of a body or of another head."""
         self._stop_head_timer()
-        self._head_bytes = 0
+        self._head_bytes = self._head_pieces = 0
         for message, payload in self._messages:
             if isinstance(message, _ErrInfo):
                 # The parser is lost in the middle of a body: whoever reads that body must hear of it.
@@ -238,6 +235,17 @@ class Connection(RequestHandler):
                     self._body.set_exception(web.RequestPayloadError(str(message.exc)))
             else:
                 self._body = payload
+
+    def _let_pieces_gather(self) -> None:
+        """Read nothing for a moment: a head that comes byte by byte would cost a turn of the loop for each of them."""
+        if self.transport is not None and not (self._reading_paused or self._buffer_paused):
+            self.transport.pause_reading()
+            self._reading_on = self._loop.call_later(GATHER_SECONDS, self._read_on)
+
+    def _read_on(self) -> None:
+        self._reading_on = None
+        if self.transport is not None and not (self._reading_paused or self._buffer_paused):
+            self.transport.resume_reading()
 
     def _refuse(self, reason: Reason, what: str) -> None:
         """Queue a refusal behind the requests that were read, and take nothing more."""
@@ -290,9 +298,3 @@ class Connection(RequestHandler):
             return
         if is_behind:
             self._loop.call_later(seconds, transport.abort)
-
-
-def peer_of(transport: asyncio.BaseTransport | None) -> str:
-    """Return the address at the other end of the socket."""
-    peer = transport.get_extra_info("peername") if transport is not None else None
-    return str(peer[0]) if isinstance(peer, tuple) else "unix"

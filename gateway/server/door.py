@@ -11,8 +11,8 @@ import ssl
 from collections.abc import Callable
 from typing import cast
 
-from gateway.server.connection import Connection, ConnectionServer, peer_of
-from gateway.server.room import OUTSIDE
+from gateway.server.connection import Connection, ConnectionServer
+from gateway.server.room import OUTSIDE, peer_of
 
 
 class TlsDoor:

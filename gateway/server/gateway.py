@@ -16,12 +16,13 @@ from gateway.express.cork import Cork
 from gateway.keys.fetch import Fetcher
 from gateway.keys.store import KeyStore
 from gateway.proxy.tunnel import Tunnel
-from gateway.server.connection import ConnectionLimits, ConnectionServer
+from gateway.server.connection import ConnectionServer
 from gateway.server.crowd import Crowd
 from gateway.server.descriptors import backlog_for, descriptor_limit, room_for
 from gateway.server.door import TlsDoor
 from gateway.server.handler import Handler
 from gateway.server.lane import Lane
+from gateway.server.limits import ConnectionLimits
 from gateway.server.logs import lines_dropped, write_access
 from gateway.server.metrics import Gauges, Metrics
 from gateway.server.outcome import Outcome

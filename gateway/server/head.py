@@ -10,7 +10,7 @@ from aiohttp.http import HttpVersion, HttpVersion10, HttpVersion11
 from gateway.policy.model import Headers, RequestHead
 from gateway.policy.reasons import Denied, Reason
 from gateway.proxy.refusal import REFUSED_METHODS
-from gateway.server.connection import peer_of
+from gateway.server.room import peer_of
 from gateway.server.runtime import Runtime
 
 # RFC 9110 section 7.2: a name or address with an optional port. The escapes and sub-delimiters that RFC 3986

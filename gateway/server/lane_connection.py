@@ -12,10 +12,10 @@ from typing import cast
 
 from gateway.express.cork import LARGE_BYTES
 from gateway.express.lines import END_OF_HEAD
-from gateway.server.connection import IDLE_SECONDS, LEAVING_SECONDS, LINGER_BYTES, LINGER_SECONDS, peer_of
+from gateway.server.connection import IDLE_SECONDS, LEAVING_SECONDS, LINGER_BYTES, LINGER_SECONDS
 from gateway.server.exchange import LaneExchange
 from gateway.server.hangup import hangup_of
-from gateway.server.room import OUTSIDE
+from gateway.server.room import OUTSIDE, peer_of
 from gateway.server.shared import MAX_AHEAD_BYTES, Exchange, SharedByConnections
 
 _MAX_PIECES = 8

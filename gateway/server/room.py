@@ -10,6 +10,7 @@ younger: neither bytes of a head, nor requests that are refused, nor answers tha
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from ipaddress import IPv6Address
 from typing import Literal
@@ -151,3 +152,9 @@ def _address_of(peer: str) -> str:
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return f"{int(address) >> _NETWORK_BITS:x}/{_NETWORK_BITS}"
+
+
+def peer_of(transport: asyncio.BaseTransport | None) -> str:
+    """Return the address at the other end of the socket."""
+    peer = transport.get_extra_info("peername") if transport is not None else None
+    return str(peer[0]) if isinstance(peer, tuple) else "unix"

@@ -7,8 +7,8 @@ import secrets
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from gateway.server.connection import ConnectionLimits
 from gateway.server.host import Host
+from gateway.server.limits import ConnectionLimits
 from gateway.server.room import Place
 
 MAX_AHEAD_BYTES = 64 * 1024  # of what a client sends before anybody can take it
