@@ -100,7 +100,13 @@ STALE = Field(
     "stale_if_error", duration(allow_zero=True), "how long old keys serve after that while fetching fails", "1h"
 )
 TIMEOUT = Field("timeout", duration(at_most_seconds=120), "for one fetch in all", "5s")
-COOLDOWN = Field("cooldown", duration(), "between two fetches because of an unknown key id or a failure", "30s")
+COOLDOWN = Field(
+    "cooldown",
+    duration(),
+    "between two fetches because of an unknown key id or a failure; if one was asked for meanwhile, keys are fetched"
+    " when it ends",
+    "30s",
+)
 MAX_SIZE = Field("max_size", size(1024, 64 * 1024 * 1024), "of the answer", "1MiB")
 JWKS_RECORD = Record("jwks", (KEYS_TTL, STALE, TIMEOUT, COOLDOWN, MAX_SIZE))
 JWKS = Field("jwks", JWKS_RECORD, "how the public keys are fetched and kept")

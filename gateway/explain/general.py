@@ -65,7 +65,8 @@ ADVICE: dict[Reason, str] = {
     Reason.NO_ROUTE: "Add a route; there is no default.",
     Reason.METHOD_NOT_ALLOWED: "See `Allow`, or add the method to the route's key. TRACE and CONNECT never pass.",
     Reason.REQUEST_TIMEOUT: (
-        "Look at the client's network, or raise `limits.header_timeout` or `limits.body_idle_timeout`."
+        "Look at the client's network, or raise `limits.header_timeout`, `limits.body_idle_timeout` or"
+        " `limits.body_timeout`."
     ),
     Reason.BODY_TOO_LARGE: "Send less, or raise it.",
     Reason.TARGET_TOO_LONG: "Put long parameters into a body.",

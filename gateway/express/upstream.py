@@ -160,9 +160,11 @@ class UpstreamConnection(asyncio.Protocol):
             self.taker.upload_may_go_on(may=True)
 
     def _read_head(self, data: bytes) -> None:
+        # What has come before holds no end, but for a beginning of one: it is not searched again with each piece.
+        start = max(0, len(self._buffer) - len(END_OF_HEAD) + 1)
         buffer = self._buffer + data if self._buffer else data
         while True:
-            end = buffer.find(END_OF_HEAD)
+            end = buffer.find(END_OF_HEAD, start)
             if end > _MAX_HEAD_BYTES or (end < 0 and len(buffer) > _MAX_HEAD_BYTES):
                 self._break("the head of the answer is too long")
                 return
@@ -173,7 +175,7 @@ class UpstreamConnection(asyncio.Protocol):
             if answer is None:
                 self._break("the answer is no valid HTTP")
                 return
-            buffer = buffer[end + 4 :]
+            buffer, start = buffer[end + 4 :], 0
             if answer.status >= 200:
                 break
             if answer.status == 101:

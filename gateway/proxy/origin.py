@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
+from math import inf
 from types import SimpleNamespace
 from typing import Any
 
@@ -149,11 +150,14 @@ class UploadedBody:
         content: aiohttp.StreamReader,
         *,
         idle_timeout_seconds: float,
+        timeout_seconds: float | None = None,
         max_bytes: int | None,
         before_first_read: Callable[[], None] | None = None,
     ) -> None:
         self._content = content
-        self._idle_timeout_seconds = idle_timeout_seconds
+        self._idle_timeout_seconds, self._timeout_seconds = idle_timeout_seconds, timeout_seconds
+        self._time = asyncio.get_running_loop().time
+        self._over_at = inf if timeout_seconds is None else self._time() + timeout_seconds
         self._max_bytes = max_bytes
         self._before_first_read = before_first_read
         self.on_progress: Callable[[float], None] = _ignore  # told the seconds that the client may still take
@@ -176,10 +180,15 @@ class UploadedBody:
     async def _read(self) -> bytes:
         # While the client is slow, the upstream is not to blame for having no answer.
         self.on_progress(self._idle_timeout_seconds)
+        left_seconds = self._over_at - self._time()
+        if left_seconds <= 0:  # also where bytes are always there
+            raise self._too_slow()
         try:
-            async with asyncio.timeout(self._idle_timeout_seconds):
+            async with asyncio.timeout(min(self._idle_timeout_seconds, left_seconds)):
                 return await self._content.readany()
         except TimeoutError:
+            if left_seconds <= self._idle_timeout_seconds:
+                raise self._too_slow() from None
             silence = f"no byte of the body for {self._idle_timeout_seconds:g} s"
             raise self._failed(Reason.REQUEST_TIMEOUT, silence) from None
         except (
@@ -189,6 +198,9 @@ class UploadedBody:
             OSError,
         ) as problem:
             raise self._failed(Reason.REQUEST_MALFORMED, f"the body broke off: {type(problem).__name__}") from None
+
+    def _too_slow(self) -> Denied:
+        return self._failed(Reason.REQUEST_TIMEOUT, f"the body took more than {self._timeout_seconds:g} s")
 
     def _failed(self, reason: Reason, detail: str) -> Denied:
         self.failure = Denied(reason, detail)

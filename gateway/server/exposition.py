@@ -58,6 +58,9 @@ def _counted(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
     dropped = CounterMetricFamily("gateway_log_lines_dropped", "Log lines that nobody read fast enough.")
     dropped.add_metric((), gauges.log_lines_dropped)
     yield dropped
+    shed, refused = gauges.connections_shed, gauges.connections_refused
+    yield _by_label("gateway_connections_shed", "Idle connections that were closed to make room.", "why", shed)
+    yield _by_label("gateway_connections_refused", "Connections that there was no room for.", "why", refused)
 
 
 def _timed(metrics: Metrics) -> Iterator[Metric]:
@@ -90,6 +93,7 @@ def _measured(gauges: Gauges) -> Iterator[Metric]:
         ("gateway_open_requests", "Requests under way.", gauges.open_requests),
         ("gateway_open_streams", "Streams under way.", gauges.open_streams),
         ("gateway_open_websockets", "WebSockets that are open.", gauges.open_websockets),
+        ("gateway_open_connections", "Connections of clients.", gauges.open_connections),
         ("gateway_token_cache_entries", "Verified tokens in memory.", gauges.cache_entries),
         ("gateway_configuration_loaded_timestamp_seconds", "When the configuration was read.", gauges.loaded_at),
     ):

@@ -11,24 +11,28 @@ from collections.abc import Callable
 
 from aiohttp import http_parser
 
-from gateway.config.model import Config, Tls
+from gateway.config.model import Config, Limits, Tls
 from gateway.express.cork import Cork
 from gateway.keys.fetch import Fetcher
 from gateway.keys.store import KeyStore
 from gateway.proxy.tunnel import Tunnel
-from gateway.server.connection import ConnectionLimits, ConnectionServer
+from gateway.server.connection import ConnectionServer
+from gateway.server.crowd import Crowd
+from gateway.server.descriptors import backlog_for, descriptor_limit, room_for
+from gateway.server.door import TlsDoor
 from gateway.server.handler import Handler
 from gateway.server.lane import Lane
+from gateway.server.limits import ConnectionLimits
 from gateway.server.logs import lines_dropped, write_access
 from gateway.server.metrics import Gauges, Metrics
 from gateway.server.outcome import Outcome
 from gateway.server.recent import SLOT_SECONDS, Recent
+from gateway.server.room import Room
 from gateway.server.runtime import Runtime
 from gateway.server.subject import SubjectHash
 from gateway.server.tracing import Tracing
 
 _log = logging.getLogger("gateway.server")
-_BACKLOG = 1024
 _CLOSE_SECONDS = 0.05  # 0 would mean for ever
 _CUT_SECONDS = 5.0  # for requests that are cut at the end of the drain to notice
 
@@ -63,12 +67,15 @@ class Gateway:
         self._fetcher = Fetcher()
         self.keys = KeyStore(self._fetcher.fetch)
         self._limits = _connection_limits(config)
+        self.room = Room(*room_for(config.limits, descriptor_limit()), lambda peer: self.runtime.is_trusted(peer))
+        self._crowd = Crowd(self.room)
         self._clock = clock
         self._lane: Lane | None = None
         handler = Handler(self, clock)
-        self._server = ConnectionServer(handler.handle, handler.refuse_broken, self._limits)
+        self._server = ConnectionServer(handler.handle, handler.refuse_broken, self._limits, self.room)
         self._listener: asyncio.Server | None = None
         self._tls: ssl.SSLContext | None = None
+        self._door: TlsDoor | None = None
 
     @property
     def config(self) -> Config:
@@ -92,19 +99,28 @@ class Gateway:
         self._tls = _tls_context(self.config.tls)
         self.keys.use(self.runtime.key_sources())
         self._turning = asyncio.get_running_loop().call_later(SLOT_SECONDS, self._turn)
+        self._warn_of_few_descriptors()
+        if self._tls is not None:
+            self._door = TlsDoor(self._server, self._tls, lambda: self._limits.header_timeout_seconds)
         try:
             self._lane = self._make_lane()
             self._listener = await asyncio.get_running_loop().create_server(
-                self._lane or self._server,
+                self._door or self._lane or self._server,
                 address.host or None,
                 address.port,
-                ssl=self._tls,
-                ssl_handshake_timeout=self._limits.header_timeout_seconds if self._tls is not None else None,
-                backlog=_BACKLOG,
+                backlog=backlog_for(descriptor_limit()),
                 reuse_port=shares_port or None,
             )
         except OSError as problem:
             raise StartError(f"cannot listen on {address.host}:{address.port}: {problem.strerror or problem}") from None
+
+    def _warn_of_few_descriptors(self) -> None:
+        asked, most = self.config.limits.connections, self.room.limit
+        if asked > most and asked != Limits().connections:  # nobody asked for the default
+            _log.warning(
+                "limits.connections: found %d, but %d descriptors are enough for %d: raise the hard limit (ulimit -Hn)",
+                asked, descriptor_limit(), most,
+            )  # fmt: skip
 
     def _make_lane(self) -> Lane | None:
         """Return the express lane; None where all connections are the reference path's."""
@@ -112,8 +128,10 @@ class Gateway:
         return Lane(self, self._server, self._clock) if is_common else None
 
     def is_ready(self) -> bool:
-        """True while requests are welcome: listening, not stopping, keys there."""
-        return self._listener is not None and not self.is_draining and self.keys.is_ready()
+        """True while requests are welcome: listening, not stopping, key servers tried, some tokens can be judged."""
+        has_secret = any(provider.secrets for provider in self.config.providers)
+        is_serving = self._listener is not None and not self.is_draining
+        return is_serving and self.keys.is_ready(needs_keys=not has_secret)
 
     async def use(self, config: Config) -> None:
         """Swap the configuration in one step. Requests under way keep the old one. Raises `StartError`."""
@@ -127,6 +145,8 @@ class Gateway:
         limits = _connection_limits(config)
         self._limits.header_bytes = limits.header_bytes
         self._limits.header_timeout_seconds = limits.header_timeout_seconds
+        self.room.limit, self.room.per_address = room_for(config.limits, descriptor_limit())
+        self._warn_of_few_descriptors()
         self.keys.use(fresh.key_sources())
         await retired.retire()
 
@@ -151,6 +171,8 @@ class Gateway:
         self.is_draining = True
         if self._listener is not None:
             self._listener.close()
+        if self._door is not None:
+            await self._door.stop()
         self._server.cut()
         if self._lane is not None:
             self._lane.cut()
@@ -191,6 +213,7 @@ class Gateway:
 
     def _turn(self) -> None:
         self.recent.turn()
+        self._crowd.turn()
         self._turning = asyncio.get_running_loop().call_later(SLOT_SECONDS, self._turn)
 
     def gauges(self) -> Gauges:
@@ -206,6 +229,9 @@ class Gateway:
             cache_entries=len(verified),
             loaded_at=self.loaded_at,
             log_lines_dropped=lines_dropped(),
+            open_connections=self.room.count,
+            connections_shed=dict(self.room.shed),
+            connections_refused=dict(self.room.refused),
             keys=tuple((name, status) for name, status in sources if status is not None),
         )
 

@@ -92,9 +92,11 @@ class _Exchange:
             self._outcome.status = self._answer.status
             self._outcome.bytes_out = self._outcome.bytes_out or self._answer.count_bytes
             self._end()
+            self._connection.place.rest()
             await self._runtime.leave()
         if self._lingers:
             await self._connection.linger()
+        await self._connection.give_way()
         return Answered(self._answer.keeps_alive and not self._host.is_draining)
 
     async def refuse_unread(self, problem: Denied) -> Answered:
@@ -133,6 +135,7 @@ class _Exchange:
             await self._refuse(decision)
             return
         self._outcome.note_allow(decision)
+        self._connection.place.serve(is_member=decision.principal is not None)
         check_length(self._head, self._runtime.config.limits.body_bytes)
         is_websocket = is_websocket_handshake(self._head, is_http_1_0=self._is_http_1_0)
         await (self._tunnel(decision) if is_websocket else self._forward(decision))
@@ -194,12 +197,13 @@ class _Exchange:
             self._outcome.is_websocket = True
             self._host.stream_began(self._outcome)
             self._answer.write_head(101, [*UPGRADE, *self._finish(switching_lines(response))])
-            tunnel = Tunnel(self._connection, response)
+            tunnel = Tunnel(self._connection, response, allow.route.upstream.idle_timeout_seconds)
             self._host.tunnels.add(tunnel)
             try:
                 await tunnel.run()
             finally:
                 self._host.tunnels.discard(tunnel)
+                self._outcome.detail = tunnel.detail
                 self._outcome.bytes_in, self._outcome.bytes_out = tunnel.up.count_bytes, tunnel.down.count_bytes
         finally:
             response.close()
@@ -230,6 +234,7 @@ class _Exchange:
         return UploadedBody(
             self._request.content,
             idle_timeout_seconds=limits.body_idle_timeout_seconds,
+            timeout_seconds=limits.body_timeout_seconds,
             max_bytes=limits.body_bytes,
             before_first_read=self._send_continue if waits else None,
         )

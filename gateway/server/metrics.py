@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from gateway.keys.store import SourceStatus
 from gateway.server.counters import Histogram
@@ -26,6 +27,9 @@ class Gauges:
     cache_entries: int = 0
     loaded_at: float = 0.0
     log_lines_dropped: int = 0
+    open_connections: int = 0
+    connections_shed: Mapping[str, int] = field(default_factory=lambda: {"full": 0, "address": 0})
+    connections_refused: Mapping[str, int] = field(default_factory=lambda: {"full": 0, "address": 0})
     keys: tuple[tuple[str, SourceStatus], ...] = ()
 
 

@@ -97,6 +97,10 @@ class Runtime:
         told = protos[0].strip().lower() if len(protos) == 1 else scheme
         return client, told if told in ("http", "https") else scheme, chain
 
+    def is_trusted(self, address: str) -> bool:
+        """True for the address of one of `trusted_proxies`."""
+        return is_within(address, self.config.trusted_proxies) is True
+
     def enter(self) -> None:
         """A request begins to use this runtime."""
         self._users += 1

@@ -29,6 +29,7 @@ def state_of(gateway: Gateway) -> dict[str, Any]:
         "agree": True,  # several workers: all have read the same routes
         "uptime_seconds": round(now - gateway.started_at, 1),
         "open": {
+            "connections": gauges.open_connections,
             "requests": gauges.open_requests,
             "streams": gauges.open_streams,
             "websockets": gauges.open_websockets,
