@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from gateway.server.state import merge_states
+from gateway.server.state import merge_states, no_state
 
 _ASK_SECONDS = 5.0
 _EXPLAIN_SECONDS = 15.0  # a key may have to be fetched
@@ -36,7 +36,7 @@ class FleetState:
     async def status(self) -> dict[str, Any]:
         """Return the workers' states as one; `workers` is how many answered."""
         states = [json.loads(body) for status, body in await self._ask_all("/status") if status == 200]
-        return merge_states(states) if states else {"ready": False, "workers": 0}
+        return merge_states(states) if states else no_state()
 
     async def explain(self, question: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Return what the first worker that answers says."""

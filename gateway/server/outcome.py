@@ -8,6 +8,7 @@ from json.encoder import encode_basestring_ascii as _text
 from typing import Any, Literal, get_args
 
 from gateway.policy.decision import Allow, Deny
+from gateway.policy.upstreams import Upstream
 
 Ended = Literal["complete", "refused", "client_gone", "upstream_cut", "shut_down", "failed"]
 
@@ -22,6 +23,7 @@ class Outcome:
     decided_at: float | None = None
     first_byte_at: float | None = None
     route: str | None = None
+    upstream: Upstream | None = None
     provider: str | None = None
     subject: str | None = None
     decision: Literal["allow", "deny", "none"] = "none"
@@ -55,7 +57,7 @@ class Outcome:
 
     def note_allow(self, allow: Allow) -> None:
         """The request may pass, and as whom."""
-        self.decision, self.route = "allow", allow.route.key
+        self.decision, self.route, self.upstream = "allow", allow.route.key, allow.route.upstream
         principal, would = allow.principal, allow.would_deny
         if principal is not None:
             self.provider, self.subject = principal.provider, principal.subject
