@@ -16,6 +16,7 @@ from gateway.policy.onward import Line
 from gateway.policy.reasons import Denied, Reason
 from gateway.policy.upstreams import Upstream
 from gateway.proxy.identity import TokenSigner
+from gateway.proxy.unreachable import no_answer_within, no_connection_within, why_unreachable
 
 # Node closes idle connections after 5 s; one that it is closing just now must not be taken for the next request.
 _KEEPALIVE_SECONDS = 4.0
@@ -108,7 +109,7 @@ class Origin:
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as problem:
             if body is not None and body.failure is not None:
                 raise body.failure from None
-            raise _refusal(problem) from None
+            raise _refusal(problem, self.upstream) from None
         finally:
             if body is not None:
                 body.on_progress = _ignore  # the upload may go on while the answer already comes
@@ -199,19 +200,21 @@ class _Disconnected(Denied):
     """The connection ended before a byte of the answer."""
 
 
-def _refusal(problem: Exception) -> Denied:
-    # Texts of aiohttp's errors name the upstream's address: they go to the log, never to the client.
-    detail = f"{type(problem).__name__}: {problem}"[:300]
+def _refusal(problem: Exception, upstream: Upstream) -> Denied:
+    # For the log, never for the client.
+    detail = f"{type(problem).__name__}: {problem}"[:200]
     match problem:
         case aiohttp.ConnectionTimeoutError():
-            return Denied(Reason.UPSTREAM_TIMEOUT, detail)
-        case aiohttp.ClientConnectorError():
-            return Denied(Reason.UPSTREAM_UNREACHABLE, detail)
+            return Denied(Reason.UPSTREAM_TIMEOUT, no_connection_within(upstream))
+        case aiohttp.ClientConnectorCertificateError(certificate_error=OSError() as why):
+            return Denied(Reason.UPSTREAM_UNREACHABLE, why_unreachable(why))
+        case aiohttp.ClientConnectorError(os_error=why):
+            return Denied(Reason.UPSTREAM_UNREACHABLE, why_unreachable(why))
         case TimeoutError():
-            return Denied(Reason.UPSTREAM_TIMEOUT, "no head of an answer in time")
+            return Denied(Reason.UPSTREAM_TIMEOUT, no_answer_within(upstream))
         # A message is all that came of a head; without one not a byte came.
         case aiohttp.ServerDisconnectedError(message=str()) | OSError():
-            return _Disconnected(Reason.UPSTREAM_BROKEN, detail)
+            return _Disconnected(Reason.UPSTREAM_BROKEN, f"{detail}: look at its log of that time")
         case _:
             return Denied(Reason.UPSTREAM_BROKEN, detail)
 
