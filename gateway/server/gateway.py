@@ -23,6 +23,7 @@ from gateway.server.lane import Lane
 from gateway.server.logs import lines_dropped, write_access
 from gateway.server.metrics import Gauges, Metrics
 from gateway.server.outcome import Outcome
+from gateway.server.plain_http import ServerContext
 from gateway.server.recent import SLOT_SECONDS, Recent
 from gateway.server.runtime import Runtime
 from gateway.server.subject import SubjectHash
@@ -243,7 +244,7 @@ def _make_runtime(config: Config, cork: Cork) -> Runtime:
 def _tls_context(tls: Tls | None) -> ssl.SSLContext | None:
     if tls is None:
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     _load_certificate(context, tls)
