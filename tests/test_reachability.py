@@ -80,7 +80,8 @@ async def test_state_tells_which_upstream_fails_and_what_to_do() -> None:
             both = merge_states([state, state_of(gateway) | {"upstreams": [_answering(state["upstreams"][0])]}])
     (trouble,) = state["troubles"]
     assert state["ready"] and trouble["level"] == "error" and trouble["what"] == "upstream default gives no answers"
-    assert f"http://127.0.0.1:{port} runs" in trouble["do"] and trouble["since_seconds"] >= 0
+    assert trouble["why"] == f"http://127.0.0.1:{port}: the connection is refused" and trouble["since_seconds"] >= 0
+    assert trouble["do"].startswith("Check that it runs, and listens on that port and address. The next")
     # Another worker got an answer since: the upstream is back, and the counts are both workers'.
     assert both["upstreams"][0]["state"] == "answers" and not both["troubles"]
     assert both["upstreams"][0]["errors"]["upstream_unreachable"] == 1
@@ -156,6 +157,18 @@ def test_trouble_says_what_since_when_and_what_to_do(
     (found,) = troubles_of(WELL | change)
     assert (found["level"], found["what"], found["since_seconds"]) == (level, what, since)
     assert found["do"].endswith(".")
+
+
+def test_failure_without_a_check_sends_to_the_log() -> None:
+    upstream = {
+        "name": "mastra",
+        "url": "http://m",
+        "state": "fails",
+        "last_error": "silent for 300 s",
+        "failing_seconds": 1,
+    }
+    (found,) = troubles_of(WELL | {"upstreams": [upstream]})
+    assert (found["why"], found["do"][:29]) == ("http://m: silent for 300 s", "Look at its log of that time.")
 
 
 def test_errors_stand_before_warnings() -> None:

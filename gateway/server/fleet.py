@@ -24,8 +24,11 @@ class FleetState:
 
     async def ready(self) -> tuple[bool, dict[str, Any]]:
         """Return whether every worker is ready, and which are."""
-        ready = [status == 200 for status, _ in await self._ask_all("/readyz")]
-        return all(ready) and not self._stop.is_set(), {"workers": ready}
+        answers = await self._ask_all("/readyz")
+        ready = [status == 200 for status, _ in answers]
+        whys = (json.loads(body)["why"] if status else "no worker answers" for status, body in answers if status != 200)
+        why = "stopping" if self._stop.is_set() else next(whys, None)
+        return all(ready) and not self._stop.is_set(), {"why": why, "workers": ready}
 
     async def metrics(self) -> bytes:
         """Return the sums of the workers' metrics."""

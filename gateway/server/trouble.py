@@ -71,11 +71,19 @@ def _next_try(keys: dict[str, Any]) -> str:
 def _upstreams(state: dict[str, Any]) -> Iterator[Trouble]:
     for upstream in state["upstreams"]:
         if upstream["state"] == "fails":
+            cause, do = _parts(upstream["last_error"] or "", f"upstream {upstream['name']} at {upstream['url']}: ")
             yield _trouble(
-                "error", f"upstream {upstream['name']} gives no answers", upstream["last_error"],
-                upstream["failing_seconds"],
-                f"Check that {upstream['url']} runs and can be reached from here. The next answer clears this.",
+                "error", f"upstream {upstream['name']} gives no answers", f"{upstream['url']}: {cause}",
+                upstream["failing_seconds"], f"{do} The next answer clears this.",
             )  # fmt: skip
+
+
+def _parts(error: str, beginning: str) -> tuple[str, str]:
+    """Return what an upstream's failure says, and what it says to check, as a sentence."""
+    cause, _, check = error.removeprefix(beginning).rpartition(": ")
+    if not cause:
+        return check or "half an answer", "Look at its log of that time."
+    return cause, f"{check[:1].upper()}{check[1:]}."
 
 
 def _configuration(state: dict[str, Any]) -> Iterator[Trouble]:
