@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.policy.upstreams import Upstream
+from gateway.server.certificate import expires_at
 from gateway.server.metrics import Metrics
 from gateway.server.outcome import Ended, Outcome
 from gateway.server.state import merge_states, no_state, state_of
@@ -14,6 +18,7 @@ from gateway.server.trouble import troubles_of
 from tests.processes import refusing_port
 from tests.rawpeer import ask
 from tests.running import config_for, running, upstream_at
+from tests.test_server import make_certificate
 
 MASTRA = Upstream("mastra", "http://mastra:4111")
 
@@ -95,6 +100,25 @@ def _answering(upstream: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+async def test_end_of_an_upstreams_certificate_is_seen_where_connections_are_made(tmp_path: Path) -> None:
+    files = make_certificate(tmp_path, "upstream")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate_file, files.key_file)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "localhost", 0, ssl=context)
+    address = f"https://localhost:{server.sockets[0].getsockname()[1]}"
+    async with server, running(config_for(upstream_at(address, ca_file=str(files.certificate_file)))) as gateway:
+        assert state_of(gateway)["upstreams"][0]["certificate_expires_seconds"] is None
+        assert (await ask(gateway.port, b"GET /public HTTP/1.1\r\nHost: a\r\n\r\n"))[0] == 200
+        assert gateway.gauges().upstream_certificates == (("default", expires_at(files.certificate_file)),)
+        assert state_of(gateway)["troubles"][0]["what"] == "the certificate of upstream default ends in 1 day"
+
+
 WELL: dict[str, Any] = {
     "draining": False,
     "agree": True,
@@ -104,6 +128,9 @@ WELL: dict[str, Any] = {
     "configuration": {"reload_error": None, "reload_failed_seconds_ago": None},
     "certificate_expires_seconds": None,
 }
+
+
+ANSWERING = {"name": "mastra", "url": "http://m", "state": "answers", "certificate_expires_seconds": None}
 
 
 def provider(**keys: Any) -> dict[str, Any]:
@@ -146,6 +173,10 @@ def reload(error: str) -> dict[str, Any]:
             "error", "the certificate of the public port ends in 2 days", None, id="certificate-very-soon",
         ),
         pytest.param(
+            {"upstreams": [ANSWERING | {"certificate_expires_seconds": 86400.0}]},
+            "error", "the certificate of upstream mastra ends in 1 day", None, id="upstream-certificate",
+        ),
+        pytest.param(
             {"certificate_expires_seconds": -60.0},
             "error", "the certificate of the public port has ended: clients refuse to connect", 60.0, id="certificate",
         ),
@@ -160,13 +191,7 @@ def test_trouble_says_what_since_when_and_what_to_do(
 
 
 def test_failure_without_a_check_sends_to_the_log() -> None:
-    upstream = {
-        "name": "mastra",
-        "url": "http://m",
-        "state": "fails",
-        "last_error": "silent for 300 s",
-        "failing_seconds": 1,
-    }
+    upstream = ANSWERING | {"state": "fails", "last_error": "silent for 300 s", "failing_seconds": 1}
     (found,) = troubles_of(WELL | {"upstreams": [upstream]})
     assert (found["why"], found["do"][:29]) == ("http://m: silent for 300 s", "Look at its log of that time.")
 

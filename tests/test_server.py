@@ -410,6 +410,7 @@ def make_certificate(folder: Path, name: str) -> Tls:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(minutes=1))
         .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
     )
     certificate = made.sign(key, hashes.SHA256())
     files = Tls(folder / f"{name}.crt", folder / f"{name}.key")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +23,7 @@ from gateway.proxy.unreachable import no_answer_within, no_connection_within, wh
 _KEEPALIVE_SECONDS = 4.0
 # A name that is scaled or moved is asked for again soon; while a connection lives, it is not asked for at all.
 _DNS_SECONDS = 5
+_CERTIFICATE_SECONDS = 60.0  # between two looks at a certificate
 _READ_BYTES = 64 * 1024
 _MAX_FIELD_BYTES = 64 * 1024
 _MAX_RESPONSE_HEADERS = 256
@@ -42,13 +44,14 @@ class Origin:
         self._scheme, self._authority = base.scheme, base.raw_authority
         tracing = aiohttp.TraceConfig()
         tracing.on_connection_reuseconn.append(_note_reuse)
+        self._connector = _Connector(
+            limit=0,
+            keepalive_timeout=_KEEPALIVE_SECONDS,
+            ttl_dns_cache=_DNS_SECONDS,
+            ssl=tls,
+        )
         self._session = aiohttp.ClientSession(
-            connector=_Connector(
-                limit=0,
-                keepalive_timeout=_KEEPALIVE_SECONDS,
-                ttl_dns_cache=_DNS_SECONDS,
-                ssl=tls,
-            ),
+            connector=self._connector,
             # Nothing is inflated (CVE-2025-69223), remembered or taken from the environment on the way.
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -64,6 +67,11 @@ class Origin:
         self._session._retry_connection = False
         # It would also let `x-a: 2` replace `X-A: 1`; a sender's lines are his own.
         self._session._prepare_headers = _as_they_are  # type: ignore[method-assign]
+
+    @property
+    def certificate_expires_at(self) -> float | None:
+        """When the upstream's certificate ends, in Unix seconds, as last seen; None: not seen yet, or no TLS."""
+        return self._connector.certificate_expires_at
 
     async def open(
         self, method: str, target: str, lines: list[Line], body: UploadedBody | None
@@ -128,6 +136,9 @@ class _Connector(aiohttp.TCPConnector):
     poisoning).
     """
 
+    certificate_expires_at: float | None = None
+    _look_again_at = 0.0
+
     async def connect(
         self,
         req: aiohttp.ClientRequest,
@@ -138,8 +149,19 @@ class _Connector(aiohttp.TCPConnector):
         while True:
             connection = await super().connect(req, traces, timeout)
             if connection.protocol is None or not connection.protocol.should_close:
+                self._look_at_certificate(connection)
                 return connection
             connection.close()
+
+    def _look_at_certificate(self, connection: aiohttp.connector.Connection) -> None:
+        now = time.monotonic()
+        if now < self._look_again_at or connection.transport is None:
+            return
+        self._look_again_at = now + _CERTIFICATE_SECONDS
+        tls = connection.transport.get_extra_info("ssl_object")
+        certificate = tls.getpeercert() if tls is not None else None
+        if certificate:
+            self.certificate_expires_at = ssl.cert_time_to_seconds(certificate["notAfter"])
 
 
 class UploadedBody:

@@ -99,6 +99,14 @@ def _measured(gauges: Gauges) -> Iterator[Metric]:
             "When the certificate of the public port ends.",
             gauges.certificate_expires_at,
         )
+    ends = GaugeMetricFamily(
+        "gateway_upstream_certificate_expires_timestamp_seconds",
+        "When the certificate of an upstream ends, as last seen.",
+        labels=("upstream",),
+    )
+    for name, at in gauges.upstream_certificates:
+        ends.add_metric((name,), at)
+    yield ends
     build = GaugeMetricFamily("gateway_build_info", "The version that runs; one for each worker.", labels=("version",))
     build.add_metric((__version__,), 1)
     yield build

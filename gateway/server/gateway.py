@@ -207,6 +207,7 @@ class Gateway:
         """Return what is true at this moment, for the metrics."""
         verified = self.config.policy.verified
         sources = ((p.name, self.keys.status_of(p.key_source)) for p in self.config.providers if p.key_source)
+        ends = ((u.name, self.runtime.origin(u.name).certificate_expires_at) for u in self.config.upstreams)
         return Gauges(
             open_requests=self.open_requests,
             open_streams=self.open_streams,
@@ -218,6 +219,7 @@ class Gateway:
             log_lines_dropped=lines_dropped(),
             keys=tuple((name, status) for name, status in sources if status is not None),
             certificate_expires_at=self.certificate_expires_at,
+            upstream_certificates=tuple((name, at) for name, at in ends if at is not None),
         )
 
     async def _quiet_within(self, seconds: float) -> bool:

@@ -15,6 +15,7 @@ _NOT_ADDED = frozenset(
         "gateway_certificate_expires_timestamp_seconds",
         "gateway_configuration_loaded_timestamp_seconds",
         "gateway_key_age_seconds",
+        "gateway_upstream_certificate_expires_timestamp_seconds",
         "gateway_upstream_last_answer_timestamp_seconds",
         "gateway_upstream_last_failure_timestamp_seconds",
         "process_start_time_seconds",

@@ -28,6 +28,7 @@ class Gauges:
     log_lines_dropped: int = 0
     keys: tuple[tuple[str, SourceStatus], ...] = ()
     certificate_expires_at: float | None = None  # of the public port
+    upstream_certificates: tuple[tuple[str, float], ...] = ()
 
 
 class Metrics:

@@ -46,7 +46,9 @@ def state_of(gateway: Gateway) -> dict[str, Any]:
         "routes": [_route(route, gateway.metrics) for route in config.policy.routes],
         "providers": [_provider(provider, gateway.keys) for provider in config.providers],
         "upstreams": [
-            _upstream(upstream, gateway.metrics.upstreams[upstream.name], now) for upstream in config.upstreams
+            _upstream(upstream, gateway.metrics.upstreams[upstream.name], now)
+            | {"certificate_expires_seconds": _ago(dict(gauges.upstream_certificates).get(upstream.name), now)}
+            for upstream in config.upstreams
         ],
         "certificate_expires_seconds": _ago(gateway.certificate_expires_at, now),
         "token_cache": {

@@ -76,6 +76,11 @@ def _upstreams(state: dict[str, Any]) -> Iterator[Trouble]:
                 "error", f"upstream {upstream['name']} gives no answers", f"{upstream['url']}: {cause}",
                 upstream["failing_seconds"], f"{do} The next answer clears this.",
             )  # fmt: skip
+        whose = f"the certificate of upstream {upstream['name']}"
+        yield from _ending(
+            whose, upstream["certificate_expires_seconds"], "the gateway refuses to connect",
+            f"Have a new one made for {upstream['url']}.",
+        )  # fmt: skip
 
 
 def _parts(error: str, beginning: str) -> tuple[str, str]:
@@ -97,15 +102,19 @@ def _configuration(state: dict[str, Any]) -> Iterator[Trouble]:
 
 
 def _certificate(state: dict[str, Any]) -> Iterator[Trouble]:
-    left = state["certificate_expires_seconds"]
-    if left is None or left > _CERTIFICATE_WARNING_SECONDS:
-        return
-    what = f"ends in {left / _DAY_SECONDS:.0f} days" if left > 0 else "has ended: clients refuse to connect"
-    yield _trouble(
-        "error" if left < _CERTIFICATE_ERROR_SECONDS else "warning", f"the certificate of the public port {what}", None,
-        -left if left < 0 else None,
+    yield from _ending(
+        "the certificate of the public port", state["certificate_expires_seconds"], "clients refuse to connect",
         "Put a new one in the place of `tls.certificate_file` and `key_file`: they are read when they change.",
     )  # fmt: skip
+
+
+def _ending(whose: str, left: float | None, effect: str, do: str) -> Iterator[Trouble]:
+    if left is None or left > _CERTIFICATE_WARNING_SECONDS:
+        return
+    days = round(left / _DAY_SECONDS)
+    what = f"ends in {days} day{'' if days == 1 else 's'}" if left > 0 else f"has ended: {effect}"
+    level = "error" if left < _CERTIFICATE_ERROR_SECONDS else "warning"
+    yield _trouble(level, f"{whose} {what}", None, -left if left < 0 else None, do)
 
 
 def _trouble(level: str, what: str, why: str | None, since_seconds: float | None, do: str) -> Trouble:
