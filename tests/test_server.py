@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import ssl
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from ipaddress import ip_network
@@ -18,8 +19,11 @@ from gateway.config.model import Address, Config, Cors, Limits, Tls
 from gateway.policy.providers import TokenSource
 from gateway.policy.rules import HasAll
 from gateway.server.admin import Admin
+from gateway.server.certificate import expires_at
+from gateway.server.exposition import metrics_text
 from gateway.server.gateway import Gateway, StartError
 from gateway.server.local import LocalState
+from gateway.server.state import state_of
 from tests.minting import SECRET, mint
 from tests.rawpeer import OK, RawClient, RawUpstream, Visit, ask
 from tests.running import BEARER, SHARED, TOKEN, config_for, running, upstream_at
@@ -406,6 +410,7 @@ def make_certificate(folder: Path, name: str) -> Tls:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(minutes=1))
         .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
     )
     certificate = made.sign(key, hashes.SHA256())
     files = Tls(folder / f"{name}.crt", folder / f"{name}.key")
@@ -505,6 +510,9 @@ async def test_tls_certificate_is_read_again_with_the_file(upstream: RawUpstream
     config = config_for(upstream_at(upstream.url))
     async with running(replace(config, tls=first)) as gateway:
         assert await served_name(gateway.port) == "CN=first"
+        assert gateway.gauges().certificate_expires_at == expires_at(first.certificate_file) > time.time()
+        assert b"gateway_certificate_expires_timestamp_seconds 1" in metrics_text(gateway.metrics, gateway.gauges())
+        assert state_of(gateway)["certificate_expires_seconds"] > 0
         assert upstream.visits[0].header("X-Forwarded-Proto") == "https"
         await gateway.use(replace(config, tls=second))
         assert await served_name(gateway.port) == "CN=second"

@@ -42,6 +42,9 @@ _MARKS = {
     "transfer-encoding": CODING,
 }
 _WISHES = {"keep-alive": STAYS, "close": CLOSES}
+# What the log tells of whoever sent a request; 0: nothing.
+HOST_TOLD, USER_AGENT_TOLD, TRACE_TOLD = 1, 2, 3
+_TOLD = {"host": HOST_TOLD, "user-agent": USER_AGENT_TOLD, "traceparent": TRACE_TOLD}
 
 
 @dataclass(slots=True)  # not frozen: making a frozen one takes three times as long, and many are made
@@ -49,7 +52,7 @@ class Field:
     """A header line that was read. `line` is as it is written, `mark` what it is to its head.
 
     `is_passed`: it goes on, unless the message itself says otherwise; `may_stop`: whether it does is said by where the
-    request's credential stood; `is_lasting`: it may be remembered. Nobody writes to it.
+    request's credential stood; `is_lasting`: it may be remembered; `told`: what it is to the log. Nobody writes to it.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Field:
     is_passed: bool
     may_stop: bool
     is_lasting: bool
+    told: int = 0
 
 
 class Passing(Protocol):
@@ -79,6 +83,7 @@ class _Name:
     is_passed: bool
     may_stop: bool
     is_lasting: bool
+    told: int
 
 
 class BrokenLineError(Exception):
@@ -113,7 +118,9 @@ class Lines:
         mark = self._mark(name.mark, text) if name.mark else 0
         # The scheme alone is what is left of a line whose token was cut out: see `requests`.
         is_lasting = name.is_lasting or (mark == AUTHORIZATION and value == b"Bearer")
-        field = Field(name.text, text, name.start + value + CRLF, mark, name.is_passed, name.may_stop, is_lasting)
+        field = Field(
+            name.text, text, name.start + value + CRLF, mark, name.is_passed, name.may_stop, is_lasting, name.told
+        )
         if is_lasting and len(row) <= _MAX_REMEMBERED_LINE:
             self._remembered.keep(row, field, 4 * len(row) + _LINE_OVERHEAD_BYTES)
         return field
@@ -135,7 +142,7 @@ class Lines:
         text = written.decode("ascii")
         lower = text.lower()
         mark = ELSEWHERE if lower in _NAMES_ELSEWHERE else _MARKS.get(lower, 0)
-        known = _Name(text, written + b": ", mark, *self._passing(text), _is_lasting(lower))
+        known = _Name(text, written + b": ", mark, *self._passing(text), _is_lasting(lower), _TOLD.get(lower, 0))
         if len(self._names) >= _MAX_NAMES:
             self._names.clear()
         self._names[written] = known

@@ -148,7 +148,8 @@ class UpstreamConnection(asyncio.Protocol):
         if self._is_answering and self._left is None and self._chunks is None and exc is None:
             taker.answer_ended()  # a body that the end of the connection ends
             return
-        said = f"the connection ended: {type(exc).__name__}" if exc is not None else "the connection ended"
+        how = "" if exc is None else f" ({type(exc).__name__})"
+        said = f"the connection ended before the answer did{how}: look at its log of that time"
         taker.answer_broke(Denied(Reason.UPSTREAM_BROKEN, said), may_retry=self.is_reused and not self._has_come)
 
     def pause_writing(self) -> None:

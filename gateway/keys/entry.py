@@ -42,6 +42,7 @@ class Entry:
     )  # unknown kids whose callers have waited, and look now
     is_tried: bool = False
     failures_in_a_row: int = 0
+    failing_since: float | None = None  # of these
     failure_count: int = 0
     fetch_count: int = 0
     last_error: str | None = None
@@ -102,6 +103,7 @@ class Entry:
         self.fetched_at = now
         self.is_tried = True
         self.failures_in_a_row = 0
+        self.failing_since = None
         spread = 1 + _JITTER_SHARE * (2 * chance - 1)
         self.refresh_at = now + max(self.source.ttl_seconds * _REFRESH_SHARE * spread, _MIN_PAUSE_SECONDS)
         if not asked <= keys.kids:
@@ -112,6 +114,7 @@ class Entry:
         """Take note of a failed or bad answer. Good keys stay (CVE-2026-48524: PyJWT forgot them)."""
         self.is_tried = True
         self.failures_in_a_row += 1
+        self.failing_since = now if self.failing_since is None else self.failing_since
         self.failure_count += 1
         self.last_error = error
         self.last_error_at = now

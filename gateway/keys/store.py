@@ -41,6 +41,7 @@ class SourceStatus:
     failure_count: int
     last_error: str | None
     last_error_age_seconds: float | None
+    failing_seconds: float | None = None  # since the first failure after the last good answer
 
 
 @dataclass(slots=True, eq=False)
@@ -182,6 +183,7 @@ class KeyStore:
             failure_count=entry.failure_count,
             last_error=entry.last_error,
             last_error_age_seconds=now - entry.last_error_at if entry.last_error is not None else None,
+            failing_seconds=now - entry.failing_since if entry.failing_since is not None else None,
         )
 
     def _retire(self, source: KeySource, slot: _Slot) -> None:

@@ -13,6 +13,7 @@ from gateway.express.upstream import UpstreamConnection
 from gateway.policy.decision import Deny, NeedKey, decide
 from gateway.policy.model import Headers
 from gateway.policy.reasons import Denied, Reason
+from gateway.proxy.unreachable import no_answer_within
 from gateway.server.answering import FEW, Answering
 from gateway.server.heads import request_head
 from gateway.server.outcome import Ended, Outcome
@@ -63,6 +64,7 @@ class LaneExchange(Answering):
         now = lane.clock()
         path = request.target.partition("?")[0]
         outcome = self._outcome = Outcome(lane.ids.next(), request.method, path, request.client_ip)
+        outcome.host, outcome.user_agent, outcome.trace_id = request.host, request.user_agent, request.trace_id
         decision = decide(config.policy, host.keys, request, now)
         body = arrived[at : at + length_bytes] if length_bytes else b""
         end = at + len(body)
@@ -141,7 +143,7 @@ class LaneExchange(Answering):
         elif self._is_answering:
             self._fail(Denied(Reason.UPSTREAM_BROKEN, f"silent for {upstream.idle_timeout_seconds:g} s"))
         else:
-            self._fail(Denied(Reason.UPSTREAM_TIMEOUT, "no head of an answer in time"))
+            self._fail(Denied(Reason.UPSTREAM_TIMEOUT, no_answer_within(upstream)))
 
     def shut_down(self) -> None:
         """The gateway stops, and cannot wait any longer."""

@@ -16,6 +16,7 @@ from gateway.express.cork import Cork
 from gateway.keys.fetch import Fetcher
 from gateway.keys.store import KeyStore
 from gateway.proxy.tunnel import Tunnel
+from gateway.server import certificate
 from gateway.server.connection import ConnectionServer
 from gateway.server.crowd import Crowd
 from gateway.server.descriptors import backlog_for, descriptor_limit, room_for
@@ -26,6 +27,7 @@ from gateway.server.limits import ConnectionLimits
 from gateway.server.logs import lines_dropped, write_access
 from gateway.server.metrics import Gauges, Metrics
 from gateway.server.outcome import Outcome
+from gateway.server.plain_http import ServerContext
 from gateway.server.recent import SLOT_SECONDS, Recent
 from gateway.server.room import Room
 from gateway.server.runtime import Runtime
@@ -52,6 +54,7 @@ class Gateway:
         self.cork = Cork()
         self.runtime = _make_runtime(config, self.cork)
         self.metrics = Metrics()
+        self.metrics.upstreams.know(upstream.name for upstream in config.upstreams)
         self.recent = Recent(self.metrics, self._hash_subject)
         self._turning: asyncio.TimerHandle | None = None
         self.is_draining = False
@@ -64,6 +67,8 @@ class Gateway:
         self.quiet.set()
         self.started_at = self.loaded_at = time.time()
         self.last_reload_error: str | None = None
+        self.reload_failed_at: float | None = None  # the first time since it last went well
+        self.certificate_expires_at: float | None = None
         self._fetcher = Fetcher()
         self.keys = KeyStore(self._fetcher.fetch)
         self._limits = _connection_limits(config)
@@ -97,6 +102,7 @@ class Gateway:
         """
         address = self.config.listen
         self._tls = _tls_context(self.config.tls)
+        self.certificate_expires_at = _certificate_end(self.config.tls)
         self.keys.use(self.runtime.key_sources())
         self._turning = asyncio.get_running_loop().call_later(SLOT_SECONDS, self._turn)
         self._warn_of_few_descriptors()
@@ -137,11 +143,13 @@ class Gateway:
         """Swap the configuration in one step. Requests under way keep the old one. Raises `StartError`."""
         if config.tls is not None and self._tls is not None:
             _load_certificate(self._tls, config.tls)
+            self.certificate_expires_at = _certificate_end(config.tls)
         fresh = _make_runtime(config, self.cork)
         retired, self.runtime = self.runtime, fresh
         self._earlier_hits += retired.config.policy.verified.hits
         self._earlier_misses += retired.config.policy.verified.misses
         self.loaded_at = time.time()
+        self.metrics.upstreams.know(upstream.name for upstream in config.upstreams)
         limits = _connection_limits(config)
         self._limits.header_bytes = limits.header_bytes
         self._limits.header_timeout_seconds = limits.header_timeout_seconds
@@ -198,6 +206,8 @@ class Gateway:
         """A request's answer is a stream."""
         outcome.is_stream = True
         self.open_streams += 1
+        if outcome.upstream is not None:
+            self.metrics.upstreams[outcome.upstream.name].note_answer(time.time())
 
     def ended(self, outcome: Outcome) -> None:
         """A request has ended: one log line, and the counters."""
@@ -220,6 +230,7 @@ class Gateway:
         """Return what is true at this moment, for the metrics."""
         verified = self.config.policy.verified
         sources = ((p.name, self.keys.status_of(p.key_source)) for p in self.config.providers if p.key_source)
+        ends = ((u.name, self.runtime.origin(u.name).certificate_expires_at) for u in self.config.upstreams)
         return Gauges(
             open_requests=self.open_requests,
             open_streams=self.open_streams,
@@ -233,6 +244,8 @@ class Gateway:
             connections_shed=dict(self.room.shed),
             connections_refused=dict(self.room.refused),
             keys=tuple((name, status) for name, status in sources if status is not None),
+            certificate_expires_at=self.certificate_expires_at,
+            upstream_certificates=tuple((name, at) for name, at in ends if at is not None),
         )
 
     async def _quiet_within(self, seconds: float) -> bool:
@@ -259,7 +272,7 @@ def _make_runtime(config: Config, cork: Cork) -> Runtime:
 def _tls_context(tls: Tls | None) -> ssl.SSLContext | None:
     if tls is None:
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     _load_certificate(context, tls)
@@ -273,6 +286,13 @@ def _load_certificate(context: ssl.SSLContext, tls: Tls) -> None:
         context.load_cert_chain(tls.certificate_file, tls.key_file)
     except (OSError, ssl.SSLError) as problem:
         raise StartError(f"cannot use {tls.certificate_file} with {tls.key_file}: {problem}") from None
+
+
+def _certificate_end(tls: Tls | None) -> float | None:
+    try:
+        return None if tls is None else certificate.expires_at(tls.certificate_file)
+    except (OSError, ValueError):  # OpenSSL has taken it: whatever it is, it is no reason not to serve
+        return None
 
 
 def _require_c_parser() -> None:

@@ -69,6 +69,9 @@ class _Exchange:
             self._request_id, request.method, self._head.target.partition("?")[0], self._head.client_ip
         )
         self._trace = host.tracing.begin(self._head) if host.tracing is not None else None
+        self._outcome.note_sender(self._head.headers)
+        if self._trace is not None:
+            self._outcome.trace_id = self._trace.trace_id
 
     async def run(self) -> Answered:
         """The straight line; every way out of it is recorded."""
