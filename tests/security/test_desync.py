@@ -93,7 +93,7 @@ def judge_next(bench: Bench) -> None:
 @pytest.mark.parametrize("case", ANSWERS, ids=str)
 def test_answer(bench: Bench, tally: Tally, case: Case) -> None:
     with tally.of(case):
-        target = f"/public/up-{next(_numbers)}"
+        target = f"{case.spec.get('route', '/public')}/up-{next(_numbers)}"
         pieces = tuple(piece.encode("latin-1") for piece in case.spec["pieces"])
         bench.upstream.scripts[target] = Script(pieces, case.spec["then"])
         upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
