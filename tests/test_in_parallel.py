@@ -118,6 +118,7 @@ def test_two_workers_count_as_many_attacks_as_one_process() -> None:
     def closing_lines(workers: int) -> list[str]:
         options = ["-W", "error", "-q", "-p", "no:cacheprovider", "-n", str(workers), "--dist", "load"]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+        environment["GATEWAY_TEST_TURNS"] = "off"
         command = [sys.executable, "-m", "pytest", *options, "tests/security/test_load.py"]
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
