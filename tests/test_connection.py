@@ -41,7 +41,7 @@ async def test_empty_line_behind_a_body_does_not_cut_a_long_answer() -> None:
         await go_on.wait()
         await visit.send(b"1\r\na\r\n0\r\n\r\n")
 
-    limits = Limits(header_timeout_seconds=0.05)
+    limits = Limits(header_timeout_seconds=0.15)
     async with (
         RawUpstream(script) as upstream,
         running(config_for(upstream_at(upstream.url), limits=limits)) as gateway,
@@ -50,7 +50,7 @@ async def test_empty_line_behind_a_body_does_not_cut_a_long_answer() -> None:
             await client.send(post(3) + b"abc")
             await client.head()
             await client.send(b"\r\n")
-            await asyncio.sleep(4 * limits.header_timeout_seconds)  # the clock must have run out
+            await asyncio.sleep(2 * limits.header_timeout_seconds)  # the clock must have run out
             go_on.set()
             assert await client.chunk() == b"a"
             assert await client.chunk() == b""
@@ -77,7 +77,7 @@ async def test_upload_goes_on_while_the_answer_already_comes() -> None:
 
 async def test_slow_upload_is_not_the_upstreams_fault() -> None:
     async with RawUpstream() as upstream:
-        slow = upstream_at(upstream.url, response_timeout_seconds=0.1)
+        slow = upstream_at(upstream.url, response_timeout_seconds=0.3)
         async with running(config_for(slow)) as gateway:
             async with RawClient.connect(gateway.port) as client:
                 await client.send(post(6) + b"abc")

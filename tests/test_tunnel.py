@@ -40,6 +40,9 @@ def frame(payload: bytes, opcode: int = 1, *, masked: bool) -> bytes:
     return bytes([0x80 | opcode, length[0] | 0x80]) + length[1:] + mask + data
 
 
+GOODBYE_OF_CLIENT = frame(b"\x03\xe9", 8, masked=True)
+
+
 async def shake_hands(visit: Visit, *lines: str) -> None:
     head = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade", *lines]
     accepted = f"Sec-WebSocket-Accept: {accept(visit.header('Sec-WebSocket-Key'))}"
@@ -242,8 +245,11 @@ async def test_drain_says_goodbye_with_1001_to_both_sides_at_a_border_of_frames(
             assert bytes(a ^ b for a, b in zip(payload, mask, strict=False)) == b"\x03\xe9"
 
 
-async def drained(first: bytes, later: bytes) -> bytes:
-    """Return what a client gets of a drain that begins after `first` came from the upstream and before `later`."""
+async def drained(first: bytes, later: bytes, answer: bytes = b"") -> bytes:
+    """Return what a client gets of a drain that begins after `first` came from the upstream and before `later`.
+
+    The client answers the close frame, and the upstream with `answer`; where that is none, the gateway waits its time.
+    """
     draining_began = asyncio.Event()
 
     async def script(visit: Visit) -> None:
@@ -251,6 +257,7 @@ async def drained(first: bytes, later: bytes) -> bytes:
         await visit.send(first)
         await draining_began.wait()
         await visit.send(later)
+        await visit.send(answer)
         await visit.wait_for_client_to_leave()
 
     async with RawUpstream(script) as upstream, running(config_for(upstream_at(upstream.url))) as gateway:
@@ -262,6 +269,7 @@ async def drained(first: bytes, later: bytes) -> bytes:
             while not gateway.is_draining:  # noqa: ASYNC110  # one turn of the loop
                 await asyncio.sleep(0)
             draining_began.set()
+            await client.send(GOODBYE_OF_CLIENT)
             received += await client.rest()
             await draining
             return received
@@ -270,7 +278,8 @@ async def drained(first: bytes, later: bytes) -> bytes:
 async def test_drain_ends_at_a_border_though_more_frames_come_at_once() -> None:
     torn, more = frame(b"torn apart", masked=False), frame(b"more", masked=False)
     # Not a byte behind the close frame: RFC 6455 section 5.5.1.
-    assert await drained(torn[:5], torn[5:] + more[:3]) == torn + b"\x88\x02\x03\xe9"
+    received = await drained(torn[:5], torn[5:] + more[:3], more[3:] + frame(b"\x03\xe9", 8, masked=False))
+    assert received == torn + b"\x88\x02\x03\xe9"
 
 
 async def test_drain_adds_nothing_to_a_farewell_that_is_said_already() -> None:

@@ -38,6 +38,8 @@ routes:
   /people: {{provider: people, allow: authenticated}}
 """
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _many_descriptors() -> Iterator[None]:
