@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.config.document import printable
+
 DEFAULT_FILE = Path("gateway.yaml")
 
 
@@ -23,7 +25,11 @@ class Command:
 
 
 class Refusal(Exception):  # an answer, not a fault: hence the name
-    """The answer is no, and why. Exit status 1."""
+    """The answer is no, and why; `more` are further lines. Exit status 1."""
+
+    def __init__(self, why: str, more: Iterable[str] = ()) -> None:
+        super().__init__(why)
+        self.more = tuple(more)
 
 
 class BadCall(Exception):
@@ -63,6 +69,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {found[0]}?)" if found else ""
 
 
-def say(text: str) -> None:
-    """Print a line to stderr: what a person should know and a pipe should not get."""
-    print(text, file=sys.stderr)
+def say(*lines: str) -> None:
+    """Print lines to stderr: what a person should know and a pipe should not get."""
+    for line in lines:
+        print(printable(line), file=sys.stderr)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.commands.call import Command, add_file_option, require_file
-from gateway.commands.printing import print_lines, print_table
+from gateway.commands.printing import print_lines, print_mistakes, print_table
 from gateway.config.describe import Row, describe
 from gateway.config.document import ConfigError, Problem
 from gateway.config.file import load
@@ -34,14 +34,14 @@ def _run(call: argparse.Namespace) -> int:
         if call.json:
             print(json.dumps(_report_mistakes(file, mistakes), indent=2))
         else:
-            print_lines([(str(mistakes), "red")])
+            print_mistakes(mistakes)
         return 1
     if call.json:
         print(json.dumps(_report(file, config), indent=2))
         return 0
-    print_lines([(f"{file}: no mistakes\n", "green")])
+    print_lines([(f"{file}: no mistakes", "green"), ("", "")])
     for warning in config.warnings:
-        print_lines([(f"warning: {warning}\n", "yellow")])
+        print_lines([(f"warning: {warning}", "yellow"), ("", "")])
     print_table(_HEADINGS, [_cells(row) for row in describe(config)])
     return 0
 

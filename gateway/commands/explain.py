@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -62,8 +63,7 @@ def _run(call: argparse.Namespace) -> int:
     claims = read_claims(call.claims) if call.claims is not None else None
     config = read_file(require_file(call.file))
     if claims is None:
-        with progress("asking the key server"):
-            explanation = asyncio.run(_explain_with_keys(config, head_for(asked, config, token), now))
+        explanation = asyncio.run(_explain_with_keys(config, head_for(asked, config, token), now))
     else:
         explanation = _explain_claims(config, asked, claims, call.provider, now)
     if call.json:
@@ -75,12 +75,14 @@ def _run(call: argparse.Namespace) -> int:
 
 async def _explain_with_keys(config: Config, head: RequestHead, now: float) -> Explanation:
     """Explain with the keys of the provider's key server, asked for if the token gets as far as a provider."""
+    logging.getLogger("gateway.keys").addHandler(logging.NullHandler())  # the explanation says what the log would
     fetcher = Fetcher()
     keys = KeyStore(fetcher.fetch)
     try:
         asked = source_asked(config.policy, head, now, keys)
         if asked is not None:
-            await keys.fetch(*asked)
+            with progress("asking the key server"):
+                await keys.fetch(*asked)
         return explain(config.policy, keys, head, now, keys.status_of)
     finally:
         await keys.close()

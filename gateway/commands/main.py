@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import gateway
-from gateway.commands.call import BadCall, Command, Refusal, nearest
+from gateway.commands.call import BadCall, Command, Refusal, nearest, say
 
 # Each is a module of this package with a `COMMAND`. Those without a summary are for containers, and not listed.
 _SUMMARIES = {
@@ -57,16 +57,16 @@ def run_command(arguments: Sequence[str]) -> int:
     except SystemExit as stop:  # argparse ends the process by itself after --help and --version
         return stop.code if isinstance(stop.code, int) else 2
     except _CallError as problem:
-        print(problem, file=sys.stderr)
+        say(str(problem))
         return 2
     try:
         status: int = parsed.run(parsed)
         sys.stdout.flush()
     except BadCall as problem:
-        print(f"gateway {parsed.command}: {problem}", file=sys.stderr)
+        say(f"gateway {parsed.command}: {problem}")
         return 2
     except Refusal as problem:
-        print(f"gateway {parsed.command}: {problem}", file=sys.stderr)
+        say(f"gateway {parsed.command}: {problem}", *problem.more)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -16,4 +16,4 @@ def read_file(file: Path) -> Config:
     try:
         return load(file, os.environ)
     except ConfigError as problem:
-        raise Refusal(f"{file} cannot be used\n{problem}") from problem
+        raise Refusal(f"{file} cannot be used", problem.lines()) from problem

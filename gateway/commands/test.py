@@ -114,7 +114,7 @@ def _read_cases(path: Path) -> tuple[Case, ...]:
     try:
         return load_cases(path, os.environ)
     except ConfigError as problem:
-        raise Refusal(f"{path} cannot be used\n{problem}") from problem
+        raise Refusal(f"{path} cannot be used", problem.lines()) from problem
 
 
 def _lines_of(path: Path) -> list[str]:
