@@ -451,7 +451,7 @@ def test_file_is_read_with_paths_beside_it(tmp_path: Path) -> None:
     file = tmp_path / "gateway.yaml"
     file.write_text(file_with(providers="providers: {jobs: {type: jwt, secret_file: jwt}}"))
     config = load(file, {})
-    assert config.sources == (file, tmp_path / "jwt")
+    assert config.sources == (file, tmp_path / ".env", tmp_path / "jwt"), "all that a change of counts"
 
 
 def test_file_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-from gateway.commands.call import Command, add_file_option, require_file
+from gateway.commands.call import Command, add_file_option, environment_of, require_file
 from gateway.commands.printing import print_lines, print_mistakes, print_table
 from gateway.config.describe import Row, describe
 from gateway.config.document import ConfigError, Problem
@@ -29,7 +28,7 @@ def _run(call: argparse.Namespace) -> int:
     """Print the report; return 0 if the file can be used, else 1."""
     file = require_file(call.file)
     try:
-        config = load(file, os.environ)
+        config = load(file, environment_of(call))
     except ConfigError as mistakes:
         if call.json:
             print(json.dumps(_report_mistakes(file, mistakes), indent=2))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway.commands.asking import parse_headers, parse_method, parse_moment, parse_target, read_claims, read_token
-from gateway.commands.call import BadCall, Command, add_file_option, require_file
+from gateway.commands.call import BadCall, Command, add_file_option, environment_of, require_file
 from gateway.commands.printing import Line, print_lines, progress
 from gateway.commands.reading import read_file
 from gateway.config.model import Config
@@ -61,7 +61,7 @@ def _run(call: argparse.Namespace) -> int:
     now = parse_moment(call.at, time.time())
     token = read_token(call.token) if call.token is not None else None
     claims = read_claims(call.claims) if call.claims is not None else None
-    config = read_file(require_file(call.file))
+    config = read_file(require_file(call.file), environment_of(call))
     if claims is None:
         explanation = asyncio.run(_explain_with_keys(config, head_for(asked, config, token), now))
     else:

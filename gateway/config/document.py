@@ -175,7 +175,8 @@ class ConfigError(ValueError):
     def lines(self, width: int = 0) -> list[str]:
         """Return all that is printed about the file. `width` as in `Problem.lines`."""
         count = "1 mistake" if len(self.problems) == 1 else f"{len(self.problems)} mistakes"
-        where = f" in {printable(self.problems[0].file)}" if self.problems else ""
+        files = dict.fromkeys(printable(problem.file) for problem in self.problems)
+        where = f" in {' and '.join(files)}" if files else ""
         return [*(line for problem in self.problems for line in problem.lines(width)), f"{count}{where}"]
 
 

@@ -9,6 +9,7 @@ from gateway.config.reading import nearest
 from gateway.config.records import Field, Record
 from gateway.config.secrets import SECRET, SECRET_FILE
 from gateway.config.token_sources import TokenSourceReader
+from gateway.config.typescript import CLASSES
 from gateway.policy.providers import ASYMMETRIC, SYMMETRIC
 
 TYPES = ("jwt", "clerk", "auth0", "oidc")
@@ -36,7 +37,7 @@ def _domain(written: str) -> str:
 
 
 # One table per preset; what several share is written once.
-TYPE = Field("type", one_of(*TYPES), "how tokens of this provider are checked", is_required=True)
+TYPE = Field("type", one_of(*TYPES, meant=CLASSES), "how tokens of this provider are checked", is_required=True)
 SECRET_KEY = Field(
     "secret", SECRET, "the shared secret, at least 32 random bytes", "MASTRA_JWT_SECRET, else JWT_AUTH_SECRET"
 )

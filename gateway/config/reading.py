@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from gateway.config.document import ConfigError, Node, Place, Problem, Source, Text, printable
+from gateway.config.typescript import find_typescript
 
 T = TypeVar("T")
 ReadFile = Callable[[Path], bytes]
@@ -94,6 +95,15 @@ class Reading:
     def error(self) -> ConfigError:
         """Return every mistake, in the order of the file."""
         return ConfigError([self._with_line(problem) for problem in sorted(self._problems, key=_order)])
+
+    def error_of_typescript(self) -> ConfigError | None:
+        """Return the one mistake of a text in which TypeScript was pasted, in place of all that follow from it."""
+        found = find_typescript(self.source.lines)
+        if found is None:
+            return None
+        line, column, message = found
+        self.source.mask_unparsed()
+        return ConfigError([self._with_line(self._problem(Place(line, column, ""), message, ""))])
 
     def _with_line(self, problem: Problem) -> Problem:
         # Only now is it known which parts of the line are secrets.
