@@ -324,6 +324,8 @@ MISTAKES = [
     ("{type: auth0, domain: https://t.auth0.com/, audience: x}", "with a scheme"),
     ("{type: auth0, domain: https://t.auth0.com/, audience: x}", "(did you mean 't.auth0.com'?)"),
     ("{type: auth0, domain: t.auth0.com/x, audience: x}", "with a path or user"),
+    ("{type: auth0, domain: t.auth0.com/, audience: x}", "(did you mean 't.auth0.com'?)"),
+    ("{type: auth0, domain: https://t.auth0.com/oauth, audience: x}", "(did you mean 't.auth0.com'?)"),
     ("{type: auth0, domain: 't.auth0.com:99999', audience: x}", "with a port that cannot be"),
     ("{type: oidc, audience: x}", "'issuer' is missing"),
     ("{type: oidc, issuer: https://i}", "'audience' is missing"),

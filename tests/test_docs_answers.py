@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.explain.general import ADVICE
+from gateway.explain.general import general_advice
 from gateway.policy.reasons import Reason
 from gateway.proxy.headers import FRAMING, HOP_BY_HOP, REPLACED, UNTRUSTED
 
@@ -31,7 +31,7 @@ def test_reason_has_one_row_that_says_what_clients_get(reason: Reason) -> None:
     assert [cells[:4] for cells in found] == [
         [f"`{reason.code}`", str(reason.status), reason.value.error, reason.value.meaning]
     ]
-    assert found[0][4] == ADVICE[reason], "the page and `gateway explain` say the same"
+    assert found[0][4] == general_advice(reason), "the page and `gateway explain` say the same"
     assert found[0][4].endswith(".")
 
 

@@ -172,7 +172,6 @@ def test_wrong_key_of_the_page_is_named_by_its_variable() -> None:
         ("type: clerk, publishable_key: '${VITE_CLERK_PUBLISHABLE_KEY}'", "CLERK_PUBLISHABLE_KEY",
          "VITE_CLERK_PUBLISHABLE_KEY is not set (CLERK_PUBLISHABLE_KEY is: write ${CLERK_PUBLISHABLE_KEY})"),
         ("type: auth0, audience: a", "VITE_AUTH0_DOMAIN", "AUTH0_DOMAIN is not set (VITE_AUTH0_DOMAIN is: write"),
-        ("type: auth0, audience: a", "AUTH0_ISSUER_BASE_URL", "(AUTH0_ISSUER_BASE_URL is: write"),
         ("type: auth0, domain: a.auth0.com", "REACT_APP_AUTH0_AUDIENCE", "(REACT_APP_AUTH0_AUDIENCE is: write"),
         ("type: jwt", "JWT_SECRET", "nor JWT_AUTH_SECRET is set (JWT_SECRET is: write ${JWT_SECRET})"),
         ("type: jwt", "HOME_OF_SECRETS", "nor JWT_AUTH_SECRET is set, expected"),

@@ -15,9 +15,9 @@ from gateway.commands.call import BadCall, Command, add_file_option, environment
 from gateway.commands.printing import Line, print_lines, progress
 from gateway.commands.reading import read_file
 from gateway.config.model import Config
-from gateway.explain.explain import explain
+from gateway.explain.explain import explain, with_note_of_scheme
 from gateway.explain.issuer import StandInIssuer, complete_claims
-from gateway.explain.request import Asked, NoProviderError, head_for, provider_for, route_of
+from gateway.explain.request import Asked, NoProviderError, head_for, provider_for, route_of, token_in
 from gateway.explain.step import Explanation, Step, Verdict
 from gateway.explain.walk import source_asked
 from gateway.keys.fetch import Fetcher
@@ -59,11 +59,11 @@ def _run(call: argparse.Namespace) -> int:
     scheme, host, target = parse_target(call.path)
     asked = Asked(parse_method(call.method), target, tuple(parse_headers(call.header)), call.ip, scheme, host)
     now = parse_moment(call.at, time.time())
-    token = read_token(call.token) if call.token is not None else None
+    pasted = read_token(call.token) if call.token is not None else None
     claims = read_claims(call.claims) if call.claims is not None else None
     config = read_file(require_file(call.file), environment_of(call))
     if claims is None:
-        explanation = asyncio.run(_explain_with_keys(config, head_for(asked, config, token), now))
+        explanation = _explain_token(config, asked, pasted, now)
     else:
         explanation = _explain_claims(config, asked, claims, call.provider, now)
     if call.json:
@@ -71,6 +71,15 @@ def _run(call: argparse.Namespace) -> int:
     else:
         print_lines(_lines(explanation))
     return 0 if explanation.decision == "allow" else 1
+
+
+def _explain_token(config: Config, asked: Asked, pasted: str | None, now: float) -> Explanation:
+    token, has_scheme = token_in(pasted) if pasted is not None else (None, False)
+    explanation = asyncio.run(_explain_with_keys(config, head_for(asked, config, token), now))
+    if not has_scheme:
+        return explanation
+    as_pasted = head_for(asked, config, pasted)  # falls by its form: no key is asked for
+    return with_note_of_scheme(explanation, config.policy, StandInIssuer(), as_pasted, now)
 
 
 async def _explain_with_keys(config: Config, head: RequestHead, now: float) -> Explanation:

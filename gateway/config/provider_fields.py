@@ -25,11 +25,12 @@ def _algorithm(written: str) -> str:
 
 
 def _domain(written: str) -> str:
+    bare = written.rpartition("://")[2].partition("/")[0]
+    way_out = f" (did you mean '{bare}'?)" if bare and "@" not in bare else ""
     if "://" in written:
-        bare = written.partition("://")[2].rstrip("/")
-        raise Mistake(f"with a scheme (did you mean '{bare}'?)")
+        raise Mistake(f"with a scheme{way_out}")
     if "/" in written or "@" in written:
-        raise Mistake("with a path or user")
+        raise Mistake(f"with a path or user{way_out}")
     host, _, port = written.partition(":")
     if port and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
         raise Mistake("with a port that cannot be")

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 PREFIXES = ("NEXT_PUBLIC_", "VITE_", "PUBLIC_", "NUXT_PUBLIC_", "REACT_APP_", "EXPO_PUBLIC_", "GATSBY_")
 # What other libraries call the same thing.
 _SAME = {
-    "AUTH0_DOMAIN": ("AUTH0_ISSUER_BASE_URL", "AUTH0_DOMAIN_URL"),
     "AUTH0_AUDIENCE": ("AUTH0_API_AUDIENCE", "AUTH0_API_IDENTIFIER"),
     "MASTRA_JWT_SECRET": ("JWT_AUTH_SECRET", "JWT_SECRET"),
 }
