@@ -312,7 +312,6 @@ CAUSES = [
     ),
     pytest.param(head(None, "/api", "POST", ("Cookie", f"__session={clerk()}")), "no Origin came", id="no-origin"),
     pytest.param(head(None, "/ap"), "the nearest is /api", id="no-route"),
-    pytest.param(head(None, "/health", "HEAD"), "`GET,HEAD`", id="head"),
     pytest.param(
         head(f"Bearer {jobs(email='a@yourcompany.com')}", "/api", "GET", ("Upgrade", "websocket")),
         "`websocket: true` on the route /api",
@@ -379,6 +378,13 @@ def test_placeholder_and_cut_token_are_not_called_opaque_as_well() -> None:
         for path in ("/jobs", "/scoped"):
             said = " ".join(explained(head(f"Bearer {sent}", path)).advice)
             assert said and "opaque" not in said, said
+
+
+def test_head_on_a_route_for_get_is_told() -> None:
+    said = explained(head(None, "/health", "HEAD"))
+    assert said.decision == "allow"
+    route = next(step for step in said.steps if step.name == "route")
+    assert route.found == "GET /health; a route for GET takes HEAD as well"
 
 
 def test_outage_says_what_the_key_server_said() -> None:

@@ -88,11 +88,28 @@ async def test_missing_scope_is_told_with_the_scopes(upstream: RawUpstream) -> N
         )
 
 
+async def test_head_passes_a_route_for_get_under_its_rules(upstream: RawUpstream) -> None:
+    """What uptime monitors send."""
+
+    async def answer(visit: Visit) -> None:
+        await visit.send(OK.partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
+
+    upstream.script = answer
+    config = with_routes(config_for(upstream_at(upstream.url)), methods=frozenset({"GET"}))
+    async with running(config) as gateway:
+        async with RawClient.connect(gateway.port) as client:
+            await client.send(b"HEAD /api/x HTTP/1.1\r\n" + H + b"\r\n")
+            assert (await client.head()).startswith(b"HTTP/1.1 401 ")
+            await client.send(b"HEAD /api/x HTTP/1.1\r\n" + H + BEARER + b"\r\n")
+            assert (await client.head()).startswith(b"HTTP/1.1 200 ")
+        assert [visit.head.split(b"\r\n")[0] for visit in upstream.visits] == [b"HEAD /api/x HTTP/1.1"]
+
+
 async def test_method_not_allowed_says_which_are(upstream: RawUpstream) -> None:
     config = with_routes(config_for(upstream_at(upstream.url)), methods=frozenset({"GET", "POST"}))
     async with running(config) as gateway:
         status, head, _ = await ask(gateway.port, b"PUT /api/x HTTP/1.1\r\n" + H + b"\r\n")
-        assert (status, header(head, "Allow")) == (405, "GET, POST")
+        assert (status, header(head, "Allow")) == (405, "GET, HEAD, POST")
         status, head, _ = await ask(gateway.port, b"TRACE /api/x HTTP/1.1\r\n" + H + b"\r\n")
         assert status == 405
         assert "TRACE" not in (header(head, "Allow") or "TRACE")

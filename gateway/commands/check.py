@@ -13,7 +13,7 @@ from gateway.config.describe import Row, describe
 from gateway.config.document import ConfigError, Problem
 from gateway.config.file import load
 from gateway.config.model import Config
-from gateway.policy.routes import Route
+from gateway.policy.routes import Route, with_head
 from gateway.policy.words import words_of
 
 _HEADINGS = ("route", "tokens of", "who may pass", "upstream")
@@ -42,6 +42,8 @@ def _run(call: argparse.Namespace) -> int:
     for warning in config.warnings:
         print_lines([(f"warning: {warning}", "yellow"), ("", "")])
     print_table(_HEADINGS, [_cells(row) for row in describe(config)])
+    if any(route.methods is not None and with_head(route.methods) != route.methods for route in config.policy.routes):
+        print_lines([("", ""), ("A route for GET takes HEAD as well, under the same rules.", "dim")])
     return 0
 
 
@@ -68,6 +70,7 @@ def _report(file: Path, config: Config) -> dict[str, Any]:
 def _route(route: Route) -> dict[str, Any]:
     return {
         "route": route.key,
+        "methods": sorted(with_head(route.methods)) if route.methods is not None else None,
         "providers": [provider.name for provider in route.providers],
         "public": route.public,
         "allow": [words_of(rule) for rule in route.allow],

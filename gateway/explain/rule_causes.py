@@ -184,12 +184,6 @@ def _near_route(deny: Deny, found: Findings) -> str | None:
     return f"No route covers {shown(found.path.text)}; {first}. There is no default: add a route, or correct the path."
 
 
-def _head_method(deny: Deny, found: Findings) -> str | None:
-    if deny.reason is not Reason.METHOD_NOT_ALLOWED or found.head.method != "HEAD" or "GET" not in deny.allowed_methods:
-        return None
-    return "A route for GET does not cover HEAD: write `GET,HEAD` before its path."
-
-
 def _websocket(deny: Deny, found: Findings) -> str | None:
     if deny.reason is not Reason.WEBSOCKET_REFUSED or found.route is None:
         return None
@@ -230,6 +224,5 @@ CAUSES = (
     _undecided_deny,
     _origin,
     _near_route,
-    _head_method,
     _websocket,
 )
