@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 
 from gateway.commands.answers import Unfit, domain_in, issuer_in, kind_in, upstream_in
 from gateway.commands.main import _SUMMARIES, run_command
-from tests.terminal import COLOUR, GATEWAY, seen_on_terminal
+from tests.processes import status_of
+from tests.terminal import COLOUR, GATEWAY, environment, seen_on_terminal
 
 COMMANDS = [name for name, summary in _SUMMARIES.items() if summary]
 FLAGS = {
@@ -257,7 +259,7 @@ def test_serve_without_a_file_says_what_to_do(capsys: pytest.CaptureFixture[str]
         assert way in said
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "tcsh"])
 def test_completion_knows_every_command_and_its_options(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["completion", shell]) == 0
     script = capsys.readouterr().out
@@ -265,6 +267,55 @@ def test_completion_knows_every_command_and_its_options(shell: str, capsys: pyte
         assert command in script
     for option in ("against", "claims", "log-format"):
         assert option in script
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+def test_fish_completes(tmp_path: Path, folder: Path) -> None:
+    made = subprocess.run([*GATEWAY, "completion", "fish"], env=environment(), capture_output=True, check=True)
+    (tmp_path / "s").write_bytes(made.stdout)
+    (folder / "beside.yaml").write_text("")
+
+    def completed(line: str) -> list[str]:
+        ask = f"source {tmp_path / 's'}; complete -C '{line}'"
+        done = subprocess.run(
+            ["fish", "--no-config", "-c", ask], capture_output=True, text=True, check=True, cwd=folder
+        )
+        return [one.split("\t")[0] for one in done.stdout.splitlines()]
+
+    assert completed("gateway exp") == ["explain"]
+    assert "--claims" in completed("gateway explain --cl")
+    assert completed("gateway init --type cl") == ["clerk"]
+    assert completed("gateway check -c besi") == ["beside.yaml"]
+
+
+def test_gateway_alone_says_what_it_can_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command([]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.splitlines()
+    assert lines[0] == "gateway: say which command"
+    assert [line.split()[0] for line in lines[1:-1]] == COMMANDS
+    assert all(_SUMMARIES[line.split()[0]] == line[14:] for line in lines[1:-1])
+    assert max(map(len, lines)) <= 80 and "gateway COMMAND --help" in lines[-1]
+
+
+def test_standin_says_where_it_listens_or_why_not() -> None:
+    with subprocess.Popen(
+        [*GATEWAY, "standin", "--port", "0"], env=environment(), stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        said = re.fullmatch(
+            r"A stand-in for Mastra listens on http://127\.0\.0\.1:(\d+), without any guard\. Ctrl-C ends it\.\n",
+            process.stdout.readline(),
+        )
+        assert said is not None and status_of(f"http://127.0.0.1:{said[1]}/health") == 200
+        second = subprocess.run(
+            [*GATEWAY, "standin", "--port", said[1]], env=environment(), capture_output=True, text=True, check=False
+        )
+        process.terminate()
+    assert process.returncode == 0
+    assert second.returncode == 1 and second.stderr.count("\n") == 1
+    assert second.stderr.startswith(f"gateway standin: cannot listen on 127.0.0.1:{said[1]}: ")
 
 
 def test_bash_completes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
