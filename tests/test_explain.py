@@ -253,12 +253,12 @@ CAUSES = [
     pytest.param(head(f"Bearer Bearer {auth0()}"), "`Bearer` stands twice", id="bearer-twice"),
     pytest.param(head("Bearer undefined"), "in place of a token", id="undefined"),
     pytest.param(
-        head("Bearer [object Object]"), "the word [object Object] in place of a token: an object", id="object"
+        head("Bearer [object Object]"), "the word [object Object] in place of a token. An object", id="object"
     ),
     pytest.param(head("Bearer [object Promise]"), "was not waited for: `await getToken()`", id="promise"),
-    pytest.param(head("Bearer null"), "in place of a token: nobody is signed in yet", id="null"),
-    pytest.param(head('Bearer "null"'), "in place of a token: nobody is signed in yet", id="null-in-quotes"),
-    pytest.param(head("Bearer None"), "in Python a token that was never set", id="none-of-python"),
+    pytest.param(head("Bearer null"), "in place of a token. Nobody is signed in yet", id="null"),
+    pytest.param(head('Bearer "null"'), "in place of a token. Nobody is signed in yet", id="null-in-quotes"),
+    pytest.param(head("Bearer None"), "Python writes it for what was never set", id="none-of-python"),
     pytest.param(head("Bearer $TOKEN"), "a name that nobody has replaced", id="variable"),
     pytest.param(head("Bearer YOUR_ACCESS_TOKEN"), "a name that nobody has replaced", id="placeholder"),
     pytest.param(head("Bearer ${jwt}"), "a name that nobody has replaced", id="template"),

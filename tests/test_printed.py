@@ -107,6 +107,20 @@ def test_check_in_words_is_a_table_everywhere(folder: Path) -> None:
         assert plain(drawn(folder, columns, "check")[1]) == squeezed
 
 
+@pytest.mark.parametrize("columns", [60, *WIDTHS])
+def test_table_cuts_no_word_off_and_fits(columns: int, folder: Path) -> None:
+    allow = "allow: {any: [company, {role: administrator}]}"
+    (folder / "gateway.yaml").write_text(f"{GOOD}  POST /api/agents/{{agent}}/stream: {{provider: jobs, {allow}}}\n")
+    _, seen = drawn(folder, columns, "check")
+    seen = COLOUR.sub("", seen)
+    for word in ("/api/agents/{agent}/stream", "yourcompany.com)", "administrator", "upstream", "default"):
+        assert word in seen
+    assert "\N{HORIZONTAL ELLIPSIS}" not in seen
+    is_table = columns >= 80
+    assert ("\N{BOX DRAWINGS LIGHT VERTICAL}" in seen) is is_table
+    assert not is_table or max(len(line) for line in seen.split("\n")) <= columns
+
+
 @pytest.mark.parametrize("columns", WIDTHS)
 def test_warnings_come_each_on_a_line_of_its_own(columns: int, folder: Path) -> None:
     (folder / "gateway.yaml").write_text(
@@ -140,7 +154,7 @@ def test_report_shows_every_code_whole_however_narrow(columns: int, folder: Path
     assert all(len(line) <= columns for line in seen.split("\n"))
     if columns == 80:
         assert seen == (
-            "1 requests, 0 let in; 0 other lines\n"
+            "1 request, 0 let in; 0 other lines\n"
             "\n"
             "would be refused (enforce: false): 0\n"
             "\n"

@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.commands.call import BadCall, Command, Refusal, add_file_option, environment_of, require_file
 from gateway.commands.junit import write_junit
-from gateway.commands.printing import Line, print_lines, progress
+from gateway.commands.printing import Line, counted, print_lines, progress
 from gateway.commands.reading import read_file
 from gateway.config.cases import load_cases
 from gateway.config.document import ConfigError
@@ -82,7 +82,7 @@ def _run(call: argparse.Namespace) -> int:
     requests, _ = read_log(_lines_of(call.log)) if call.log is not None else ([], 0)
     if not cases and not requests:
         raise Refusal(f"{call.file} has no cases; write some under `tests:` (gateway test --help shows one)")
-    with progress(f"asking {len(cases)} cases"):
+    with progress(f"asking {counted(len(cases), 'case')}"):
         report = _judge(config, old, cases, require_coverage=call.require_coverage)
     if old is not None and requests:
         changes, count = replay(requests, old, config)
@@ -147,7 +147,7 @@ def _lines(report: _Report) -> Iterator[Line]:
     good = sum(1 for result in report.results if result.is_as_expected)
     tried, total = report.tried
     yield "", ""
-    yield f"{len(report.results)} cases, {good} as expected, {len(report.results) - good} not", "bold"
+    yield f"{counted(len(report.results), 'case')}, {good} as expected, {len(report.results) - good} not", "bold"
     yield f"coverage: {tried} of {total} routes and conditions", ""
     for gap in report.gaps:
         yield f"  not covered: {gap}", "yellow"

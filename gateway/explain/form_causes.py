@@ -18,14 +18,14 @@ _QUOTES = "\"'`\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}"
 _PARTS = 3
 # What a program writes that had no token when it built the request, in lower case, and what to look for.
 _PLACEHOLDERS = {
-    "undefined": "in JavaScript what was never set: wait for the token (`await getToken()`) before the call",
-    "null": "nobody is signed in yet, or the session has ended: ask for the token when somebody is",
-    "none": "in Python a token that was never set: ask for one before the call",
-    "nan": "a number was made of the token: send it as text",
-    "true": "a yes or no stands where the token belongs",
-    "false": "a yes or no stands where the token belongs",
-    "[object object]": "an object was put in its place: send its member that holds the token",
-    "[object promise]": "the token was not waited for: `await getToken()`",
+    "undefined": "JavaScript writes it for what was never set: wait for the token (`await getToken()`) first.",
+    "null": "Nobody is signed in yet, or the session has ended: ask for a token when somebody is.",
+    "none": "Python writes it for what was never set: ask for a token before the call.",
+    "nan": "A number was made of the token: send it as text.",
+    "true": "A yes or no stands where the token belongs.",
+    "false": "A yes or no stands where the token belongs.",
+    "[object object]": "An object was put in its place: send its member that holds the token.",
+    "[object promise]": "The token was not waited for: `await getToken()`.",
 }
 _UNFILLED = re.compile(
     r"(?:\$\{?\w+\}?|<[\w .-]+>|\{\{?[\w .-]+\}?\}|%\w+%|token|your[_-]?(?:\w+[_-]?)*token)", re.IGNORECASE
@@ -69,10 +69,10 @@ def _placeholder(deny: Deny, found: Findings) -> str | None:
         return None
     why = _PLACEHOLDERS.get(token.lower())
     if why is None and _UNFILLED.fullmatch(token):
-        why = "a name that nobody has replaced by its value"
+        why = "It is a name that nobody has replaced by its value."
     if why is None:
         return None
-    return f"The client sent the word {shown(token)} in place of a token: {why}."
+    return f"The client sent the word {shown(token)} in place of a token. {why}"
 
 
 def _other_place(deny: Deny, found: Findings) -> str | None:
