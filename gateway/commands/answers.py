@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from gateway.config.addresses import is_loopback
+from gateway.config.addresses import likely_scheme
 from gateway.config.typescript import CLASSES
 
 _ASSIGNMENT = re.compile(r"(?:export\s+)?[A-Za-z_][A-Za-z0-9_]*=(?=\S)")
@@ -38,8 +38,7 @@ def upstream_in(answer: str) -> str:
         return f"http://localhost:{text}"
     if "://" in text or not text:
         return text
-    host = text.partition("/")[0].partition(":")[0]
-    return f"http://{text}" if is_loopback(host) or "." not in host else text
+    return f"http://{text}" if likely_scheme(text) == "http" else text
 
 
 def kind_in(answer: str) -> str:
@@ -94,7 +93,7 @@ def _issuer(text: str) -> str:
     text = text.removesuffix(_DISCOVERY)
     if "://" in text or not text:
         return text
-    return f"{'http' if is_loopback(text.partition('/')[0].partition(':')[0]) else 'https'}://{text}"
+    return f"{likely_scheme(text)}://{text}"
 
 
 def _secret_place(text: str) -> str:

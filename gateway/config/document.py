@@ -13,7 +13,8 @@ MASK = "***"
 _MAX_SHOWN = 110
 # What the YAML reader counts as the end of a line.
 _LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
-_USERINFO = re.compile(r"(?<=://)[^/\s@\"']+(?=@)")
+# What is secret wherever it stands: a password in an address, the secret key of Clerk (or Stripe) in a wrong place.
+_SECRET_TEXT = re.compile(r"(?<=://)[^/\s@\"']+(?=@)|\bsk_(?:test|live)_\w+")
 # Whatever a writer may have meant by such a key, its value is not shown.
 _SECRET_NAME = re.compile(r"[\w.-]*(?:secret|passw|private|api_?key)[\w.-]*|token", re.IGNORECASE)
 _NAMES_A_SECRET = re.compile(r"[\"']?[\w-]*(?:secret|passw|private|api_?key)[\w-]*[\"']?\s*:(?=\s|$)", re.IGNORECASE)
@@ -54,7 +55,7 @@ class Text:
             return "nothing"
         if self.is_secret:
             return "a value that is not shown"
-        written = printable(_USERINFO.sub(MASK, self.written))
+        written = printable(without_secrets(self.written))
         short = written if len(written) <= 60 else written[:57] + "..."
         return f"'{short}'"
 
@@ -114,6 +115,11 @@ def printable(line: str) -> str:
     into a line by way of a key, a token or a file's name would look like one of ours.
     """
     return line if line.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+
+
+def without_secrets(text: str) -> str:
+    """Return a text without what is secret wherever it stands, whatever the key is called."""
+    return _SECRET_TEXT.sub(MASK, text)
 
 
 def kind_of(node: Node) -> str:
@@ -232,7 +238,7 @@ class Source:
 
     def _masked(self, number: int, caret: int) -> tuple[str, int]:
         text = self.lines[number]
-        spans = [found.span() for found in _USERINFO.finditer(text)]
+        spans = [found.span() for found in _SECRET_TEXT.finditer(text)]
         for first_line, first, last_line, last in self._masks:
             if first_line <= number <= last_line:
                 spans.append((first if number == first_line else 0, last if number == last_line else len(text)))

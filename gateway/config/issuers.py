@@ -157,6 +157,11 @@ def _instance(key: Given, reading: Reading) -> str:
         return host_of(decoded[:-1])
     except (ValueError, binascii.Error):
         name = f"{key.variable}: " if key.variable else ""
+        if key.value.startswith("sk_"):
+            hint = "expected the publishable key (pk_live_... or pk_test_...) that stands beside it in the dashboard"
+            reading.refuse_at(
+                key.place, f"{name}found no publishable key but Clerk's secret one, which is not needed, {hint}"
+            )
         reading.refuse_at(
             key.place,
             f"{name}found no publishable key, expected pk_live_... or pk_test_... from Clerk's dashboard, whole",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from gateway.config.document import ConfigError, Node, Place, Problem, Source, Text, printable
+from gateway.config.document import ConfigError, Node, Place, Problem, Source, Text, printable, without_secrets
 from gateway.config.typescript import find_typescript
 
 T = TypeVar("T")
@@ -111,7 +111,8 @@ class Reading:
         return replace(problem, shown_line=line, caret=caret)
 
     def _problem(self, place: Place, message: str, note: str) -> Problem:
-        path, words, more = map(printable, (place.path, message, note))  # keys and file names are in them
+        # Keys, file names and parts of values are in them.
+        path, words, more = (printable(without_secrets(text)) for text in (place.path, message, note))
         return Problem(self.source.file, place.line, place.column, path, words, note=more)
 
     def _place_in_block(self, node: Text, offset: int) -> Place:
