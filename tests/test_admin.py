@@ -146,6 +146,7 @@ async def test_token_is_explained_and_not_kept(gateway: Gateway, caplog: pytest.
         )
     said = json.loads(text)
     assert (status, said["decision"]) == (200, "allow")
+    assert said["advice"][0].startswith("`Bearer` was taken off") and "401 token_malformed" in said["advice"][0]
     assert headers["Cache-Control"] == "no-store"
     assert TOKEN.rpartition(".")[2] not in text and TOKEN not in caplog.text
     assert len(gateway.config.policy.verified) == 0

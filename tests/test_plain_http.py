@@ -14,7 +14,7 @@ import pytest
 import uvloop
 
 from gateway.server.connection import LINGER_BYTES
-from gateway.server.plain_http import ANSWER
+from gateway.server.plain_http import answer
 from tests.rawpeer import RawUpstream
 from tests.running import config_for, running, upstream_at
 from tests.test_server import make_certificate
@@ -38,7 +38,7 @@ async def answer_to(port: int, *pieces: bytes) -> bytes:
             writer.write(piece)
             await writer.drain()
         async with asyncio.timeout(10):
-            return await reader.readexactly(len(ANSWER))
+            return await reader.readexactly(len(answer()))
     finally:
         writer.close()
 
@@ -50,13 +50,16 @@ def test_plain_http_is_told_to_use_https(loop: Any, tmp_path: Path) -> None:
             config = replace(config_for(upstream_at(upstream.url)), tls=make_certificate(tmp_path, "first"))
             async with running(config) as gateway:
                 for method in (b"GET", b"POST", b"DELETE", b"PATCH", b"OPTIONS", b"CONNECT"):
-                    answer = await answer_to(gateway.port, method + b" /public HTTP/1.1\r\nHost: a\r\n\r\n")
-                    head, _, body = answer.partition(b"\r\n\r\n")
+                    said = await answer_to(gateway.port, method + b" /public HTTP/1.1\r\nHost: a\r\n\r\n")
+                    head, _, body = said.partition(b"\r\n\r\n")
                     assert head.startswith(b"HTTP/1.1 400 ") and b"Connection: close" in head
-                    assert json.loads(body)["code"] == "request_malformed" and b"Use https://" in body
-                assert await answer_to(gateway.port, b"G") == ANSWER, "also before the rest has come"
+                    assert json.loads(body)["code"] == "plain_http" and "use https://" in json.loads(body)["error"]
+                    assert f"X-Request-Id: {json.loads(body)['request_id']}\r\n".encode() in head
+                assert b'"plain_http"' in await answer_to(gateway.port, b"G"), "also before the rest has come"
                 upload = b"POST /public HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\n\r\n"
-                assert await answer_to(gateway.port, upload, b"x" * 99_999) == ANSWER, "whoever is still sending"
+                assert b'"plain_http"' in await answer_to(gateway.port, upload, b"x" * 99_999), (
+                    "whoever is still sending"
+                )
             assert not upstream.visits, "nothing of it is a request"
 
     on_both_loops(run(), loop)

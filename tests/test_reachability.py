@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.policy.upstreams import Upstream
-from gateway.server.certificate import expires_at
+from gateway.server.certificate import end_of_certificate
 from gateway.server.metrics import Metrics
 from gateway.server.outcome import Ended, Outcome
 from gateway.server.state import merge_states, no_state, state_of
@@ -115,7 +115,7 @@ async def test_end_of_an_upstreams_certificate_is_seen_where_connections_are_mad
     async with server, running(config_for(upstream_at(address, ca_file=str(files.certificate_file)))) as gateway:
         assert state_of(gateway)["upstreams"][0]["certificate_expires_seconds"] is None
         assert (await ask(gateway.port, b"GET /public HTTP/1.1\r\nHost: a\r\n\r\n"))[0] == 200
-        assert gateway.gauges().upstream_certificates == (("default", expires_at(files.certificate_file)),)
+        assert gateway.gauges().upstream_certificates == (("default", end_of_certificate(files)),)
         assert state_of(gateway)["troubles"][0]["what"] == "the certificate of upstream default ends in 1 day"
 
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import ssl
-import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from ipaddress import ip_network
@@ -19,7 +18,7 @@ from gateway.config.model import Address, Config, Cors, Limits, Tls
 from gateway.policy.providers import TokenSource
 from gateway.policy.rules import HasAll
 from gateway.server.admin import Admin
-from gateway.server.certificate import expires_at
+from gateway.server.certificate import end_of_certificate
 from gateway.server.exposition import metrics_text
 from gateway.server.gateway import Gateway, StartError
 from gateway.server.local import LocalState
@@ -92,11 +91,28 @@ async def test_missing_scope_is_told_with_the_scopes(upstream: RawUpstream) -> N
         )
 
 
+async def test_head_passes_a_route_for_get_under_its_rules(upstream: RawUpstream) -> None:
+    """What uptime monitors send."""
+
+    async def answer(visit: Visit) -> None:
+        await visit.send(OK.partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
+
+    upstream.script = answer
+    config = with_routes(config_for(upstream_at(upstream.url)), methods=frozenset({"GET"}))
+    async with running(config) as gateway:
+        async with RawClient.connect(gateway.port) as client:
+            await client.send(b"HEAD /api/x HTTP/1.1\r\n" + H + b"\r\n")
+            assert (await client.head()).startswith(b"HTTP/1.1 401 ")
+            await client.send(b"HEAD /api/x HTTP/1.1\r\n" + H + BEARER + b"\r\n")
+            assert (await client.head()).startswith(b"HTTP/1.1 200 ")
+        assert [visit.head.split(b"\r\n")[0] for visit in upstream.visits] == [b"HEAD /api/x HTTP/1.1"]
+
+
 async def test_method_not_allowed_says_which_are(upstream: RawUpstream) -> None:
     config = with_routes(config_for(upstream_at(upstream.url)), methods=frozenset({"GET", "POST"}))
     async with running(config) as gateway:
         status, head, _ = await ask(gateway.port, b"PUT /api/x HTTP/1.1\r\n" + H + b"\r\n")
-        assert (status, header(head, "Allow")) == (405, "GET, POST")
+        assert (status, header(head, "Allow")) == (405, "GET, HEAD, POST")
         status, head, _ = await ask(gateway.port, b"TRACE /api/x HTTP/1.1\r\n" + H + b"\r\n")
         assert status == 405
         assert "TRACE" not in (header(head, "Allow") or "TRACE")
@@ -510,7 +526,7 @@ async def test_tls_certificate_is_read_again_with_the_file(upstream: RawUpstream
     config = config_for(upstream_at(upstream.url))
     async with running(replace(config, tls=first)) as gateway:
         assert await served_name(gateway.port) == "CN=first"
-        assert gateway.gauges().certificate_expires_at == expires_at(first.certificate_file) > time.time()
+        assert gateway.gauges().certificate_expires_at == end_of_certificate(first)
         assert b"gateway_certificate_expires_timestamp_seconds 1" in metrics_text(gateway.metrics, gateway.gauges())
         assert state_of(gateway)["certificate_expires_seconds"] > 0
         assert upstream.visits[0].header("X-Forwarded-Proto") == "https"

@@ -145,13 +145,15 @@ class Requests:
             fields = self._lines.fields(rows)
         except BrokenLineError:
             return None
-        marks, is_lasting, told = 0, True, ["", "", "", ""]
+        marks, is_lasting, may_stop, told = 0, True, False, ["", "", "", ""]
         for one in fields:
             marks += one.mark
             if one.told:
                 told[one.told] = one.value
             if not one.is_lasting:
                 is_lasting = False
+            if one.may_stop and one.mark != AUTHORIZATION:
+                may_stop = True
         length_bytes, keeps_alive = 0, True
         if marks not in _COMMON:
             if not _has_one_reading(marks):
@@ -171,7 +173,7 @@ class Requests:
             b"".join([one.line for one in before if one.is_passed]),
             b"".join([one.line for one in behind if one.is_passed]),
             passes_token,
-            any(one.may_stop and one.mark != AUTHORIZATION for one in fields),
+            may_stop,
             told[HOST_TOLD][:MAX_HOST_CHARACTERS],
             shown_user_agent(told[USER_AGENT_TOLD]),
             trace_id_of(told[TRACE_TOLD]) if told[TRACE_TOLD] else None,

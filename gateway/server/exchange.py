@@ -28,14 +28,7 @@ class LaneExchange(Answering):
     """One request on the lane, and its answer."""
 
     __slots__ = (
-        "_destination",
-        "_is_answered",
-        "_is_ended",
-        "_is_retried",
-        "_opening",
-        "_pool",
-        "_sent",
-        "_upload_over_at",
+        "_destination", "_is_answered", "_is_ended", "_is_retried", "_opening", "_pool", "_sent", "_upload_over_at",
         "_upstream",
     )  # fmt: skip
 

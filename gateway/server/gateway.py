@@ -16,7 +16,7 @@ from gateway.express.cork import Cork
 from gateway.keys.fetch import Fetcher
 from gateway.keys.store import KeyStore
 from gateway.proxy.tunnel import Tunnel
-from gateway.server import certificate
+from gateway.server.certificate import end_of_certificate
 from gateway.server.connection import ConnectionServer
 from gateway.server.crowd import Crowd
 from gateway.server.descriptors import backlog_for, descriptor_limit, room_for
@@ -102,7 +102,7 @@ class Gateway:
         """
         address = self.config.listen
         self._tls = _tls_context(self.config.tls)
-        self.certificate_expires_at = _certificate_end(self.config.tls)
+        self.certificate_expires_at = end_of_certificate(self.config.tls)
         self.keys.use(self.runtime.key_sources())
         self._turning = asyncio.get_running_loop().call_later(SLOT_SECONDS, self._turn)
         self._warn_of_few_descriptors()
@@ -143,7 +143,7 @@ class Gateway:
         """Swap the configuration in one step. Requests under way keep the old one. Raises `StartError`."""
         if config.tls is not None and self._tls is not None:
             _load_certificate(self._tls, config.tls)
-            self.certificate_expires_at = _certificate_end(config.tls)
+            self.certificate_expires_at = end_of_certificate(config.tls)
         fresh = _make_runtime(config, self.cork)
         retired, self.runtime = self.runtime, fresh
         self._earlier_hits += retired.config.policy.verified.hits
@@ -286,13 +286,6 @@ def _load_certificate(context: ssl.SSLContext, tls: Tls) -> None:
         context.load_cert_chain(tls.certificate_file, tls.key_file)
     except (OSError, ssl.SSLError) as problem:
         raise StartError(f"cannot use {tls.certificate_file} with {tls.key_file}: {problem}") from None
-
-
-def _certificate_end(tls: Tls | None) -> float | None:
-    try:
-        return None if tls is None else certificate.expires_at(tls.certificate_file)
-    except (OSError, ValueError):  # OpenSSL has taken it: whatever it is, it is no reason not to serve
-        return None
 
 
 def _require_c_parser() -> None:

@@ -65,9 +65,8 @@ class _Exchange:
             is_http_1_0=self._is_http_1_0,
             keeps_alive=bool(request.keep_alive) and not host.is_draining,
         )
-        self._outcome = Outcome(
-            self._request_id, request.method, self._head.target.partition("?")[0], self._head.client_ip
-        )
+        path = self._head.target.partition("?")[0]
+        self._outcome = Outcome(self._request_id, request.method, path, self._head.client_ip)
         self._trace = host.tracing.begin(self._head) if host.tracing is not None else None
         self._outcome.note_sender(self._head.headers)
         if self._trace is not None:
@@ -291,14 +290,11 @@ class _Exchange:
 
     def _finish(self, lines: list[Line]) -> list[Line]:
         """Return an answer's header lines as the client gets them: without what is the upstream's own, CORS ours."""
-        if self._host.is_draining or self._is_unread_upgrade():
+        # The parser stops at any Upgrade; what a client sent behind one that was not taken up is not read again.
+        if self._host.is_draining or "upgrade" in self._head.headers:
             self._answer.keeps_alive = False
         passed = response_lines(lines, owns_cors=self._runtime.config.cors is not None)
         return self._runtime.with_cors([*passed, ("X-Request-Id", self._request_id)], self._head)
-
-    def _is_unread_upgrade(self) -> bool:
-        # The parser stops at any Upgrade; what a client sent behind one that was not taken up is not read again.
-        return "upgrade" in self._head.headers
 
     def _has_unread_body(self) -> bool:
         return self._request.body_exists and not self._request.content.is_eof()

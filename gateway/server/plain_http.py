@@ -6,21 +6,22 @@ TLS goes through untouched; what is not never gets further than this answer, and
 
 from __future__ import annotations
 
-import json
+import secrets
 import ssl
 
+from gateway.express.writing import STATUS_LINES, written
 from gateway.policy.reasons import Reason
+from gateway.proxy.refusal import refusal_body, refusal_lines
 from gateway.server.connection import LINGER_BYTES
 
-_SAID = {
-    "error": "Bad request: this port speaks HTTPS, and this request is plain HTTP. Use https:// in place of http://.",
-    "code": Reason.REQUEST_MALFORMED.code,
-}
-_BODY = json.dumps(_SAID).encode()
-ANSWER = (
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n"
-    b"Content-Length: %d\r\nConnection: close\r\n\r\n%b"
-) % (len(_BODY), _BODY)
+
+def answer() -> bytes:
+    """Return what plain HTTP is answered, whatever it asked."""
+    request_id = secrets.token_hex(16)
+    body = refusal_body(Reason.PLAIN_HTTP, request_id)
+    own = [("Content-Length", str(len(body))), ("X-Request-Id", request_id), ("Connection", "close")]
+    head = written([*refusal_lines(Reason.PLAIN_HTTP), *own])
+    return b"%b%b\r\n%b" % (STATUS_LINES[Reason.PLAIN_HTTP.status], head, body)
 
 
 class _Handshaking(ssl.SSLObject):
@@ -52,7 +53,7 @@ class _Handshaking(ssl.SSLObject):
         self.incoming.write(first)
         self.is_seen, self.is_plain = True, first[:1].isalpha()
         if self.is_plain:
-            self.outgoing.write(ANSWER)
+            self.outgoing.write(answer())
 
 
 class ServerContext(ssl.SSLContext):
