@@ -74,7 +74,7 @@ def _told(step: Step) -> str:
 
 def _distance(step: Step) -> float:
     """Return how far a condition is from holding: 0 for nearly, 1 for another value, 2 for none at all."""
-    if step.verdict == "unknown":
+    if step.verdict == "unknown" and step.found.startswith(("the ", "no ")):  # absent, or it does not count
         return 2.0
     seen = step.found.lower().strip('[]"').rpartition("@")[2]
     ratio = max(difflib.SequenceMatcher(None, wanted, seen).ratio() for wanted in step.name.lower().split())
