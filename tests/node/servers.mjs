@@ -29,6 +29,7 @@ function honoApp(Framework, readCookie) {
   app.all('/area/admin/*', tell('area-admin'));
   app.all('/area/*', tell('area'));
   app.all('/items/:id', tell('item'));
+  app.all('/named/:id', tell('named'));
   app.all('*', tell('any'));
   return app;
 }
@@ -54,6 +55,7 @@ function expressApp(framework) {
   app.use('/area/admin', tell('area-admin'));
   app.use('/area', tell('area'));
   app.all('/items/:id', tell('item'));
+  app.all('/named/:id', tell('named'));
   app.use(tell('any'));
   return app;
 }

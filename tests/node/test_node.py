@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import time
 from collections import Counter
@@ -157,6 +158,62 @@ def test_what_a_capture_stands_for_is_what_the_framework_reads(ask: Ask) -> None
         "/items/%EF%BC%91",
     ):
         assert ask(target, BEARER).status in (400, 403), target
+
+
+def test_captures_are_read_alike_whatever_is_in_them(ask: Ask) -> None:
+    choose = random.Random(7).choice  # noqa: S311  # chance that can be repeated is what is wanted here
+    pieces = [
+        "a",
+        "B",
+        "2",
+        "%32",
+        "-",
+        ".",
+        "~",
+        "!",
+        "$",
+        "&",
+        "'",
+        "(",
+        ")",
+        "*",
+        "+",
+        ",",
+        "=",
+        ":",
+        "@",
+        "%20",
+        "%25",
+        "%2532",
+    ]
+    pieces += [
+        "%C3%A9",
+        "%e2%82%ac",
+        "%F0%9F%98%80",
+        "%3F",
+        "%23",
+        "%7B",
+        "%22",
+        "%3B",
+        ";",
+        "%40",
+        "%2B",
+        "%26",
+        "%5B",
+        "|",
+        "[",
+        "%5E",
+    ]
+    read = 0
+    for number in range(200):
+        target = "/named/" + "".join(choose(pieces) for _ in range(number % 5 + 1))
+        told = ask(target, BEARER)
+        assert told.status in (200, 400, 403), target
+        if told.status == 200:
+            read += 1
+            assert told.read["params"] == {"id": split_target(target)[0].decoded(1)}, target
+            assert told.read["params"]["id"] != "2"
+    assert read > 80
 
 
 def test_the_cookie_that_was_judged_is_the_one_that_is_read(ask: Ask) -> None:

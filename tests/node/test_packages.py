@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from gateway.policy.cookies import cookie_values, plainly_written, without_cookies
 from tests.minting import NOW, OTHER_SECRET, SECRET, mint
-from tests.node.conftest import RunScript
+from tests.node.conftest import HERE, RunScript
 from tests.node.cookies import nasty_cookies
 from tests.security.node_readings import READERS, as_node_joins
 
@@ -31,3 +32,10 @@ def test_packages_read_the_cookie_that_the_gateway_judges(run_script: RunScript)
         for reader, value in readings.items():
             own = READERS[reader.removesuffix(" by name")](as_node_joins([line]), name)
             assert value == own or (value is not None and "%" in (own or "")), (reader, line, value)
+
+
+def test_lock_file_names_no_registry() -> None:
+    text = (HERE / "package-lock.json").read_text()
+    assert '"resolved"' not in text
+    packages = json.loads(text)["packages"]
+    assert [name for name, one in packages.items() if name and "integrity" not in one] == []
