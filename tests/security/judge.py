@@ -11,7 +11,8 @@
 - clean: refused with 4xx, or pass (public) without anything that the client made up (`evil`, 6.6.6.6);
 - same: refused with 4xx, or one.
 
-`arrives` (headers) and `signs` (claims of the gateway's token) say more about what reaches the upstream.
+`arrives` (headers) and `signs` (claims of the gateway's token) say more about what reaches the upstream; `email`
+says which email it is told, where that is not the token's.
 """
 
 from __future__ import annotations
