@@ -36,7 +36,8 @@ class Told:
     @property
     def subject(self) -> str | None:
         """What the framework was told about the caller."""
-        return self.read["headers"].get("x-auth-subject")
+        headers: dict[str, str] = self.read["headers"]
+        return headers.get("x-auth-subject")
 
 
 Ask = Callable[..., Told]

@@ -67,8 +67,9 @@ def spelt(draw: st.DrawFn, text: str) -> str:
     """A text in another case, with white space around, or in full width; the same text too."""
     bits = draw(st.integers(0, 2 ** len(text) - 1))
     mixed = "".join(c.swapcase() if bits >> place & 1 else c for place, c in enumerate(text))
-    before, behind = draw(st.tuples(*[st.sampled_from(["", "", " ", "\t", "\u00a0", "\n"])] * 2))
-    return before + draw(st.sampled_from([mixed, mixed, wide(mixed)])) + behind
+    space = st.sampled_from(["", "", " ", "\t", "\u00a0", "\n"])
+    letters: str = draw(st.sampled_from([mixed, mixed, wide(mixed)]))
+    return f"{draw(space)}{letters}{draw(space)}"
 
 
 @st.composite
