@@ -38,6 +38,8 @@ PROXY = "10.0.0.1"
         ("10.0.0.1 ", UNKNOWN),
         ("for=10.0.0.1", UNKNOWN),
         ("localhost", UNKNOWN),
+        ("10.0.0.9%", UNKNOWN),
+        ("10.0.0.9%eth0", UNKNOWN),  # IPv4 has no zones
         ("\u0661\u0660.0.0.1", UNKNOWN),
     ],
 )

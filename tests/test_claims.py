@@ -248,6 +248,43 @@ def test_several_names_of_one_fact_are_merged(claims: dict[str, Any], roles: tup
 
 
 @pytest.mark.parametrize(
+    ("kind", "claims", "roles"),
+    [
+        ("auth0", {"roles": ["a"], "https://a.test/roles": ["b"]}, ("a", "b")),
+        ("auth0", {"https://a.test/role": "b"}, ("b",)),
+        ("auth0", {"roles": ["a"], "https://a.test/roles": ["b"], "https://b.test/roles": ["c"]}, None),
+        ("oidc", {"roles": ["a"], "https://a.test/roles": ["b"]}, ("a",)),
+        ("clerk", {"o": {"rol": ["banned"]}, "roles": ["a"]}, None),
+        ("clerk", {"o": {"rol": "m"}, "org_role": "org:banned"}, ("m", "org:m", "banned", "org:banned")),
+        ("clerk", {"o": {}, "roles": ["a"]}, ("a",)),
+    ],
+)
+def test_roles_of_every_place_count(kind: Kind, claims: dict[str, Any], roles: tuple[str, ...] | None) -> None:
+    assert principal(kind, **claims).roles == roles
+
+
+def test_organizations_that_disagree_are_none() -> None:
+    assert principal("clerk", o={"id": "a"}, org_id="b").organization is None
+    assert principal("clerk", o={"id": "a"}, org_id="a").organization == "a"
+
+
+def test_verified_flag_stands_beside_the_email_that_a_pointer_names() -> None:
+    chosen = {"email_claim": "/user/email"}
+    assert principal(settings=chosen, user={"email": "a@b.test"}).email == "a@b.test"
+    assert principal(settings=chosen, user={"email": "a@b.test", "email_verified": True}).email == "a@b.test"
+    assert principal(settings=chosen, user={"email": "a@b.test", "email_verified": False}).email is None
+
+
+@pytest.mark.parametrize("name", ["email", "/email", "mail", "/user/mail", "user", "/user"])
+def test_no_way_leads_to_an_email_that_is_told_to_nobody(name: str) -> None:
+    at_top = principal(email="a@b.test.")
+    inside = principal(settings={"email_claim": "/user/mail"}, user={"mail": "a@b.test."})
+    assert told_claim(at_top, name) is told_claim(inside, name) is None
+    readable = principal(settings={"email_claim": "/user/mail"}, user={"mail": "a@b.test"})
+    assert told_claim(readable, "user") == {"mail": "a@b.test"}
+
+
+@pytest.mark.parametrize(
     ("claims", "client"),
     [
         ({"azp": "a"}, "a"),

@@ -194,7 +194,7 @@ def test_websocket_protocol_token_goes_on_and_nothing_beside_it() -> None:
     token = mint(claims_of(), SECRET)
     upgrade = head(("Upgrade", "websocket"), ("Sec-WebSocket-Protocol", f"chat, {token}"), ("Authorization", token))
     withheld = allowed(decide(judged, FakeKeys(), upgrade, NOW)).withheld
-    assert withheld.authorization and not withheld.protocols
+    assert withheld.authorization and withheld.protocols and withheld.keeps_protocol
 
 
 def test_websocket_only_where_the_route_says_so() -> None:

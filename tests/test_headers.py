@@ -260,6 +260,18 @@ def test_a_verified_cookie_goes_up_as_both_of_nodes_parsers_read_it(value: str) 
     ]
 
 
+@pytest.mark.parametrize("by", [BEARER_SOURCE, PROTOCOL])
+def test_no_other_sub_protocol_that_may_be_a_token_goes_up(by: TokenSource) -> None:
+    kubernetes, jwe = (
+        "base64url.bearer.authorization.k8s.io.ZXlKaGJHY2k",
+        "aaaaaaaaaa.bbbbbbbbbb.cccccccccc.ddddd.eeeee",
+    )
+    others = [kubernetes, jwe, "v1.json"]
+    line = ("Sec-WebSocket-Protocol", ", ".join([*others, TOKEN]))
+    left = "v1.json, " + TOKEN if by == PROTOCOL else "v1.json"
+    assert kept(line, ("Sec_WebSocket.Protocol", TOKEN), allow=allowed(by=by)) == [("Sec-WebSocket-Protocol", left)]
+
+
 def test_a_public_route_looks_at_no_credential_and_passes_what_its_upstream_may_want() -> None:
     lines = [BY_COOKIE, BEARER, *OTHERS]
     assert kept(*lines, allow=allowed(public=True)) == lines

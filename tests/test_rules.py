@@ -137,6 +137,9 @@ def claim(name: str, *values: Any) -> Claim:
         pytest.param(claim("plan", " pro "), None, id="white-space"),
         pytest.param(claim("plan", "\uff50ro"), None, id="full-width"),
         pytest.param(claim("plan", "pr"), False, id="beginning"),
+        pytest.param(claim("several", "b"), None, id="in-a-list-as-text"),
+        pytest.param(claim("words", "b"), None, id="in-a-list-parted-by-space"),
+        pytest.param(claim("several", "bc"), False, id="not-in-a-list-as-text"),
         pytest.param(claim("plan", True), None, id="text-is-no-boolean"),
         pytest.param(claim("tags", "B"), None, id="case-in-array"),
         pytest.param(claim("tags", 1), None, id="number-in-array-of-texts"),
@@ -156,6 +159,8 @@ def test_condition_about_a_claim(rule: Claim, expected: bool | None) -> None:
         "one": 1,
         "nothing": None,
         "empty": [],
+        "several": ["x", "a, B"],
+        "words": "a b",
         "nested": [["x"]],
     }
     assert evaluate(rule, facts(claims)) is expected

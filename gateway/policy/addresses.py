@@ -21,7 +21,8 @@ def read_address(text: str) -> IPv4Address | IPv6Address | None:
     """Return an address without port, brackets and zone, an IPv4-mapped one as IPv4; None for what is none."""
     found = _WITH_PORT.fullmatch(text) or _IN_BRACKETS.fullmatch(text)
     try:
-        address = ip_address(found[1] if found is not None else text.partition("%")[0])
+        # A zone is of this machine only, and IPv4 has none (RFC 4007 section 11).
+        address = ip_address(found[1] if found is not None else text.partition("%")[0] if ":" in text else text)
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address

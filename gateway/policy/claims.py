@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from gateway.policy.claim_names import Claims, read_claim
+from gateway.policy.claim_names import Claims, claim_at, has_claim, read_claim, steps_of
 from gateway.policy.model import Principal
 from gateway.policy.providers import Provider
 from gateway.policy.reasons import Denied, Reason
@@ -77,22 +77,20 @@ def email_claim(claims: Claims, provider: Provider) -> str:
     if provider.email_claim is not None:
         return provider.email_claim
     if provider.kind == "auth0" and "email" not in claims:
-        return _namespaced(claims, "email") or "email"
+        found = _namespaced(claims, "email")
+        return found[0] if len(found) == 1 else "email"
     return "email"
 
 
-def _namespaced(claims: Claims, *names: str) -> str | None:
-    """Return the one claim `https://.../NAME`, as Auth0 Actions write them; None if there are none or several."""
-    found = [
-        claim for claim in claims if claim.startswith(("https://", "http://")) and claim.rpartition("/")[2] in names
-    ]
-    return found[0] if len(found) == 1 else None
+def _namespaced(claims: Claims, *names: str) -> list[str]:
+    """Return the claims `https://.../NAME`, as Auth0 Actions write them."""
+    return [name for name in claims if name.startswith(("https://", "http://")) and name.rpartition("/")[2] in names]
 
 
 def verified_flags(claims: Claims, email_name: str) -> dict[str, object]:
     """Return what the claims say of whether the email in the claim `email_name` was verified, by name."""
     names = dict.fromkeys(("email_verified", f"{email_name}_verified"))
-    return {name: claims[name] for name in names if name in claims}
+    return {name: read_claim(claims, name) for name in names if has_claim(claims, name)}
 
 
 def _is_email_verified(claims: Claims, email_name: str, provider: Provider) -> bool:
@@ -111,14 +109,18 @@ def _expiry(claims: Claims) -> float | None:
 
 def told_claim(principal: Principal, name: str) -> Any:
     """Return a claim as others may be told it: an email only as far as rules may read it; None for no value."""
-    return principal.email if name == principal.email_name else read_claim(principal.claims, name)
+    steps, email = steps_of(name), steps_of(principal.email_name)
+    if steps == email:
+        return principal.email
+    if principal.email is None and steps == email[: len(steps)]:
+        return None  # it is in there
+    return claim_at(principal.claims, steps)[1]
 
 
 def _client(claims: Claims, provider: Provider) -> str | None:
     """Return the client's id; None where two names of it disagree. Clerk's azp is the origin of a page, no client."""
     names = ("client_id",) if provider.kind == "clerk" else ("azp", "client_id")
-    found = {value for name in names if isinstance(value := claims.get(name), str) and value}
-    return found.pop() if len(found) == 1 else None
+    return _agreed(*(claims.get(name) for name in names))
 
 
 def _scopes(claims: Claims) -> tuple[str, ...] | None:
@@ -137,8 +139,10 @@ def _readings(claims: Claims, chosen: str | None, provider: Provider, *names: st
         values = [read_claim(claims, chosen)]
     else:
         values = [claims.get(name) for name in names]
-        if provider.kind == "auth0" and all(value is None for value in values):
-            values = [claims.get(_namespaced(claims, *names) or "")]
+        namespaced = _namespaced(claims, *names) if provider.kind == "auth0" else []
+        if len(namespaced) > 1:
+            return [None]  # of which application they are, nobody knows
+        values += [claims[name] for name in namespaced]
     return [_strings_or_one(value) for value in values if value is not None and value != ""]
 
 
@@ -170,15 +174,25 @@ def _clerk_organization(claims: Claims) -> Organization:
     """
     compact = claims.get("o")
     if isinstance(compact, dict):
-        identifier, role, permissions = compact.get("id"), compact.get("rol"), _clerk_permissions(claims, compact)
+        permissions = _clerk_permissions(claims, compact)
     else:
-        identifier, role = claims.get("org_id"), claims.get("org_role")
-        permissions = _strings(claims.get("org_permissions"))
-    roles: list[Reading] = []
-    if isinstance(role, str) and role:
-        bare = role.removeprefix("org:")
-        roles = [(bare, f"org:{bare}")]
-    return (identifier if isinstance(identifier, str) and identifier else None), roles, permissions
+        compact, permissions = {}, _strings(claims.get("org_permissions"))
+    said = (compact.get("rol"), claims.get("org_role"))
+    roles = [_clerk_role(role) for role in said if role is not None and role != ""]
+    return _agreed(compact.get("id"), claims.get("org_id")), roles, permissions
+
+
+def _clerk_role(role: object) -> Reading:
+    if not isinstance(role, str):
+        return None
+    bare = role.removeprefix("org:")
+    return bare, f"org:{bare}"
+
+
+def _agreed(*values: object) -> str | None:
+    """Return the one text that several names of a fact say; None where they disagree, or say none."""
+    found = {value for value in values if isinstance(value, str) and value}
+    return found.pop() if len(found) == 1 else None
 
 
 def _clerk_permissions(claims: Claims, compact: Claims) -> tuple[str, ...] | None:

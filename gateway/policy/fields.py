@@ -169,7 +169,9 @@ class HeaderRules:
             return Verdict.KEEP
         if folded in self._dropped:
             return Verdict.DROP
-        return _CREDENTIALS.get(folded, Verdict.KEEP)
+        verdict = _CREDENTIALS.get(folded, Verdict.KEEP)
+        # Sub-protocols are read under their own name only: under another spelling they would go on unread.
+        return Verdict.DROP if verdict is Verdict.PROTOCOLS and name.lower() != folded else verdict
 
 
 def named_by_connection(headers: Headers) -> frozenset[str]:

@@ -7,17 +7,17 @@ import unicodedata
 from collections.abc import Iterable
 
 Value = str | int | float | bool | None  # a JSON value that a rule can ask for
-_LIST = re.compile(r"[\s,;|]+")
+_LIST = re.compile(r"[\s,;|]+")  # a text that lists several: OAuth parts scopes by spaces, SAML attributes by commas
 
 
 def is_same(value: object, wanted: Value) -> bool | None:
     """Return whether two JSON values are one; None where they differ in type or spelling only.
 
-    `"true"` may well have meant `true`: form and SAML attributes are strings. JSON's true is not 1, as it is in Python;
-    1 and 1.0 are one number.
+    `"true"` may well have meant `true`, and `"a,b"` a list: form and SAML attributes are strings. JSON's true is not
+    1, as it is in Python; 1 and 1.0 are one number.
     """
     if isinstance(value, str) and isinstance(wanted, str):
-        return value == wanted or (None if _fold(value) == _fold(wanted) else False)
+        return value == wanted or (None if _fold(wanted) in (_fold(value), *_LIST.split(_fold(value))) else False)
     if _is_number(value) and _is_number(wanted):
         return value == wanted
     if value is None or wanted is None or isinstance(value, bool):

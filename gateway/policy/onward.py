@@ -12,7 +12,8 @@ from gateway.policy.model import RequestHead
 
 Line = tuple[str, str]
 
-# Three parts between two dots, of 33 characters at least in all.
+_MIN_TOKEN_LENGTH = 33  # of a sub-protocol
+# Three parts between two dots: the one that we read.
 _TOKEN_PROTOCOL = re.compile(r",[ \t]*(?=[^, \t]{33})(?P<token>[^,. \t]*\.[^,. \t]*\.[^,. \t]*)[ \t]*(?=,|\Z)")
 
 
@@ -20,13 +21,15 @@ _TOKEN_PROTOCOL = re.compile(r",[ \t]*(?=[^, \t]{33})(?P<token>[^,. \t]*\.[^,. \
 class Withheld:
     """Which credentials of a request stop here: all that were not verified, and those that the upstream is not to see.
 
-    `cookies` are names. `protocols`: every sub-protocol that looks like a token. `mastra`: the other places of
-    `fields` where Mastra reads one. `plain_cookie` is the cookie that was verified and goes up, in one spelling.
+    `cookies` are names. `protocols`: every sub-protocol that looks like a token, but with `keeps_protocol` the one that
+    was verified. `mastra`: the other places of `fields` where Mastra reads one. `plain_cookie` is the cookie that was
+    verified and goes up, in one spelling.
     """
 
     authorization: bool = False
     cookies: frozenset[str] = frozenset()
     protocols: bool = False
+    keeps_protocol: bool = False
     mastra: bool = False
     plain_cookie: str | None = None
 
@@ -38,7 +41,7 @@ class Withheld:
             case Verdict.MASTRA if self.mastra:
                 return None
             case Verdict.PROTOCOLS if self.protocols:
-                return _without_tokens(value)
+                return _without_tokens(value, keeps_one=self.keeps_protocol)
             case Verdict.COOKIE if self.cookies or self.plain_cookie is not None:
                 left = without_cookies(value, self.cookies)
                 if left is None or self.plain_cookie is None:
@@ -77,6 +80,13 @@ def token_protocols(line: str) -> list[str]:
     return [match["token"] for match in islice(_TOKEN_PROTOCOL.finditer(f",{line}"), 2)]
 
 
-def _without_tokens(line: str) -> str | None:
-    left, count = _TOKEN_PROTOCOL.subn("", f",{line}")
-    return left[1:].strip(" \t") or None if count else line
+def _without_tokens(line: str, *, keeps_one: bool) -> str | None:
+    pieces = line.split(",")
+    kept = [piece for piece in pieces if not _may_be_token(piece.strip(" \t"), keeps_one=keeps_one)]
+    return line if len(kept) == len(pieces) else ",".join(kept).strip(" \t") or None
+
+
+def _may_be_token(protocol: str, *, keeps_one: bool) -> bool:
+    """True for what some server may take for a token, also a JWE or one behind a prefix (Kubernetes has one)."""
+    dots = protocol.count(".")
+    return len(protocol) >= _MIN_TOKEN_LENGTH and dots >= 2 and not (keeps_one and dots == 2)

@@ -1,7 +1,7 @@
 """Parameters of a query by name, in every spelling that a server reads as that name.
 
-Names may be percent-encoded, and `name[]` or `name[x]` is `name` to Express. Source: WHATWG URL section 5.1 for the
-spelling, `qs` for the brackets; Hono decodes a name only where it finds `%` or `+`.
+Names may be percent-encoded, and `name[]`, `name[x]` and `[name]` are `name` to Express. Source: WHATWG URL section 5.1
+for the spelling, `qs` for the brackets; Hono decodes a name only where it finds `%` or `+`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import islice
 from urllib.parse import unquote_plus
 
-_BRACKET = r"(?:\[|%5[Bb])[^&=]*"
+_OPENING, _BRACKET = r"(?:\[|%5[Bb])", r"(?:[\[\]]|%5[BbDd])[^&=]*"
 
 
 def parameter_values(query: str, name: str) -> list[str]:
@@ -36,7 +36,7 @@ def _pattern(name: str) -> re.Pattern[str]:
     # One pass of the engine, behind each `&`: a loop over the pieces of 30 KiB of `&` costs a stranger nothing and us
     # 30 ms.
     spelled = "".join(_spellings(character) for character in name)
-    return re.compile(rf"&{spelled}(?:{_BRACKET})?(?:=(?P<value>[^&]*))?(?=&|\Z)")
+    return re.compile(rf"&{_OPENING}?{spelled}(?:{_BRACKET})?(?:=(?P<value>[^&]*))?(?=&|\Z)")
 
 
 def _spellings(character: str) -> str:

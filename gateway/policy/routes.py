@@ -78,7 +78,8 @@ class Route:
         return Withheld(
             authorization=place not in ("bearer", "bare"),
             cookies=frozenset(cookies - {spent}),
-            protocols=place != "websocket_protocol" and any(one.place == "websocket_protocol" for one in self.sources),
+            protocols=True,
+            keeps_protocol=place == "websocket_protocol",
             mastra=True,
             plain_cookie=spent,
         )

@@ -131,7 +131,7 @@ def _list_or_none(members: tuple[str, ...] | None) -> list[str] | None:
 
 
 def _value_of(fact: Fact, principal: Principal) -> Any:
-    is_email = fact.name == (principal.email_name if fact.is_claim else "email")
+    is_email = steps_of(fact.name) == steps_of(principal.email_name) if fact.is_claim else fact.name == "email"
     if is_email and principal.email is None:
         # Not told, and no reason to refuse; but a line break in it is no accident.
         written = read_claim(principal.claims, principal.email_name)
