@@ -27,7 +27,7 @@ USER 65532:65532
 WORKDIR /etc/gateway
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-# The admin port listens on the container's own loopback.
+# The admin port listens on the container's own loopback, or on every address of it.
 HEALTHCHECK --interval=5s --timeout=5s --start-period=20s CMD ["gateway", "health"]
 ENTRYPOINT ["gateway"]
 CMD ["serve", "-c", "/etc/gateway/gateway.yaml"]

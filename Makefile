@@ -12,6 +12,9 @@ LOCKS := requirements.lock requirements-dev.lock requirements-build.lock require
 	requirements-browser.lock requirements-bench.lock
 PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input
 UV ?= uv
+# As many at once as there are cores. A file's tests stay together, in their order: they share the processes that its
+# fixtures start. Every gateway that a test starts reads the bytecode of the first one, whatever the environment says.
+PYTEST := PYTHONDONTWRITEBYTECODE= .venv/bin/python -m pytest -W error -q --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test coverage security reference browser fuzz mutants bench lint types check lock clean
@@ -35,7 +38,7 @@ demo: .venv/.ready ## a gateway and a stand-in upstream on loopback, with lines 
 	@exec .venv/bin/gateway demo
 
 test: .venv/.ready ## all tests but the slow ones and those that need Node or a browser
-	.venv/bin/python -m pytest -W error -q -m "not slow and not mastra and not browser"
+	$(PYTEST) -m "not slow and not mastra and not browser"
 
 coverage: .venv/.ready ## the same tests, and which lines and branches of the gateway none of them reaches
 	rm -rf .coverage
@@ -45,10 +48,10 @@ coverage: .venv/.ready ## the same tests, and which lines and branches of the ga
 	.venv/bin/python -m coverage report
 
 security: .venv/.ready ## every attack, storm and fault, against the gateway as a process; prints what was tried
-	.venv/bin/python -m pytest -W error -q tests/security
+	$(PYTEST) tests/security
 
 reference: .venv/.ready ## the tests and attacks once more, with the express lane switched off
-	GATEWAY_EXPRESS=off .venv/bin/python -m pytest -W error -q -m "not mastra and not browser"
+	GATEWAY_EXPRESS=off $(PYTEST) -m "not mastra and not browser"
 
 browser: .venv/.ready ## the status page in Chromium (apt-get install chromium); SCREENSHOTS=folder keeps pictures
 	$(PIP) install --quiet --require-hashes -r requirements-browser.lock

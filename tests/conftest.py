@@ -1,18 +1,70 @@
-"""For the whole suite: whatever is logged while it runs holds no secret."""
+"""For the whole suite: no log holds a secret, what measures runs alone, and figures are summed over all workers.
+
+Only this file is read by the process that prints when pytest-xdist has others run the tests.
+"""
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
+from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from gateway.policy import token
 from gateway.proxy import headers
 from gateway.server.gateway import Gateway
+from tests.alone import turn
 from tests.desk import Desk, open_desk
 from tests.secrecy import Listener
+from tests.security.figures import FIGURES, Figures
+
+# How long an example takes depends on what else runs on this machine: pytest's own limit catches what hangs.
+settings.register_profile("unhurried", settings.default, deadline=None)
+settings.load_profile("unhurried")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[FIGURES] = Figures()
+
+
+def pytest_collection_finish() -> None:
+    # Ten thousand tests stay until the end: looking through them again and again is a tenth of the run.
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # around the limit of a test's time: waiting for others is not its fault
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    # A run that a test starts must not wait for a turn: whoever is to give it waits for that test.
+    if "PYTEST_XDIST_WORKER" not in os.environ or os.environ.get("GATEWAY_TEST_TURNS") == "off":
+        return (yield)
+    with turn(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):  # this is a worker of pytest-xdist
+        session.config.workeroutput["figures"] = session.config.stash[FIGURES].packed()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    figures = node.config.stash[FIGURES]
+    if "figures" in (output := getattr(node, "workeroutput", {})):
+        figures.add(output["figures"])
+    else:
+        figures.reports.append(f"INCOMPLETE: worker {node.gateway.id} died, and what it had counted is not in here")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if lines := list(config.stash[FIGURES].lines()):
+        terminalreporter.section("security")
+        for line in lines:
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -112,4 +112,5 @@ async def open_desk() -> AsyncIterator[Desk]:
     async with running(config_for(upstream_at("http://127.0.0.1:9"))) as gateway:
         lane = Lane(gateway, gateway._server, time.time)
         yield Desk(gateway, lane)
+        lane.limits.flush_seconds = 0.0  # nobody takes what is still to be written
         await lane.stop()

@@ -23,13 +23,16 @@ _given: set[int] = set()
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on, and that was not given before.
+    """Return a port that nothing listens on, and that was not given before, by any worker of pytest-xdist.
 
     It is below those that the kernel gives to outgoing connections and to whoever asks for any (32768 on Linux, 49152
-    on macOS), or one of these could have it before its user comes.
+    on macOS), or one of these could have it before its user comes. Each worker has ports of its own: every second of
+    them if there are two.
     """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     while True:
-        port = random.randrange(20_000, 32_000)  # noqa: S311  # no secret
+        port = random.randrange(20_000 + worker % workers, 32_000, workers)  # noqa: S311  # no secret
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             if port not in _given:
                 _given.add(port)

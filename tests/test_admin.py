@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -16,6 +18,7 @@ import pytest
 from gateway.config.model import Address
 from gateway.server.admin import Admin, is_private_name
 from gateway.server.counters import Histogram
+from gateway.server.fleet import FleetState
 from gateway.server.gateway import Gateway
 from gateway.server.local import LocalState
 from gateway.server.metrics import Metrics
@@ -143,6 +146,7 @@ async def test_token_is_explained_and_not_kept(gateway: Gateway, caplog: pytest.
         )
     said = json.loads(text)
     assert (status, said["decision"]) == (200, "allow")
+    assert said["advice"][0].startswith("`Bearer` was taken off") and "401 token_malformed" in said["advice"][0]
     assert headers["Cache-Control"] == "no-store"
     assert TOKEN.rpartition(".")[2] not in text and TOKEN not in caplog.text
     assert len(gateway.config.policy.verified) == 0
@@ -192,6 +196,23 @@ async def test_states_of_workers_add_up(gateway: Gateway) -> None:
     assert sum(slot["refused"] for slot in both["recent"]["slots"]) == 2
     other["routes"].pop()
     assert merge_states([one, other])["agree"] is False
+
+
+async def test_workers_that_are_not_ready_say_why(gateway: Gateway, tmp_path: Path) -> None:
+    here, gone = str(tmp_path / "here"), str(tmp_path / "gone")
+    admin, stop = Admin(LocalState(gateway)), asyncio.Event()
+    await admin.start_on_path(here)
+    try:
+        assert await FleetState([here], stop).ready() == (True, {"why": None, "workers": [True]})
+        told = {"why": "no worker answers", "workers": [True, False]}
+        assert await FleetState([here, gone], stop).ready() == (False, told)
+        assert (await FleetState([gone], stop).status())["troubles"][0]["what"] == "no worker answers"
+        gateway.is_draining = True
+        assert await FleetState([here], stop).ready() == (False, {"why": "it is stopping", "workers": [False]})
+        stop.set()
+        assert (await FleetState([here], stop).ready())[1]["why"] == "stopping"
+    finally:
+        await admin.stop()
 
 
 def outcome(code: str | None = None, status: int = 200, request_id: str = "id") -> Outcome:

@@ -84,7 +84,6 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     "arguments",
     [
-        pytest.param([], id="no-command"),
         pytest.param(["sever"], id="unknown-command"),
         pytest.param(["check", "--jsn"], id="unknown-option"),
         pytest.param(["check", "--js"], id="abbreviated-option"),

@@ -298,6 +298,10 @@ SERVER_MISTAKES = [
     ("tls: {certificate_file: crt, key_file: crt}", "expected a PEM file with a private key"),
     ("upstream: mastra:4111", "without a scheme"),
     ("upstream: mastra.internal", "without a scheme"),
+    ("upstream: mastra:4111", "(did you mean 'http://mastra:4111'?)"),
+    ("upstream: localhost:4111", "(did you mean 'http://localhost:4111'?)"),
+    ("upstream: 127.0.0.1:4111", "(did you mean 'http://127.0.0.1:4111'?)"),
+    ("upstream: mastra.internal", "(did you mean 'https://mastra.internal'?)"),
     ("upstream: ftp://mastra", "with another scheme than http and https"),
     ("upstream: http://u:p@mastra", "with a user or password"),
     ("upstream: http://mastra/api", "with a path or query"),
@@ -478,7 +482,7 @@ def test_file_is_read_with_paths_beside_it(tmp_path: Path) -> None:
     file = tmp_path / "gateway.yaml"
     file.write_text(file_with(providers="providers: {jobs: {type: jwt, secret_file: jwt}}"))
     config = load(file, {})
-    assert config.sources == (file, tmp_path / "jwt")
+    assert config.sources == (file, tmp_path / ".env", tmp_path / "jwt"), "all that a change of counts"
 
 
 def test_file_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from gateway.policy.providers import BEARER, KeySource, Provider, TokenSource
-from tests.configuring import SECRET, file_with, mistakes, read
+from tests.configuring import SECRET, file_with, full, mistakes, read
 
 OTHER_SECRET = "Zk3vQm8xT1pLr6yWb9nHc4sJd7fGa2eU"
 
@@ -324,6 +324,8 @@ MISTAKES = [
     ("{type: auth0, domain: https://t.auth0.com/, audience: x}", "with a scheme"),
     ("{type: auth0, domain: https://t.auth0.com/, audience: x}", "(did you mean 't.auth0.com'?)"),
     ("{type: auth0, domain: t.auth0.com/x, audience: x}", "with a path or user"),
+    ("{type: auth0, domain: t.auth0.com/, audience: x}", "(did you mean 't.auth0.com'?)"),
+    ("{type: auth0, domain: https://t.auth0.com/oauth, audience: x}", "(did you mean 't.auth0.com'?)"),
     ("{type: auth0, domain: 't.auth0.com:99999', audience: x}", "with a port that cannot be"),
     ("{type: oidc, audience: x}", "'issuer' is missing"),
     ("{type: oidc, issuer: https://i}", "'audience' is missing"),
@@ -349,6 +351,18 @@ MISTAKES = [
     (f"{{{OIDC}, email_verified: true}}", "expected required or if_present"),
     (f"{{{OIDC}, subject_claim: []}}", "found an empty list"),
 ]
+
+
+@pytest.mark.parametrize("kind", ["test", "live"])
+def test_secret_key_of_clerk_in_the_publishable_ones_place_is_named_and_not_shown(kind: str) -> None:
+    key = f"sk_{kind}_h7unter2HUNTER2hunter2"
+    said = full(file_with(providers=f"providers: {{jobs: {{type: clerk, publishable_key: {key}}}}}"))
+    assert "found no publishable key but Clerk's secret one, which is not needed, expected the publishable key" in said
+    assert "h7unter2" not in said and "publishable_key: ***" in said
+    found = mistakes(file_with(providers="providers: {jobs: {type: clerk}}"), {"CLERK_PUBLISHABLE_KEY": key})
+    assert found[0].partition(": ")[2].startswith("providers.jobs: CLERK_PUBLISHABLE_KEY: found no publishable key but")
+    anywhere = full(file_with(providers=f"providers: {{jobs: {{type: clerk, jwks_uri: {key}, domian: '{key}'}}}}"))
+    assert anywhere and "h7unter2" not in anywhere
 
 
 @pytest.mark.parametrize(("written", "expected"), MISTAKES)

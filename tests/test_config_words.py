@@ -141,6 +141,17 @@ def test_secret_that_both_callers_and_the_gateway_sign_with_is_warned_about() ->
     assert not read(text.replace(f"jwt, secret: {SECRET}", f"jwt, secret: {SECRET}2")).warnings
 
 
+def test_head_is_among_what_get_covers_in_every_warning() -> None:
+    guard = "{provider: jobs, allow: authenticated}"
+    hole = warnings(f"  GET /a: {guard}\n  HEAD /a/b: {{public: true}}")
+    assert any("public, below the guarded route 'GET /a'" in line for line in hole)
+    assert warnings(f"  GET /a/b: {guard}\n  HEAD /a: {{public: true}}") == [], (
+        "HEAD /a/b is guarded by the one for GET"
+    )
+    both = warnings(f"  GET,HEAD /a: {guard}\n  GET /a/{{x}}: {guard}\n  /a: {guard[:-1]}, exact: true}}")
+    assert any("no request can reach this route" in line for line in both)
+
+
 def test_email_claim_ends_the_warning_about_emails() -> None:
     assert warnings("  /api: {provider: named, allow: {email_domain: a.com}}") == []
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from gateway.config.model import Limits
 from gateway.policy.reasons import Denied
 from gateway.server.connection import Answered, Connection, ConnectionLimits, ConnectionServer
 from gateway.server.gateway import Gateway
+from gateway.server.room import Room
+from tests.desk import Wire
 from tests.rawpeer import OK, RawClient, RawUpstream, Visit, ask
 from tests.running import config_for, running, upstream_at
 
@@ -38,7 +41,7 @@ async def test_empty_line_behind_a_body_does_not_cut_a_long_answer() -> None:
         await go_on.wait()
         await visit.send(b"1\r\na\r\n0\r\n\r\n")
 
-    limits = Limits(header_timeout_seconds=0.05)
+    limits = Limits(header_timeout_seconds=0.15)
     async with (
         RawUpstream(script) as upstream,
         running(config_for(upstream_at(upstream.url), limits=limits)) as gateway,
@@ -47,7 +50,7 @@ async def test_empty_line_behind_a_body_does_not_cut_a_long_answer() -> None:
             await client.send(post(3) + b"abc")
             await client.head()
             await client.send(b"\r\n")
-            await asyncio.sleep(4 * limits.header_timeout_seconds)  # the clock must have run out
+            await asyncio.sleep(2 * limits.header_timeout_seconds)  # the clock must have run out
             go_on.set()
             assert await client.chunk() == b"a"
             assert await client.chunk() == b""
@@ -74,7 +77,7 @@ async def test_upload_goes_on_while_the_answer_already_comes() -> None:
 
 async def test_slow_upload_is_not_the_upstreams_fault() -> None:
     async with RawUpstream() as upstream:
-        slow = upstream_at(upstream.url, response_timeout_seconds=0.1)
+        slow = upstream_at(upstream.url, response_timeout_seconds=0.3)
         async with running(config_for(slow)) as gateway:
             async with RawClient.connect(gateway.port) as client:
                 await client.send(post(6) + b"abc")
@@ -223,7 +226,7 @@ async def pouring(limits: ConnectionLimits) -> AsyncIterator[tuple[int, asyncio.
     async def refuse(connection: Connection, request: web.BaseRequest, problem: Denied) -> Answered:
         return Answered(False)
 
-    server = ConnectionServer(pour, refuse, limits)
+    server = ConnectionServer(pour, refuse, limits, Room(100, 100))
     listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
     try:
         yield listener.sockets[0].getsockname()[1], ended
@@ -248,3 +251,64 @@ async def test_client_that_says_it_left_and_takes_nothing_is_let_go() -> None:
             await client.send(GET)
             client.writer.write_eof()
             await asyncio.wait_for(ended.wait(), 5)
+
+
+async def test_client_that_sends_many_requests_at_once_is_not_served_alone() -> None:
+    request = b"GET /api/x HTTP/1.1\r\n" + H + b"\r\n"
+    async with RawUpstream() as upstream:
+        config = replace(config_for(upstream_at(upstream.url)), express=False)
+        async with running(config) as gateway, RawClient.connect(gateway.port) as greedy:
+            async with RawClient.connect(gateway.port) as other:
+                await greedy.send(request * 1500)
+                await other.send(request)
+                assert (await other.answer())[0] == 401
+                assert sum(gateway.metrics.requests.values()) < 750, "the other one waited for most of them"
+                for _ in range(1500):
+                    assert (await greedy.answer())[0] == 401
+
+
+class FakeWire(Wire):
+    """A transport of a connection on the reference path; counts how often reading began again."""
+
+    resumed = 0
+
+    def resume_reading(self) -> None:
+        super().resume_reading()
+        self.resumed += 1
+
+
+async def test_pieces_of_a_head_gather_before_they_are_read() -> None:
+    async with RawUpstream() as upstream, running(config_for(upstream_at(upstream.url))) as gateway:
+        connection, wire = gateway._server(), FakeWire()
+        wire.protocol = connection
+        connection.connection_made(wire)
+        for byte in b"GET /api/x HTTP/1.1\r\nHost: gw":
+            connection.data_received(bytes([byte]))
+        assert not wire.is_paused, "a head in as many pieces as a long one has packets is read as it comes"
+        assert connection._head_pieces == 29
+        for byte in b".tes":
+            assert not wire.is_paused
+            connection.data_received(bytes([byte]))
+        assert wire.is_paused
+        while wire.is_paused:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        connection.data_received(b"t")
+        assert wire.is_paused and wire.resumed == 1, "each further piece waits"
+        while wire.is_paused:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        connection.data_received(b"\r\n\r\n")
+        while not wire.written:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        assert wire.written.startswith(b"HTTP/1.1 401 ") and not wire.is_paused
+        connection.data_received(b"G")
+        assert not wire.is_paused, "the next head begins anew"
+        connection.connection_lost(None)
+
+
+async def test_head_that_comes_byte_by_byte_is_served() -> None:
+    async with RawUpstream() as upstream, running(config_for(upstream_at(upstream.url))) as gateway:
+        async with RawClient.connect(gateway.port) as client:
+            for byte in b"GET /api/x HTTP/1.1\r\n" + H + b"X-A: " + b"a" * 500 + b"\r\n\r\n":
+                await client.send(bytes([byte]))
+                await asyncio.sleep(0)
+            assert (await client.answer())[0] == 401

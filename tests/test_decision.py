@@ -120,7 +120,7 @@ def test_what_can_be_refused_without_a_key_causes_no_question_for_one(
 
 def test_method_not_allowed_names_the_methods() -> None:
     decision = denied(decide(policy(methods=frozenset({"GET", "POST"})), FakeKeys(), head(method="PUT"), NOW))
-    assert (decision.reason, decision.allowed_methods) == (Reason.METHOD_NOT_ALLOWED, ("GET", "POST"))
+    assert (decision.reason, decision.allowed_methods) == (Reason.METHOD_NOT_ALLOWED, ("GET", "HEAD", "POST"))
 
 
 def test_unknown_key_is_asked_for_once() -> None:

@@ -2,7 +2,9 @@
 
 A YAML block that begins with `# NAME.yaml` becomes that file. A shell block runs in a folder with these files, a
 stand-in upstream, and `gateway` on its path; one that says `gateway serve` stays up until the page ends. What a `text`
-block behind it shows must be printed, in this order. Ports are other ones: nothing on the machine is in the way.
+block behind it shows is all that is printed, byte for byte; `...` in it stands for what varies within a line, and on a
+line of its own for lines that the page leaves out. What people read at a terminal is drawn there as well, 80 and 120
+columns wide. Ports are other ones: nothing on the machine is in the way.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from gateway.config.file import load_text
 from tests.minting import claims_of, mint, rsa_key
 from tests.processes import free_port, process, status_of
 from tests.secrecy import leaks_in
+from tests.terminal import environment, plain, seen_on_terminal
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -41,6 +44,8 @@ ENVIRONMENT = {
 # Run by another test, since they take long or are about this very repository.
 ELSEWHERE = {"make demo": "tests/test_demo.py", "make test": "the run that this test is part of"}
 SERVER = re.compile(r"gateway serve[^\n&|;]*")
+FOR_PEOPLE = re.compile(r"(gateway (check|explain|test)\b[^\n|]*(\|\| true)?\n)+")
+WIDTHS = (80, 120)
 
 
 @dataclass(frozen=True)
@@ -115,14 +120,13 @@ class Reader:
             claims_of(iss="https://clerk.example.com", iat=now, exp=now + 60, aud=..., email=...), rsa_key(), "RS256"
         )
         named = {name: value for name, value in ENVIRONMENT.items() if name in page}  # what a page needs, it names
-        self._environment = os.environ | named | {
+        self._environment = environment(**named) | {
             "PATH": f"{bin_folder}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
             "GATEWAY_STATE_DIR": str(folder.parent / "state"),
             "MASTRA_JWT_TOKEN": mint({"sub": "a"}, SECRET.encode()),
             "TOKEN": mint({"sub": "a"}, SECRET.encode()),
             "CLERK_TOKEN": token,
-            "COLUMNS": "200",
         }  # fmt: skip
         self._kept = folder.parent / "variables"
         self._kept.write_text("")
@@ -152,8 +156,7 @@ class Reader:
         if server is not None:
             self._serve(server[0].split()[1:])
             return ""
-        script = f'set -eu\n. "{self._kept}"\n{self._moved(block.text)}\n'
-        script += f'set | grep -E "^(TOKEN|STRANGER)=" > "{self._kept}" || true\n'
+        script = self._script(block) + f'set | grep -E "^(TOKEN|STRANGER)=" > "{self._kept}" || true\n'
         done = subprocess.run(
             ["bash", "-c", script], cwd=self._folder, env=self._environment, capture_output=True, text=True, timeout=60,
             check=False,
@@ -165,9 +168,17 @@ class Reader:
             made.write_text(self._moved(made.read_text()))
         return self._back(done.stdout)
 
+    def see(self, block: Block, columns: int) -> str:
+        """Run a shell block once more on a terminal; returns what a pipe would have of what is drawn there."""
+        _, drawn = seen_on_terminal(["bash", "-c", self._script(block)], columns, self._folder, self._environment)
+        return self._back(plain(drawn))
+
     def close(self) -> None:
         """Stop what was started."""
         self._servers.close()
+
+    def _script(self, block: Block) -> str:
+        return f'set -eu\n. "{self._kept}"\n{self._moved(block.text)}\n'
 
     def _serve(self, arguments: list[str]) -> None:
         log = self._folder / "gateway.log"
@@ -215,19 +226,32 @@ def test_page_can_be_followed(page: Path, tmp_path: Path, standin: int) -> None:
     folder.mkdir()
     reader = Reader(page.read_text(), folder, standin)
     printed = ""
+    shell: Block | None = None
     try:
         for block in blocks_of(page):
             named = re.match(r"# (\S+\.yaml)\n", block.text)
             if block.kind == "yaml" and named is not None:
                 reader.write(named[1], block.text)
             elif block.kind == "sh" and block.text.strip() not in ELSEWHERE:
-                printed = reader.run(block)
+                printed, shell = reader.run(block), block
                 assert not [leak for leak in leaks_in(printed) if "TOKEN" not in block.text]
             elif block.kind == "text":
-                at = 0
-                for line in filter(None, map(str.strip, block.text.splitlines())):
-                    found = printed.find(line, at)
-                    assert found >= 0, f"{block.page}:{block.line} shows {line!r}; printed was\n{printed}"
-                    at = found + len(line)
+                compare(block, printed)
+                if shell is not None and FOR_PEOPLE.fullmatch(shell.text):
+                    for columns in WIDTHS:
+                        compare(block, reader.see(shell, columns), is_squeezed=True)
     finally:
         reader.close()
+
+
+def compare(block: Block, printed: str, *, is_squeezed: bool = False) -> None:
+    """Compare a sample with what was printed. Squeezed: how far a table's columns stand apart does not count."""
+    shown = block.text
+    if is_squeezed:
+        shown, printed = (re.sub(r"(?<=\S) {2,}", "  ", text) for text in (shown, printed))
+    lines = [
+        r"(?:.*\n)*?" if line == "...\n" else re.escape(line).replace(r"\.\.\.", ".*?")
+        for line in shown.splitlines(keepends=True)
+    ]
+    ended = printed if printed.endswith("\n") else printed + "\n"  # the body of an answer has no line end
+    assert re.fullmatch("".join(lines), ended), f"{block.page}:{block.line} shows\n{shown}\nprinted was\n{printed}"

@@ -12,6 +12,7 @@ import pytest
 from gateway.config.conditions import READERS
 from gateway.config.model import Config
 from gateway.explain.explain import explain
+from gateway.explain.general import general_advice
 from gateway.explain.step import STEPS, Explanation, shown
 from gateway.explain.token import EXPECTED, moment, span
 from gateway.explain.walk import walk
@@ -55,6 +56,10 @@ routes:
   /jobs: {{provider: jobs, allow: {{permission: run}}}}
   GET /health: {{public: true}}
   /granted: {{provider: staff, allow: {{permission: agents:run}}}}
+  /grouped: {{provider: jobs, allow: {{group: g1}}}}
+  /either:
+    provider: [staff, jobs]
+    allow: {{any: [company, {{role: admin}}, {{all: [{{role: editor}}, {{scope: write}}]}}]}}
 """
 CONFIG: Config = read(FILE)
 KEY = Key("k1", frozenset({"RS256"}), rsa_key().public_key(), "t1")
@@ -260,6 +265,47 @@ CAUSES = [
     pytest.param(head(f'"{auth0()}"'), "with quotes around it", id="quotes-without-bearer"),
     pytest.param(head(f"Bearer Bearer {auth0()}"), "`Bearer` stands twice", id="bearer-twice"),
     pytest.param(head("Bearer undefined"), "in place of a token", id="undefined"),
+    pytest.param(
+        head("Bearer [object Object]"), "the word [object Object] in place of a token. An object", id="object"
+    ),
+    pytest.param(head("Bearer [object Promise]"), "was not waited for: `await getToken()`", id="promise"),
+    pytest.param(head("Bearer null"), "in place of a token. Nobody is signed in yet", id="null"),
+    pytest.param(head('Bearer "null"'), "in place of a token. Nobody is signed in yet", id="null-in-quotes"),
+    pytest.param(head("Bearer None"), "Python writes it for what was never set", id="none-of-python"),
+    pytest.param(head("Bearer $TOKEN"), "a name that nobody has replaced", id="variable"),
+    pytest.param(head("Bearer YOUR_ACCESS_TOKEN"), "a name that nobody has replaced", id="placeholder"),
+    pytest.param(head("Bearer ${jwt}"), "a name that nobody has replaced", id="template"),
+    pytest.param(head("Bearer "), "holds nothing behind it", id="empty"),
+    pytest.param(head("Bearer"), "holds nothing behind it", id="scheme-alone"),
+    pytest.param(head(f"Bearer {auth0().rpartition('.')[0]}"), "two of its three parts came", id="cut-to-two-parts"),
+    pytest.param(head(f"Bearer {auth0()[:30]}"), "only a piece of its first part came", id="cut-to-one-part"),
+    pytest.param(
+        head(f"Bearer {auth0()[:-40]}"), "its signature has 302 characters of at least 342", id="cut-in-the-end"
+    ),
+    pytest.param(
+        head(f"Bearer {jobs()[:-9]}", "/jobs"), "its signature has 34 characters of at least 43", id="cut-hs256"
+    ),
+    pytest.param(head(f"Bearer {auth0()[5:]}"), "The beginning of the token is missing", id="cut-at-its-start"),
+    pytest.param(head(f"Bearer {auth0()[:40]} {auth0()[40:]}"), "A space or a line break stands", id="cut-by-a-space"),
+    pytest.param(head(f"Bearer {auth0()[:40]}...{auth0()[-40:]}"), "The token is shortened", id="shortened"),
+    pytest.param(
+        head(f"Bearer {auth0().rpartition('.')[0]}.SIGNATURE_REMOVED_BY_GOOGLE"), "Cloud Run took the", id="cloud-run"
+    ),
+    pytest.param(head(f"Bearer {auth0(aud='https://mastra/')}"), "it has a closing slash", id="audience-slash"),
+    pytest.param(head(f"Bearer {auth0(aud='https://Mastra')}"), "only capitals and small letters", id="audience-case"),
+    pytest.param(head(f"Bearer {auth0(aud=['x', 'http://mastra'])}"), "only http and https differ", id="audience-http"),
+    pytest.param(head(f"Bearer {auth0(iss=AUTH0.upper())}"), "only capitals and small letters", id="issuer-case"),
+    pytest.param(head(f"Bearer {auth0(iss=AUTH0.replace('https', 'http'))}"), "only http and https", id="issuer-http"),
+    pytest.param(
+        head(f"Bearer {auth0(email='a@yourcompany.com', email_verified='true')}"),
+        "email_verified is the text true, and only the boolean true counts",
+        id="verified-as-text",
+    ),
+    pytest.param(
+        head(f"Bearer {jobs(_claim_names={'groups': 's'}, permissions=['x'])}", "/grouped"),
+        "more than 200",
+        id="overage",
+    ),
     pytest.param(head("Basic dXNlcjpwYXNz"), "Basic credentials", id="basic"),
     pytest.param(head(None, "/scoped", "GET", ("Cookie", f"__session={clerk()}")), "{cookie: __session}", id="cookie"),
     pytest.param(head(f"Bearer {auth0(kid='k9')}"), "is not among those of https://keys/jwks", id="kid"),
@@ -279,7 +325,6 @@ CAUSES = [
     ),
     pytest.param(head(None, "/api", "POST", ("Cookie", f"__session={clerk()}")), "no Origin came", id="no-origin"),
     pytest.param(head(None, "/ap"), "the nearest is /api", id="no-route"),
-    pytest.param(head(None, "/health", "HEAD"), "`GET,HEAD`", id="head"),
     pytest.param(
         head(f"Bearer {jobs(email='a@yourcompany.com')}", "/api", "GET", ("Upgrade", "websocket")),
         "`websocket: true` on the route /api",
@@ -292,6 +337,67 @@ CAUSES = [
 def test_known_cause_is_named_with_what_to_do(request_head: RequestHead, advice: str) -> None:
     said = explained(request_head).advice
     assert any(advice in one for one in said), said
+
+
+@pytest.mark.parametrize(
+    ("token", "ways"),
+    [
+        (
+            jobs(email="ann@evil.example", roles=["dev"]),
+            'email at yourcompany.com (ann@evil.example); or role admin (["dev"]); or role editor (["dev"])'
+            " and scope write (the token has no scopes)",
+        ),
+        (
+            jobs(email="ann@evil.example", roles=["Admin"]),
+            'role admin (["Admin"]); or email at yourcompany.com (ann@evil.example); or role editor',
+        ),
+        (jobs(email="ann@yourcompony.com", roles=["dev"]), "email at yourcompany.com (ann@yourcompony.com); or role"),
+        (jobs(email=..., roles=["dev"]), 'role admin (["dev"]); or email at yourcompany.com (the token has no email);'),
+        (jobs(email=..., roles=["editor"]), "scope write (the token has no scopes); or "),
+    ],
+    ids=["email-first-in-the-file", "role-in-capitals", "domain-misspelt", "no-email", "one-of-two-open"],
+)  # fmt: skip
+def test_every_way_in_is_named_and_the_nearest_first(token: str, ways: str) -> None:
+    said = explained(head(f"Bearer {token}", "/either")).advice
+    assert f"Any one of these would do, the nearest first: {ways}" in said[0], said
+
+
+def test_only_way_in_is_not_told_twice() -> None:
+    assert not any("Any one" in one for one in explained(head(f"Bearer {jobs(permissions=['x'])}", "/jobs")).advice)
+
+
+HINTS_OF_OTHERS = re.compile(r"Auth0|Clerk|Keycloak|Entra|Google|getAccessTokenSilently", re.IGNORECASE)
+
+
+@pytest.mark.parametrize("token", [name for name in TOKENS if not name.startswith(("clerk", "auth0"))])
+@pytest.mark.parametrize("path", ["/jobs", "/grouped"])
+def test_provider_with_a_secret_gets_no_advice_about_others(token: str, path: str) -> None:
+    said = explained(head(f"Bearer {TOKENS[token]}", path)).advice
+    assert not [one for one in said if HINTS_OF_OTHERS.search(one)]
+
+
+def test_general_advice_is_that_of_the_providers_type() -> None:
+    for reason in Reason:
+        assert not HINTS_OF_OTHERS.search(general_advice(reason, {"jwt"}).replace("Clerk session's tasks", ""))
+        assert general_advice(reason, {"jwt"}) in general_advice(reason)
+    assert "Auth0" in general_advice(Reason.ACCESS_DENIED, {"auth0"}) and "Clerk" in general_advice(
+        Reason.ACCESS_DENIED
+    )
+    assert "Clerk" not in general_advice(Reason.ACCESS_DENIED, {"auth0"})
+
+
+def test_placeholder_and_cut_token_are_not_called_opaque_as_well() -> None:
+    for sent in ("undefined", "null", "[object Object]", auth0()[:30], auth0().rpartition(".")[0]):
+        for path in ("/jobs", "/scoped"):
+            said = " ".join(explained(head(f"Bearer {sent}", path)).advice)
+            assert said and "opaque" not in said, said
+
+
+def test_head_on_a_route_for_get_is_told() -> None:
+    said = explained(head(None, "/health", "HEAD"))
+    assert said.decision == "allow"
+    route = next(step for step in said.steps if step.name == "route")
+    assert route.found == "GET /health; a route for GET takes HEAD as well"
 
 
 def test_outage_says_what_the_key_server_said() -> None:

@@ -78,6 +78,20 @@ def test_token_comes_from_standard_input(
     assert (status, said["decision"]) == (0, "allow")
 
 
+def test_bearer_before_the_token_is_taken_off_and_said_with_what_the_gateway_does(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = mint(claims_of(roles=["admin"], exp=time.time() + 60, iat=time.time()))
+    status, said = ask(capsys, "GET", "/jobs", "--token", f"Bearer {token}")
+    assert (status, said["decision"]) == (0, "allow")
+    note = "`Bearer` was taken off what was given as the token, since it belongs to the header."
+    assert said["advice"] == [f"{note} A client that has it in its token sends it twice, and gets 401 token_malformed."]
+    status, said = ask(capsys, "GET", "/jobs", "--header", f"Authorization: Bearer Bearer {token}")
+    assert (status, said["code"]) == (1, "token_malformed"), "as it was said"
+    assert ask(capsys, "GET", "/jobs", "--token", token)[1]["advice"] == []
+    assert "gets in all the same" in ask(capsys, "GET", "/health", "--token", f"bearer {token}")[1]["advice"][0]
+
+
 @pytest.mark.parametrize(
     ("claims", "code"),
     [('{"roles": ["admin"]}', None), ('{"roles": ["dev"]}', "access_denied"), ('{"exp": 1}', "token_expired")],

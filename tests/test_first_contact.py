@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
+import shutil
 import subprocess
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from gateway.commands.answers import Unfit, domain_in, issuer_in, kind_in, upstream_in
 from gateway.commands.main import _SUMMARIES, run_command
+from tests.processes import status_of
+from tests.terminal import COLOUR, GATEWAY, environment, seen_on_terminal
 
 COMMANDS = [name for name, summary in _SUMMARIES.items() if summary]
 FLAGS = {
@@ -44,26 +46,23 @@ def test_init_writes_a_file_that_passes_check_and_its_own_cases(
     assert (folder / "gateway.yaml").read_text().count("#") > 6, "it explains itself"
 
 
+def converse(folder: Path, typed: Sequence[str], **variables: str) -> tuple[int, str]:
+    """Return the exit status of `gateway init` on a terminal and what was seen; a line is typed at each question."""
+    waiting = [f"{line}\n" for line in typed]
+
+    def answer(seen: str) -> str | None:
+        return waiting.pop(0) if waiting and re.search(r"[\]?)] $", seen) else None
+
+    status, seen = seen_on_terminal([*GATEWAY, "init"], 120, folder, variables, answer)
+    assert not waiting, seen
+    return status, COLOUR.sub("", seen)
+
+
 def test_init_asks_four_questions_on_a_terminal(folder: Path) -> None:
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gateway", "init"],
-        stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "COLUMNS": "200"},
-    )  # fmt: skip
-    os.close(theirs)
-    answers = iter(
-        [b"http://mastra:4111\n", b"nobody\n", b"auth0\n", b"t.eu.auth0.com https://api.example.com\n", b"a.com\n"]
+    status, seen = converse(
+        folder, ["http://mastra:4111", "nobody", "auth0", "t.eu.auth0.com https://api.example.com", "a.com"]
     )
-    seen = b""
-    while b"Next:" not in seen:
-        seen += os.read(ours, 65536)
-        if re.search(rb"[\]?)] $", seen):
-            os.write(ours, next(answers))
-            seen += b"\n"
-    assert process.wait(30) == 0
-    os.close(ours)
-    assert next(answers, None) is None
+    assert status == 0 and "Next:" in seen
     text = (folder / "gateway.yaml").read_text()
     for part in (
         "upstream: http://mastra:4111",
@@ -72,6 +71,121 @@ def test_init_asks_four_questions_on_a_terminal(folder: Path) -> None:
         "a.com",
     ):
         assert part in text
+
+
+@pytest.mark.parametrize(
+    ("typed", "reasons", "written"),
+    [
+        pytest.param(
+            ["ftp://x", "http://mastra:4111/api", "localhost:4111", "clerc", "MastraAuthClerk", "sk_test_abcdefgh",
+             "nonsense", "", '"pk_test_Y2xlcmsuZXhhbXBsZS5jb20k"', "ann@a.com", "@a.com"],
+            ["with another scheme than http and https", "with a path or query", "(did you mean clerk?)",
+             "found Clerk's secret key (sk_...)", "expected pk_live_... or pk_test_...", "found nothing",
+             "(did you mean 'a.com'?)"],
+            ["upstream: http://localhost:4111\n", "publishable_key: pk_test_Y2xlcmsuZXhhbXBsZS5jb20k\n",
+             "email_domain: a.com}"],
+            id="clerk",
+        ),
+        pytest.param(
+            ["", "auth0", "https://corp.eu.auth0.com/", "", "https://api.example.com", ""],
+            ["found nothing, expected what the issuer writes into `aud`"],
+            ["domain: corp.eu.auth0.com\n", "audience: https://api.example.com\n", "callers: authenticated"],
+            id="auth0-domain-as-an-address-audience-apart",
+        ),
+        pytest.param(
+            ["4111", "oidc", "http://evil.example x", "login.example.com/.well-known/openid-configuration x", ""],
+            ["expected https://..."],
+            ["upstream: http://localhost:4111\n", "issuer: https://login.example.com\n", "audience: x\n"],
+            id="oidc",
+        ),
+        pytest.param(
+            ["", "jwt", "kJ4v9QzT2mX7bW1cR8yL5nP3sD6fG0hA", "NOT_SET_ANYWHERE", "$SHORT", "", ""],
+            ["what looks like the secret itself", "NOT_SET_ANYWHERE is not set", "expected at least 32"],
+            ["secret_file: mastra-jwt.secret\n"],
+            id="jwt",
+        ),
+    ],
+)  # fmt: skip
+def test_bad_answer_is_asked_for_again_with_the_reason_and_nothing_is_lost(
+    typed: list[str], reasons: list[str], written: list[str], folder: Path
+) -> None:
+    status, seen = converse(folder, typed, SHORT="short")
+    assert status == 0
+    at = 0
+    for reason in reasons:
+        assert reason in seen[at:], f"{reason!r} is not in\n{seen[at:]}"
+        at = seen.index(reason, at)
+    text = (folder / "gateway.yaml").read_text()
+    for part in written:
+        assert part in text, text
+    assert run_command(["check"]) == 0
+
+
+def test_init_knows_the_variables_beside_the_file(folder: Path) -> None:
+    (folder / ".env").write_text("NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY=pk_test_Y2xlcmsuZXhhbXBsZS5jb20k\n")
+    status, seen = converse(folder, ["", "clerk", "", ""])
+    assert status == 0 and "(pk_test_... or pk_live_...) [NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY]" in seen
+    assert "publishable_key: ${NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY}\n" in (folder / "gateway.yaml").read_text()
+    (folder / ".env").write_text("words\n")
+    status, seen = converse(folder, [])
+    assert status == 1
+
+
+def test_answers_that_end_are_told(folder: Path) -> None:
+    status, seen = converse(folder, ["", "clerk", "\x04"])
+    assert status == 2 and "the answers ended" in seen and not (folder / "gateway.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("answer", "upstream"),
+    [
+        ("localhost:4111", "http://localhost:4111"),
+        ("127.0.0.1:4111/", "http://127.0.0.1:4111/"),
+        ("mastra:4111", "http://mastra:4111"),
+        (" 'http://mastra:4111' ", "http://mastra:4111"),
+        ("MASTRA_URL=http://mastra:4111", "http://mastra:4111"),
+        ("agents.example.com", "agents.example.com"),
+        ("https://agents.example.com", "https://agents.example.com"),
+    ],
+)
+def test_scheme_is_assumed_where_it_can_be_only_one(answer: str, upstream: str) -> None:
+    assert upstream_in(answer) == upstream
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer", "issuer"),
+    [
+        ("clerk", "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY=pk_test_abc", "pk_test_abc"),
+        ("clerk", "`pk_test_abc`,", "pk_test_abc"),
+        ("clerk", "${CLERK_PUBLISHABLE_KEY}", "CLERK_PUBLISHABLE_KEY"),
+        ("auth0", "https://corp.eu.auth0.com/authorize", "corp.eu.auth0.com"),
+        ("auth0", "corp.eu.auth0.com/", "corp.eu.auth0.com"),
+        ("oidc", "login.example.com/realms/x", "https://login.example.com/realms/x"),
+        ("oidc", "localhost:8080/realms/x", "http://localhost:8080/realms/x"),
+        ("oidc", "https://login.example.com/", "https://login.example.com/"),
+        ("jwt", "$MASTRA_JWT_SECRET", "MASTRA_JWT_SECRET"),
+        ("jwt", "/run/secrets/mastra-jwt-secret", "/run/secrets/mastra-jwt-secret"),
+    ],
+)
+def test_what_tells_a_provider_is_cleaned(kind: str, answer: str, issuer: str) -> None:
+    assert issuer_in(answer, kind) == issuer
+
+
+@pytest.mark.parametrize(("kind", "answer"), [("clerk", "sk_live_abc"), ("jwt", "aGVsbG8gd29ybGQgaGVsbG8")])
+def test_secret_in_an_answer_is_refused_and_not_repeated(kind: str, answer: str) -> None:
+    with pytest.raises(Unfit) as refused:
+        issuer_in(answer, kind)
+    assert answer not in str(refused.value)
+
+
+def test_words_of_people_are_understood() -> None:
+    assert [kind_in(word) for word in ("Clerk", " MastraJwtAuth ", "'auth0'", "saml")] == [
+        "clerk",
+        "jwt",
+        "auth0",
+        "saml",
+    ]
+    assert [domain_in(word) for word in ("@a.com", "*@a.com", '"a.com"', "a.com")] == ["a.com"] * 4
 
 
 def test_init_makes_a_secret_once_and_takes_a_variable(
@@ -96,6 +210,7 @@ def test_init_makes_a_secret_once_and_takes_a_variable(
         (["--type", "clerk"], 2, "--issuer is missing"),
         (["--type", "auth0", "--issuer", "a.auth0.com"], 2, "--audience is missing"),
         (["--type", "clerk", "--issuer", "nonsense"], 2, "expected pk_live_... or pk_test_..."),
+        (["--type", "clerk", "--issuer", "sk_test_abc"], 2, "--issuer: found Clerk's secret key"),
         (["--type", "oidc", "--issuer", "http://evil.example", "--audience", "x"], 2, "gives a file with a mistake"),
         (["--type", "oidc", "--issuer", "https://a\nroutes: {}", "--audience", "x"], 2, "gives a file with a mistake"),
         ([*("--type", "auth0"), *FLAGS["auth0"], "--email-domain", "a@b"], 2, "gives a file with a mistake"),
@@ -144,7 +259,7 @@ def test_serve_without_a_file_says_what_to_do(capsys: pytest.CaptureFixture[str]
         assert way in said
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "tcsh"])
 def test_completion_knows_every_command_and_its_options(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["completion", shell]) == 0
     script = capsys.readouterr().out
@@ -152,6 +267,55 @@ def test_completion_knows_every_command_and_its_options(shell: str, capsys: pyte
         assert command in script
     for option in ("against", "claims", "log-format"):
         assert option in script
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+def test_fish_completes(tmp_path: Path, folder: Path) -> None:
+    made = subprocess.run([*GATEWAY, "completion", "fish"], env=environment(), capture_output=True, check=True)
+    (tmp_path / "s").write_bytes(made.stdout)
+    (folder / "beside.yaml").write_text("")
+
+    def completed(line: str) -> list[str]:
+        ask = f"source {tmp_path / 's'}; complete -C '{line}'"
+        done = subprocess.run(
+            ["fish", "--no-config", "-c", ask], capture_output=True, text=True, check=True, cwd=folder
+        )
+        return [one.split("\t")[0] for one in done.stdout.splitlines()]
+
+    assert completed("gateway exp") == ["explain"]
+    assert "--claims" in completed("gateway explain --cl")
+    assert completed("gateway init --type cl") == ["clerk"]
+    assert completed("gateway check -c besi") == ["beside.yaml"]
+
+
+def test_gateway_alone_says_what_it_can_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command([]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.splitlines()
+    assert lines[0] == "gateway: say which command"
+    assert [line.split()[0] for line in lines[1:-1]] == COMMANDS
+    assert all(_SUMMARIES[line.split()[0]] == line[14:] for line in lines[1:-1])
+    assert max(map(len, lines)) <= 80 and "gateway COMMAND --help" in lines[-1]
+
+
+def test_standin_says_where_it_listens_or_why_not() -> None:
+    with subprocess.Popen(
+        [*GATEWAY, "standin", "--port", "0"], env=environment(), stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        said = re.fullmatch(
+            r"A stand-in for Mastra listens on http://127\.0\.0\.1:(\d+), without any guard\. Ctrl-C ends it\.\n",
+            process.stdout.readline(),
+        )
+        assert said is not None and status_of(f"http://127.0.0.1:{said[1]}/health") == 200
+        second = subprocess.run(
+            [*GATEWAY, "standin", "--port", said[1]], env=environment(), capture_output=True, text=True, check=False
+        )
+        process.terminate()
+    assert process.returncode == 0
+    assert second.returncode == 1 and second.stderr.count("\n") == 1
+    assert second.stderr.startswith(f"gateway standin: cannot listen on 127.0.0.1:{said[1]}: ")
 
 
 def test_bash_completes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

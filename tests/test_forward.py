@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 from dataclasses import replace
 
@@ -458,6 +459,49 @@ async def test_body_over_a_limit(lines: bytes, body: bytes, status: int) -> None
             assert b"Connection: close" in head, "what is still to come is no request"
         if status != 200 and b"chunked" not in lines:
             assert not any(visit.body for visit in upstream.visits)
+
+
+@pytest.mark.parametrize(
+    ("framing", "piece"),
+    [
+        pytest.param(b"Content-Length: 1000", b"x", id="length"),
+        pytest.param(b"Transfer-Encoding: chunked", b"1\r\nx\r\n", id="chunked"),
+    ],
+)
+async def test_upload_of_a_byte_now_and_then_ends_by_body_timeout(framing: bytes, piece: bytes) -> None:
+    limits = Limits(body_idle_timeout_seconds=5.0, body_timeout_seconds=0.3)
+    async with RawUpstream() as upstream, running(config_for(upstream_at(upstream.url), limits=limits)) as gateway:
+        async with RawClient.connect(gateway.port) as client:
+            await client.send(b"POST /api/x HTTP/1.1\r\n" + H + BEARER + framing + b"\r\n\r\n")
+            reading = asyncio.create_task(client.answer())
+            while not reading.done():
+                with contextlib.suppress(ConnectionError):
+                    await client.send(piece)
+                await asyncio.wait({reading}, timeout=0.02)
+            status, _, body = await reading
+            assert status == 408 and b"request_timeout" in body
+
+
+async def test_upload_that_is_done_in_time_has_an_answer_that_may_take_longer() -> None:
+    done = asyncio.Event()
+
+    async def script(visit: Visit) -> None:
+        await visit.read_body()
+        await done.wait()
+        await visit.send(OK)
+
+    limits = Limits(body_timeout_seconds=0.2)
+    async with (
+        RawUpstream(script) as upstream,
+        running(config_for(upstream_at(upstream.url), limits=limits)) as gateway,
+    ):
+        async with RawClient.connect(gateway.port) as client:
+            await client.send(b"POST /api/x HTTP/1.1\r\n" + H + BEARER + b"Content-Length: 2\r\n\r\nx")
+            await client.send(b"x")
+            reading = asyncio.create_task(client.answer())
+            assert not (await asyncio.wait({reading}, timeout=0.6))[0]
+            done.set()
+            assert (await reading)[0] == 200
 
 
 async def test_route_chooses_among_several_upstreams() -> None:

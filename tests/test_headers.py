@@ -198,6 +198,10 @@ COOKIE_LINES = [
     pytest.param(f"__session ={TOKEN}; a=1", "a=1", id="space-before-equals"),
     pytest.param("x__session=1; __session_x=2; __SESSION=3", "x__session=1; __session_x=2; __SESSION=3", id="others"),
     pytest.param("a=__session; ;b", "a=__session; ;b", id="in-a-value"),
+    pytest.param(f";__session={TOKEN};a=1", ";a=1", id="behind-an-empty-one"),
+    pytest.param(f"__session={TOKEN};__session=x;  a=1", "a=1", id="two-before-space"),
+    pytest.param(f"a=1;__session={TOKEN}", "a=1", id="without-space"),
+    pytest.param(f"aa=1; __session={TOKEN};aa=2", "aa=1;aa=2", id="between-without-space"),
 ]
 
 

@@ -46,7 +46,7 @@ def read(*keys: Any) -> KeySet:
     return read_key_set(json.dumps({"keys": list(keys)}).encode())
 
 
-def refused_text(document: bytes, max_keys: int = 100) -> str:
+def refused_text(document: bytes, max_keys: int = 1000) -> str:
     with pytest.raises(KeySetError) as caught:
         read_key_set(document, max_keys)
     return str(caught.value)
@@ -402,9 +402,9 @@ def test_sizes_at_their_bounds_are_used_and_beyond_them_not() -> None:
             read(rsa(**members))
 
 
-def test_a_hundred_keys_are_read_and_one_more_is_not() -> None:
-    keys = [rsa(f"k{number}") for number in range(101)]
-    assert len(read(*keys[:100]).keys) == 100
+def test_a_thousand_keys_are_read_and_one_more_is_not() -> None:
+    keys = [rsa(f"k{number}") for number in range(1001)]
+    assert len(read(*keys[:1000]).keys) == 1000
     with pytest.raises(KeySetError):
         read(*keys)
 

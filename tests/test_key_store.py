@@ -161,6 +161,81 @@ async def test_a_thousand_unknown_kids_cause_one_refetch_per_cooldown(world: Wor
     assert world.fetches == 3
 
 
+async def test_a_key_that_was_asked_for_during_the_cooldown_works_when_it_ends(world: World) -> None:
+    await world.store.start([SOURCE])
+    assert await world.ask("rsa-2") == NO_FIT
+    world.answer(jwks("rsa-1", "rsa-2"))
+    assert await world.ask("rsa-2") == NO_FIT, "the cool-down runs"
+    assert world.fetches == 2
+    await world.time.advance(SOURCE.cooldown_seconds - 0.001)
+    assert world.fetches == 2
+    await world.time.advance(0.001)
+    assert world.fetches == 3
+    assert kid_of(world.find("rsa-2")) == "rsa-2", "without waiting"
+
+
+async def test_nobody_asked_during_the_cooldown_so_nobody_fetches(world: World) -> None:
+    await world.store.start([SOURCE])
+    assert await world.ask("rsa-2") == NO_FIT
+    await world.ask("rsa-1")
+    await world.time.advance(SOURCE.cooldown_seconds * 3)
+    assert world.fetches == 2
+
+
+async def test_a_flood_of_kids_during_cooldowns_is_one_fetch_for_each(world: World) -> None:
+    await world.store.start([SOURCE])
+    for round_number in range(5):
+        for number in range(500):
+            assert await world.ask(f"k{round_number}-{number}") == NO_FIT
+        assert world.fetches == 2 + round_number
+        await world.time.advance(SOURCE.cooldown_seconds)
+        assert world.fetches == 3 + round_number
+        assert world.find("k") == NO_FIT, "what stayed unknown has begun the next cool-down"
+    assert len(world.store._slots[SOURCE].entry.missed) <= 16
+
+
+async def test_a_look_at_the_end_of_the_cooldown_that_fails_costs_no_good_key(world: World) -> None:
+    await world.store.start([SOURCE])
+    await world.ask("k")
+    await world.ask("k")
+    world.answer(DOWN)
+    await world.time.advance(SOURCE.cooldown_seconds)
+    assert world.fetches == 3 and kid_of(world.find()) == "rsa-1"
+    await world.time.advance(SOURCE.cooldown_seconds)
+    assert world.fetches == 3, "nobody has asked since"
+
+
+@pytest.mark.parametrize("end", ["retired", "closed"])
+async def test_a_look_ends_with_its_source(world: World, end: str) -> None:
+    await world.store.start([SOURCE])
+    await world.ask("k")
+    await world.ask("k")
+    if end == "retired":
+        world.store.use([])
+    else:
+        await world.store.close()
+    await world.time.advance(SOURCE.cooldown_seconds)
+    assert world.fetches == 2
+
+
+async def test_a_large_set_is_read_while_others_are_served(world: World) -> None:
+    turns, is_done = 0, False
+
+    async def count() -> None:
+        nonlocal turns
+        while not is_done:
+            turns += 1
+            await asyncio.sleep(0)
+
+    one = to_jwk(private_key("rsa-1"), "rsa-1")
+    world.answer(json.dumps({"keys": [one, *({**one, "kid": f"k{number}"} for number in range(999))]}).encode())
+    counting = asyncio.create_task(count())
+    assert kid_of(await world.ask("k998")) == "k998"
+    is_done = True
+    await counting
+    assert turns > 10, "the loop went on"
+
+
 async def test_a_flood_on_a_cold_store_causes_one_fetch(world: World) -> None:
     for number in range(100):
         assert await world.ask(f"k{number}") == NO_FIT
@@ -598,6 +673,18 @@ async def test_close_lets_waiting_callers_go_and_leaves_no_task(world: World) ->
 
 async def test_a_store_without_sources_is_ready(world: World) -> None:
     assert world.store.is_ready()
+
+
+async def test_a_secret_needs_no_keys_but_every_source_to_be_tried(world: World) -> None:
+    world.answer(DOWN)
+    assert world.store.is_ready(needs_keys=False)
+    gate = world.server.block()
+    world.store.use([SOURCE])
+    await settle()
+    assert not world.store.is_ready(needs_keys=False)
+    gate.set()
+    await settle()
+    assert world.store.is_ready(needs_keys=False) and not world.store.is_ready()
 
 
 async def test_readiness_ends_when_no_source_has_keys(world: World) -> None:

@@ -13,7 +13,7 @@ import pytest
 from gateway.config.file import load_text
 from gateway.server.gateway import Gateway
 from tests.keyserver import KeyServer, private_key
-from tests.minting import SECRET
+from tests.minting import SECRET, mint
 from tests.rawpeer import RawUpstream, ask
 
 # Times that let a test see the whole life of a key; what is asserted is counts and answers, never durations.
@@ -21,7 +21,10 @@ JWKS = "{ttl: 1h, cooldown: 100ms, timeout: 2s}"
 
 
 @asynccontextmanager
-async def gateway_for(idp: KeyServer, jwks: str = JWKS, by_discovery: bool = False) -> AsyncIterator[Gateway]:
+async def gateway_for(
+    idp: KeyServer, jwks: str = JWKS, *, by_discovery: bool = False, has_secret: bool = True
+) -> AsyncIterator[Gateway]:
+    secret = f'  jobs: {{type: jwt, secret: "{SECRET.decode()}", expiry: optional}}'
     where = "" if by_discovery else f"    jwks_uri: {idp.jwks_uri}\n"
     async with RawUpstream() as upstream:
         text = f"""
@@ -33,10 +36,10 @@ providers:
     issuer: {idp.issuer}
     audience: none
     jwks: {jwks}
-{where}  jobs: {{type: jwt, secret: "{SECRET.decode()}", expiry: optional}}
+{where}{secret if has_secret else ""}
 routes:
   /api: {{provider: people, allow: authenticated}}
-  /jobs: {{provider: jobs, allow: authenticated}}
+  {"/jobs: {provider: jobs, allow: authenticated}" if has_secret else ""}
 """
         gateway = Gateway(load_text(text, "gateway.yaml", {}))
         await gateway.start()
@@ -72,12 +75,23 @@ async def test_keys_are_fetched_once_however_many_ask(by_discovery: bool) -> Non
         assert idp.fetches == 1
 
 
+async def test_secret_makes_ready_once_every_key_server_was_tried() -> None:
+    idp = KeyServer()
+    await idp.start()
+    await idp.stop()
+    async with gateway_for(idp) as gateway:
+        assert not gateway.is_ready(), "nobody was asked yet"
+        await gateway.keys.start(gateway.runtime.key_sources())
+        assert gateway.is_ready()
+        assert (await call(gateway, mint({"sub": "ann"}), "/jobs/x"))[0] == 200
+
+
 async def test_key_server_that_is_down_at_start_is_a_503_until_it_is_up() -> None:
     idp = KeyServer()
     await idp.start()
     token = idp.mint(idp.claims())
     await idp.stop()
-    async with gateway_for(idp) as gateway:
+    async with gateway_for(idp, has_secret=False) as gateway:
         status, head, body = await call(gateway, token)
         assert (status, body["error"], body["code"]) == (503, "Service unavailable", "keys_unavailable")
         assert b"Retry-After: " in head

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from gateway.policy.upstreams import Upstream
 from gateway.server import logs
 from gateway.server.logs import _Lines
 from gateway.server.outcome import Outcome, log_fields, log_line
@@ -65,6 +66,8 @@ def test_line_put_together_by_hand_says_what_json_would_write() -> None:
     full = Outcome("id", "GET", '/a"b\x7f\udcff' + "x" * 300, "192.0.2.1", began_at=1.0)
     full.decided_at, full.first_byte_at, full.status, full.is_websocket = 1.00012, 1.5, 200, True
     full.route, full.provider, full.subject = "/api", "jobs", "user-1"
+    full.upstream, full.host, full.user_agent = Upstream("mastra", "http://mastra"), 'a"\udcff', "x\ty"
+    full.trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
     full.code, full.would_deny, full.rule, full.detail = "access_denied", "x", "company", "said\n" + "y" * 300
     full.note_end()
     bare = Outcome("id", "GET", "/", "unix", began_at=1.0)
@@ -75,11 +78,38 @@ def test_line_put_together_by_hand_says_what_json_would_write() -> None:
         assert list(json.loads(line)) == list(log_fields(outcome, subject))
 
 
+@pytest.mark.parametrize(
+    ("changes", "level"),
+    [
+        pytest.param({}, "info", id="passed"),
+        pytest.param({"status": 404}, "info", id="the-upstream-knows-no-such-thing"),
+        pytest.param({"status": 500}, "warning", id="the-upstream-failed-by-itself"),
+        pytest.param({"code": "token_missing", "status": 401, "ended": "refused"}, "warning", id="refused"),
+        pytest.param({"would_deny": "access_denied"}, "warning", id="would-be-refused"),
+        pytest.param({"code": "upstream_unreachable", "status": 502, "ended": "refused"}, "error", id="no-upstream"),
+        pytest.param({"code": "keys_unavailable", "status": 503, "ended": "refused"}, "error", id="no-keys"),
+        pytest.param({"code": "shutting_down", "status": 503, "ended": "shut_down"}, "warning", id="each-deployment"),
+        pytest.param({"ended": "upstream_cut"}, "error", id="broke-off"),
+        pytest.param({"code": "internal_error", "status": 500, "ended": "failed"}, "error", id="ours"),
+        pytest.param({"ended": "client_gone"}, "info", id="client-left"),
+    ],
+)
+def test_level_is_that_of_the_outcome(changes: dict[str, Any], level: str) -> None:
+    outcome = Outcome("id", "GET", "/", "192.0.2.1", began_at=1.0)
+    outcome.status = 200
+    for name, value in changes.items():
+        setattr(outcome, name, value)
+    outcome.note_end()
+    assert json.loads(log_line(outcome, None))["level"] == log_fields(outcome, None)["level"] == level
+
+
 def test_text_line_is_for_people_and_steers_no_terminal() -> None:
     line = _Lines("text", has_colour=False).request(FIELDS)
     assert line == (
         r"05:33:03 403 GET /api/\x1b[31mx  access_denied no `allow` rule holds  1.25 ms route=/api ended=refused"
     )
+    named = _Lines("text", has_colour=False).request(FIELDS | {"level": "warning", "user_agent": "Mozilla/5.0 (X11)"})
+    assert named.endswith('route=/api ended=refused user_agent="Mozilla/5.0 (X11)"')
     coloured = _Lines("text", has_colour=True).request(FIELDS)
     assert coloured.startswith("\x1b[33m05:33:03") and coloured.endswith("\x1b[0m")
     assert "WARNING".lower() in _Lines("text", has_colour=False).format(record("keys are old", logging.WARNING))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,15 @@ PROJECT_FILE: dict[str, Any] = tomllib.loads((PROJECT / "pyproject.toml").read_t
 COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 APACHE_2 = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads Compose's own tags as what they stand on."""
+
+
+_Loader.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
+SCALE_FILE: dict[str, Any] = yaml.load((PROJECT / "docker-compose.scale.yml").read_text(encoding="utf-8"), _Loader)  # noqa: S506
+SCALED: dict[str, dict[str, Any]] = SCALE_FILE["services"]
 _PIN = re.compile(r"^(?P<name>[a-z0-9-]+)==(?P<version>\S+)(?: ; [^\\]+)? \\$")
 
 
@@ -98,7 +109,66 @@ def test_image_has_every_file_that_the_wheel_is_made_of() -> None:
 
 
 def test_only_the_gateway_is_published() -> None:
-    assert [name for name, service in SERVICES.items() if service.get("ports")] == ["gateway"]
+    published = [name for name, service in SERVICES.items() if service.get("ports") and "profiles" not in service]
+    assert published == ["gateway"]
+
+
+def test_whatever_is_published_is_for_this_machine_alone() -> None:
+    ports = [port for service in (*SERVICES.values(), *SCALED.values()) for port in service.get("ports", ())]
+    assert len(ports) == 6 and [port for port in ports if not port.startswith("127.0.0.1:")] == []
+
+
+def test_scaled_gateways_have_no_fixed_port_and_the_balancer_has_it() -> None:
+    assert SCALED["gateway"]["ports"] == ["127.0.0.1::9090"]
+    assert SCALED["balancer"]["ports"] == ["127.0.0.1:8080:8080"]
+    assert SERVICES["gateway"]["ports"][0] == "127.0.0.1:8080:8080"
+
+
+def test_only_the_balancer_is_believed_about_where_requests_come_from() -> None:
+    (network,) = SCALE_FILE["networks"]["balance"]["ipam"]["config"]
+    assert SCALED["gateway"]["environment"] == {"TRUSTED_PROXY": network["subnet"]}
+    members = {name for name, service in SCALED.items() if "balance" in service["networks"]}
+    assert members == {"gateway", "balancer"} and not any("balance" in one["networks"] for one in networked())
+    file = yaml.safe_load((PROJECT / "config" / "compose.yaml").read_text(encoding="utf-8"))
+    assert file["trusted_proxies"] == ["${TRUSTED_PROXY:-127.0.0.1}"]
+
+
+def networked() -> list[dict[str, Any]]:
+    return [service for service in SERVICES.values() if "networks" in service]
+
+
+def test_monitoring_is_a_profile_with_the_dashboard_in_it() -> None:
+    for name in ("prometheus", "grafana"):
+        assert SERVICES[name]["profiles"] == ["monitoring"] and "@" not in SERVICES[name]["image"]
+        for volume in SERVICES[name]["volumes"]:
+            source = volume.split(":")[0]
+            assert source in COMPOSE["volumes"] or (PROJECT / source).exists(), volume
+    folder = PROJECT / "config" / "monitoring"
+    (source,) = yaml.safe_load((folder / "grafana/datasources/prometheus.yaml").read_text())["datasources"]
+    assert source["type"] == "prometheus" and source["isDefault"] and source["url"] == "http://prometheus:9090"
+    (provider,) = yaml.safe_load((folder / "grafana/dashboards/gateway.yaml").read_text())["providers"]
+    mounted = next(volume.split(":") for volume in SERVICES["grafana"]["volumes"] if "grafana.json" in volume)
+    assert mounted[1] == f"{provider['options']['path']}/gateway.json"
+    assert SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"] == mounted[1]
+    scraped = yaml.safe_load((folder / "compose.yaml").read_text())
+    assert "--config.file=/etc/prometheus/compose.yaml" in SERVICES["prometheus"]["command"]
+    (found,) = scraped["scrape_configs"][0]["dns_sd_configs"]
+    assert (found["names"], found["port"]) == (["gateway"], 9090)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["promtool", "check", "config", "config/monitoring/compose.yaml"],
+        ["haproxy", "-c", "-f", "config/balancer/haproxy.cfg"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_other_programs_take_their_files(command: list[str]) -> None:
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"found no {command[0]}")
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_upstream_is_on_a_network_that_leads_nowhere_else() -> None:
@@ -106,9 +176,9 @@ def test_upstream_is_on_a_network_that_leads_nowhere_else() -> None:
     assert COMPOSE["networks"]["back"] == {"internal": True}
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", [*SERVICES, "balancer"])
 def test_service_may_do_no_more_than_it_must(name: str) -> None:
-    service = SERVICES[name]
+    service = SERVICES.get(name) or SCALED[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]

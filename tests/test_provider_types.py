@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from gateway.commands import init
+from gateway.commands import draft
 from gateway.commands.main import run_command
 from gateway.config.provider_fields import RECORDS, TYPES
 from gateway.policy.providers import Kind
@@ -23,7 +23,7 @@ SMALLEST = {
 
 
 def test_every_type_is_in_every_table() -> None:
-    assert set(TYPES) == set(get_args(Kind)) == set(RECORDS) == set(init.TYPES) == set(SMALLEST)
+    assert set(TYPES) == set(get_args(Kind)) == set(RECORDS) == set(draft.TYPES) == set(SMALLEST)
 
 
 @pytest.mark.parametrize("kind", TYPES)

@@ -90,6 +90,25 @@ async def test_changed_file_is_seen_at_the_next_look(gateway: Gateway, file: Pat
     watching.cancel()
 
 
+async def test_variables_beside_the_file_are_watched_like_it(
+    gateway: Gateway, file: Path, upstream: RawUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    file.write_text(text_for(upstream, "/two").replace(upstream.url, "${WHERE}"))
+    watching = asyncio.create_task(Reloader(gateway, file, ENVIRONMENT, sleep=clock.sleep).watch())
+    await clock.tick()
+    assert await statuses(gateway) == (200, 404), "the variable is missing"
+    beside = file.with_name(".env")
+    beside.write_text(f"WHERE={upstream.url}\nSECRET=short\n")
+    await clock.tick()
+    assert await statuses(gateway) == (404, 200), "it is there; the real environment has SECRET, and wins"
+    beside.write_text("hunter2\n")
+    await clock.tick()
+    assert await statuses(gateway) == (404, 200)
+    assert f"{beside}:1:1: found a line that cannot be read" in caplog.text and "hunter2" not in caplog.text
+    watching.cancel()
+
+
 async def test_mistake_changes_nothing_and_is_told(
     gateway: Gateway, file: Path, upstream: RawUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -90,6 +90,53 @@ def test_no_method_matches() -> None:
     assert refusal.value.allowed == ("GET", "HEAD", "POST")
 
 
+HEADS = [
+    route("GET /api"),
+    route("HEAD /api"),
+    route("/api/x"),
+    route("GET /api/x"),
+    route("GET /api/y", exact=True),
+    route("HEAD /api/y"),
+    route("POST /other"),
+    route("GET /other/z"),
+]
+
+
+@pytest.mark.parametrize(
+    ("target", "key"),
+    [
+        ("/api", "HEAD /api"),  # by its own name before by GET
+        ("/api/z", "HEAD /api"),
+        ("/api/x", "GET /api/x"),  # named methods before any: GET names HEAD, too
+        ("/api/y", "GET /api/y"),  # exact before prefix
+        ("/api/y/z", "HEAD /api/y"),
+        ("/other/z", "GET /other/z"),
+    ],
+)
+def test_head_goes_where_get_goes_unless_a_route_names_it(target: str, key: str) -> None:
+    for order in itertools.permutations(HEADS[:4]):
+        policy = Policy([*order, *HEADS[4:]])
+        assert matched(policy, target, "HEAD") == key
+        assert policy.find(target, "HEAD")[2].route.key == key
+
+
+def test_head_on_a_guarded_route_for_get_meets_its_guard_and_no_catch_all_behind_it() -> None:
+    assert matched(Policy([route("/"), route("GET /api")]), "/api/x", "HEAD") == "GET /api"
+
+
+def test_route_for_head_alone_takes_nothing_else() -> None:
+    with pytest.raises(MethodNotAllowed) as refusal:
+        matched(Policy([route("HEAD /api")]), "/api", "GET")
+    assert refusal.value.allowed == ("HEAD",)
+
+
+def test_allow_lists_head_where_get_is() -> None:
+    with pytest.raises(MethodNotAllowed) as refusal:
+        matched(Policy([route("GET,POST /api")]), "/api", "PUT")
+    assert refusal.value.allowed == ("GET", "HEAD", "POST")
+    assert str(refusal.value.detail) == "the path takes GET, HEAD, POST"
+
+
 def test_root_may_be_exact() -> None:
     policy = Policy([route("/", exact=True)])
     assert matched(policy, "/") == "/"

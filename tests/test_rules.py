@@ -256,3 +256,20 @@ def test_unenforced_rule_counts_as_what_keeps_it_from_refusing(
     rule: Rule, unenforced: bool | None, expected: bool
 ) -> None:
     assert evaluate(rule, facts(), unenforced=unenforced) is expected
+
+
+@pytest.mark.parametrize(
+    ("methods", "method", "expected"),
+    [
+        ({"GET"}, "GET", True),
+        ({"GET"}, "HEAD", True),  # the same handler, without the body: `deny: {method: GET}` must not miss it
+        ({"HEAD"}, "GET", False),
+        ({"GET"}, "POST", False),
+        ({"DELETE"}, "delete", None),
+        ({"GET"}, "Get", None),
+    ],
+)
+def test_condition_about_the_method(methods: set[str], method: str, expected: bool | None) -> None:
+    asked = facts()
+    asked.head.method = method
+    assert evaluate(MethodIs(frozenset(methods)), asked) is expected

@@ -14,12 +14,15 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from gateway.config.model import Address, Config, Cors, Tls
+from gateway.config.model import Address, Config, Cors, Limits, Tls
 from gateway.policy.providers import TokenSource
 from gateway.policy.rules import HasAll
 from gateway.server.admin import Admin
+from gateway.server.certificate import end_of_certificate
+from gateway.server.exposition import metrics_text
 from gateway.server.gateway import Gateway, StartError
 from gateway.server.local import LocalState
+from gateway.server.state import state_of
 from tests.minting import SECRET, mint
 from tests.rawpeer import OK, RawClient, RawUpstream, Visit, ask
 from tests.running import BEARER, SHARED, TOKEN, config_for, running, upstream_at
@@ -88,11 +91,28 @@ async def test_missing_scope_is_told_with_the_scopes(upstream: RawUpstream) -> N
         )
 
 
+async def test_head_passes_a_route_for_get_under_its_rules(upstream: RawUpstream) -> None:
+    """What uptime monitors send."""
+
+    async def answer(visit: Visit) -> None:
+        await visit.send(OK.partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
+
+    upstream.script = answer
+    config = with_routes(config_for(upstream_at(upstream.url)), methods=frozenset({"GET"}))
+    async with running(config) as gateway:
+        async with RawClient.connect(gateway.port) as client:
+            await client.send(b"HEAD /api/x HTTP/1.1\r\n" + H + b"\r\n")
+            assert (await client.head()).startswith(b"HTTP/1.1 401 ")
+            await client.send(b"HEAD /api/x HTTP/1.1\r\n" + H + BEARER + b"\r\n")
+            assert (await client.head()).startswith(b"HTTP/1.1 200 ")
+        assert [visit.head.split(b"\r\n")[0] for visit in upstream.visits] == [b"HEAD /api/x HTTP/1.1"]
+
+
 async def test_method_not_allowed_says_which_are(upstream: RawUpstream) -> None:
     config = with_routes(config_for(upstream_at(upstream.url)), methods=frozenset({"GET", "POST"}))
     async with running(config) as gateway:
         status, head, _ = await ask(gateway.port, b"PUT /api/x HTTP/1.1\r\n" + H + b"\r\n")
-        assert (status, header(head, "Allow")) == (405, "GET, POST")
+        assert (status, header(head, "Allow")) == (405, "GET, HEAD, POST")
         status, head, _ = await ask(gateway.port, b"TRACE /api/x HTTP/1.1\r\n" + H + b"\r\n")
         assert status == 405
         assert "TRACE" not in (header(head, "Allow") or "TRACE")
@@ -406,6 +426,7 @@ def make_certificate(folder: Path, name: str) -> Tls:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(minutes=1))
         .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
     )
     certificate = made.sign(key, hashes.SHA256())
     files = Tls(folder / f"{name}.crt", folder / f"{name}.key")
@@ -414,6 +435,75 @@ def make_certificate(folder: Path, name: str) -> Tls:
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
     files.key_file.write_bytes(pem)
     return files
+
+
+@pytest.mark.parametrize(
+    "version",
+    [pytest.param(b"1.1", id="on-the-lane"), pytest.param(b"1.0", id="handed-over")],
+)
+@pytest.mark.parametrize("target", [b"/api/x", b"/public/x"])
+async def test_connection_keeps_its_place_until_it_ends(upstream: RawUpstream, version: bytes, target: bytes) -> None:
+    async with running(config_for(upstream_at(upstream.url))) as gateway:
+        request = b"GET %b HTTP/%b\r\nHost: a\r\nConnection: keep-alive\r\n%b\r\n" % (target, version, BEARER)
+        async with RawClient.connect(gateway.port) as client:
+            for _ in range(3):
+                await client.send(request)
+                assert (await client.answer())[0] == 200
+                assert gateway.room.count == 1
+                where = gateway.room._members if target == b"/api/x" else gateway.room._guests
+                assert len(where) == 1 and not gateway.room._strangers
+        assert (await ask(gateway.port, request))[0] == 200
+        await gateway.drain()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert gateway.room.count == 0
+
+
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+async def test_connection_is_not_closed_while_its_answer_is_under_way(version: bytes) -> None:
+    more = asyncio.Event()
+
+    async def script(visit: Visit) -> None:
+        await visit.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok")
+        await more.wait()
+        await visit.send(b"ok")
+
+    limits = Limits(connections=8, connections_per_address=2)
+    async with (
+        RawUpstream(script) as upstream,
+        running(config_for(upstream_at(upstream.url), limits=limits)) as gateway,
+        RawClient.connect(gateway.port) as client,
+    ):
+        await client.send(b"GET /api/x HTTP/%b\r\nHost: a\r\n%b\r\n" % (version, BEARER))
+        await client.head()
+        for _ in range(20):
+            assert (await ask(gateway.port, b"GET /api/x HTTP/1.1\r\nHost: a\r\n\r\n"))[0] == 401
+        async with RawClient.connect(gateway.port) as first, RawClient.connect(gateway.port):
+            assert await first.rest() == b"", "the address has two, of which one is under way"
+        more.set()
+        assert await client.reader.readexactly(4) == b"okok"
+
+
+async def test_clients_of_a_trusted_proxy_share_no_limit(upstream: RawUpstream) -> None:
+    limits, proxies = Limits(connections=20, connections_per_address=1), (ip_network("127.0.0.0/8"),)
+    config = config_for(upstream_at(upstream.url), limits=limits, trusted_proxies=proxies)
+    async with running(config) as gateway, RawClient.connect(gateway.port) as first, RawClient.connect(gateway.port):
+        await first.send(b"GET /public/x HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await first.answer())[0] == 200
+        assert gateway.room.count == 2 and not gateway.room.shed["address"]
+        await gateway.use(replace(config, trusted_proxies=(), limits=replace(limits, connections=50)))
+        async with RawClient.connect(gateway.port) as third:
+            await third.send(b"GET /public/x HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await third.answer())[0] == 200
+        assert gateway.room.shed["address"] == 1 and gateway.room.limit == 50, "a reload counts at once"
+
+
+async def test_place_of_a_tls_connection_is_taken_before_the_handshake(upstream: RawUpstream, tmp_path: Path) -> None:
+    config = config_for(upstream_at(upstream.url), tls=make_certificate(tmp_path, "first"))
+    limits = Limits(connections=8, connections_per_address=1)
+    async with running(replace(config, limits=limits)) as gateway, RawClient.connect(gateway.port) as silent:
+        assert await served_name(gateway.port) == "CN=first"
+        assert await silent.rest() == b"" and gateway.room.shed["address"] == 1
 
 
 async def served_name(port: int) -> str:
@@ -436,6 +526,9 @@ async def test_tls_certificate_is_read_again_with_the_file(upstream: RawUpstream
     config = config_for(upstream_at(upstream.url))
     async with running(replace(config, tls=first)) as gateway:
         assert await served_name(gateway.port) == "CN=first"
+        assert gateway.gauges().certificate_expires_at == end_of_certificate(first)
+        assert b"gateway_certificate_expires_timestamp_seconds 1" in metrics_text(gateway.metrics, gateway.gauges())
+        assert state_of(gateway)["certificate_expires_seconds"] > 0
         assert upstream.visits[0].header("X-Forwarded-Proto") == "https"
         await gateway.use(replace(config, tls=second))
         assert await served_name(gateway.port) == "CN=second"

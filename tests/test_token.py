@@ -162,10 +162,10 @@ def test_reading_costs_no_more_than_the_length(before: str, repeated: str) -> No
         token = f"{b64(before + repeated * (size // len(repeated)))}.e30.AAAA"
         best = math.inf
         for _ in range(20):
-            began = time.perf_counter()
+            began = time.thread_time()  # not what others on this machine take
             with pytest.raises(Denied):
                 parse_token(token)
-            best = min(best, time.perf_counter() - began)
+            best = min(best, time.thread_time() - began)
         return best
 
     assert seconds(12_000) < 8 * seconds(3_000)

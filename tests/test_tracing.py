@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 import urllib.error
@@ -145,6 +146,9 @@ routes:
     said = attributes(request)
     assert (said["http.route"], said["http.response.status_code"], said["url.path"]) == ("/api", 200, "/api/agents")
     refused = next(s for s in collector.spans if attributes(s).get("gateway.code") == "key_unknown")
+    logged = [json.loads(line) for line in gateway.log.read_text().splitlines()]
+    traces = [line["trace_id"] for line in logged if "trace_id" in line]  # the client's, and two of the gateway's own
+    assert len(traces) == 3 and traces[:2] == [PARENT.split("-")[1], refused.trace_id.hex()]
     assert "key fetch" in {s.name for s in collector.spans if s.trace_id == refused.trace_id}
     broken = next(s for s in collector.spans if attributes(s).get("http.response.status_code") == 500)
     assert broken.status.code == broken.status.STATUS_CODE_ERROR

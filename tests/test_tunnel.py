@@ -6,12 +6,15 @@ import asyncio
 import base64
 import hashlib
 import os
+import sys
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.proxy.frames import FrameBorders, close_frame
+from gateway.proxy.silence import Silence
 from tests.rawpeer import RawClient, RawUpstream, Visit, ask
 from tests.running import BEARER, TOKEN, config_for, running, upstream_at
 
@@ -35,6 +38,9 @@ def frame(payload: bytes, opcode: int = 1, *, masked: bool) -> bytes:
     mask = os.urandom(4)
     data = bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
     return bytes([0x80 | opcode, length[0] | 0x80]) + length[1:] + mask + data
+
+
+GOODBYE_OF_CLIENT = frame(b"\x03\xe9", 8, masked=True)
 
 
 async def shake_hands(visit: Visit, *lines: str) -> None:
@@ -239,8 +245,11 @@ async def test_drain_says_goodbye_with_1001_to_both_sides_at_a_border_of_frames(
             assert bytes(a ^ b for a, b in zip(payload, mask, strict=False)) == b"\x03\xe9"
 
 
-async def drained(first: bytes, later: bytes) -> bytes:
-    """Return what a client gets of a drain that begins after `first` came from the upstream and before `later`."""
+async def drained(first: bytes, later: bytes, answer: bytes = b"") -> bytes:
+    """Return what a client gets of a drain that begins after `first` came from the upstream and before `later`.
+
+    The client answers the close frame, and the upstream with `answer`; where that is none, the gateway waits its time.
+    """
     draining_began = asyncio.Event()
 
     async def script(visit: Visit) -> None:
@@ -248,6 +257,7 @@ async def drained(first: bytes, later: bytes) -> bytes:
         await visit.send(first)
         await draining_began.wait()
         await visit.send(later)
+        await visit.send(answer)
         await visit.wait_for_client_to_leave()
 
     async with RawUpstream(script) as upstream, running(config_for(upstream_at(upstream.url))) as gateway:
@@ -259,6 +269,7 @@ async def drained(first: bytes, later: bytes) -> bytes:
             while not gateway.is_draining:  # noqa: ASYNC110  # one turn of the loop
                 await asyncio.sleep(0)
             draining_began.set()
+            await client.send(GOODBYE_OF_CLIENT)
             received += await client.rest()
             await draining
             return received
@@ -267,7 +278,8 @@ async def drained(first: bytes, later: bytes) -> bytes:
 async def test_drain_ends_at_a_border_though_more_frames_come_at_once() -> None:
     torn, more = frame(b"torn apart", masked=False), frame(b"more", masked=False)
     # Not a byte behind the close frame: RFC 6455 section 5.5.1.
-    assert await drained(torn[:5], torn[5:] + more[:3]) == torn + b"\x88\x02\x03\xe9"
+    received = await drained(torn[:5], torn[5:] + more[:3], more[3:] + frame(b"\x03\xe9", 8, masked=False))
+    assert received == torn + b"\x88\x02\x03\xe9"
 
 
 async def test_drain_adds_nothing_to_a_farewell_that_is_said_already() -> None:
@@ -338,6 +350,101 @@ def test_borders_are_found_in_any_chunking(frames: list[tuple[int, bool]], cuts:
         following.feed(stream[position : position + step])
         position, index = min(position + step, len(stream)), index + 1
         assert following.is_at_border == (position in borders)
+
+
+@pytest.mark.parametrize("mask", [b"", b"abcd"], ids=["plain", "masked"])
+@pytest.mark.parametrize("payload", [0, 1, 125, 126], ids=lambda size: f"{size}-bytes")
+def test_following_costs_the_same_however_small_the_frames_are(mask: bytes, payload: int) -> None:
+    second = (0x80 if mask else 0) | min(payload, 126)
+    one = bytes([0x82, second]) + (b"\x00\x7e" if payload == 126 else b"") + mask + bytes(payload)
+    following = FrameBorders()
+    steps = 0
+
+    def note(frame: Any, event: str, argument: Any) -> Any:
+        nonlocal steps
+        steps += event == "line"
+        return note
+
+    piece = one * (256 * 1024 // len(one))
+    sys.settrace(note)
+    try:
+        assert following.feed(piece) == len(piece), "all of it passes"
+        first, steps = steps, 0
+        following.feed(piece)
+    finally:
+        sys.settrace(None)
+    assert first < 20 * 1300, "a line of code for each ten bytes at most"
+    assert steps < 20 * 1300
+
+
+@pytest.mark.parametrize("length", [126, 65536])
+def test_head_that_comes_byte_by_byte_is_never_held_twice(length: int) -> None:
+    size = b"\xfe\x00\x7e" if length == 126 else b"\xff" + length.to_bytes(8, "big")
+    following, whole = FrameBorders(), b"\x82" + size + b"abcd"
+    for byte in whole:
+        following.feed(bytes([byte]))
+        assert len(following._head) < 14
+    assert following._left == length
+
+
+def test_frames_of_an_ordinary_client_are_never_lost() -> None:
+    following = FrameBorders()
+    for _ in range(1000):
+        following.feed(frame(b"x" * 20, masked=True) * 200)
+    assert following.is_at_border
+
+
+async def test_drain_puts_no_frame_of_ours_between_frames_that_nobody_follows() -> None:
+    flood = frame(b"", 9, masked=False) * 30_000
+    assert await drained(flood, b"") == flood
+
+
+def test_silence_ends_when_nothing_has_moved_for_its_time() -> None:
+    silence = Silence(10.0, 100.0)
+    assert silence.pause_seconds == 1.0
+    assert not silence.is_over((1, 0), 109.0)
+    assert not silence.is_over((1, 0), 118.0)
+    assert not silence.is_over((1, 1), 119.5), "either way counts"
+    assert not silence.is_over((1, 1), 129.0)
+    assert silence.is_over((1, 1), 129.5)
+
+
+async def test_silent_websocket_ends_on_both_sides_after_idle_timeout() -> None:
+    async with RawUpstream(echo_bytes) as upstream:
+        async with running(config_for(upstream_at(upstream.url, idle_timeout_seconds=0.1))) as gateway:
+            async with RawClient.connect(gateway.port) as client:
+                await client.send(b"GET /public/ws HTTP/1.1\r\n" + H + UPGRADE + b"\r\n")
+                await client.head()
+                assert await asyncio.wait_for(client.rest(), 5) == b"\x88\x02\x03\xe9"
+                await asyncio.wait_for(upstream.left.wait(), 5)
+            assert not gateway.tunnels
+
+
+@pytest.mark.parametrize("who", ["client", "upstream"])
+async def test_either_side_keeps_a_websocket_open(who: str) -> None:
+    """Twenty pings, each within the time, last twice as long as that."""
+    ping = frame(b"", 9, masked=who == "client")
+
+    async def script(visit: Visit) -> None:
+        await shake_hands(visit)
+        for _ in range(20):
+            if who == "upstream":
+                await visit.send(ping)
+                await asyncio.sleep(0.1)
+            else:
+                await visit.reader.readexactly(len(ping))
+        await visit.send(b"\x88\x00")
+
+    async with RawUpstream(script) as upstream:
+        async with running(config_for(upstream_at(upstream.url, idle_timeout_seconds=1.0))) as gateway:
+            async with RawClient.connect(gateway.port) as client:
+                await client.send(b"GET /public/ws HTTP/1.1\r\n" + H + UPGRADE + b"\r\n")
+                await client.head()
+                for _ in range(20 if who == "client" else 0):
+                    await client.send(ping)
+                    await asyncio.sleep(0.1)
+                received = await client.rest()
+    assert received == (ping * 20 if who == "upstream" else b"") + b"\x88\x00"
 
 
 def test_close_frame_is_masked_towards_servers_only() -> None:

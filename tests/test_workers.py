@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.server.folder import remove_left_behind
 from tests.processes import free_port, process, status_of
 
 START_SECONDS = 30.0
@@ -73,7 +74,8 @@ def served(tmp_path: Path) -> Iterator[Served]:
     file, log = tmp_path / "gateway.yaml", tmp_path / "log"
     file.write_text(text_of(port, admin))
     command = [sys.executable, "-m", "gateway", "serve", "-c", str(file)]
-    with process(command, log, lambda: status_of(f"http://127.0.0.1:{admin}/readyz") == 200) as master:
+    up = f"http://127.0.0.1:{admin}/readyz"
+    with process(command, log, lambda: status_of(up) == 200, {"TMPDIR": str(tmp_path)}) as master:
         yield Served(master, port, admin, file, log)
 
 
@@ -125,6 +127,48 @@ def test_workers_do_not_outlive_a_master_that_was_killed(served: Served) -> None
     served.master.kill()
     served.master.wait()
     wait_until(lambda: served.workers() == [])
+    assert folders(served) == [], "with the key that is in it"
+
+
+def test_folder_of_a_master_that_was_killed_with_its_workers_goes_at_the_next_start(served: Served) -> None:
+    for worker in served.workers():
+        os.kill(worker, signal.SIGSTOP)  # or they would notice, and remove it themselves
+    workers = served.workers()
+    served.master.kill()
+    served.master.wait()
+    for worker in workers:
+        os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: served.workers() == [])
+    assert len(folders(served)) == 1
+    remove_left_behind(served.file.parent)
+    assert folders(served) == []
+
+
+def test_folder_of_a_master_that_lives_stays(served: Served) -> None:
+    remove_left_behind(served.file.parent)
+    assert len(folders(served)) == 1 and served.is_ready()
+
+
+def test_only_what_a_master_has_made_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "gateway-mine").mkdir()
+    (tmp_path / "gateway-mine" / "notes").touch()
+    (tmp_path / "gateway-file").touch()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "master.lock").touch()
+    (tmp_path / "gateway-link").symlink_to(elsewhere)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "master.lock").touch()
+    (tmp_path / "gateway-gone").mkdir()
+    (tmp_path / "gateway-gone" / "master.lock").touch()
+    remove_left_behind(tmp_path)
+    left = sorted(entry.name for entry in tmp_path.iterdir())
+    assert left == ["elsewhere", "gateway-file", "gateway-link", "gateway-mine", "other"]
+    assert (elsewhere / "master.lock").exists()
+
+
+def folders(served: Served) -> list[str]:
+    return [entry.name for entry in served.file.parent.glob("gateway-*")]
 
 
 def test_port_in_use_is_said_once_and_ends_it(tmp_path: Path) -> None:

@@ -73,12 +73,11 @@ def read_claims(text: str) -> dict[str, Any]:
 
 
 def read_token(text: str) -> str:
-    """Return a token, from standard input for `-`. Space around it and a leading `Bearer` are left out."""
+    """Return what was given as the token, or standard input for `-`, without space around it. Raises `BadCall`."""
     token = (_standard_input("--token") if text == "-" else text).strip()
     if not token:
-        raise BadCall("--token is empty; expected a token, or - to read one from standard input")
-    scheme, _, rest = token.partition(" ")
-    return rest.strip() if scheme.lower() == "bearer" and rest.strip() else token
+        raise BadCall("--token is empty (is the variable set?); expected a token, or - to read one from standard input")
+    return token
 
 
 def _read(name: str) -> str:

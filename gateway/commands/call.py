@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from gateway.config.document import printable
+from gateway.config.env_file import SWITCH
 
 DEFAULT_FILE = Path("gateway.yaml")
 
@@ -23,7 +27,11 @@ class Command:
 
 
 class Refusal(Exception):  # an answer, not a fault: hence the name
-    """The answer is no, and why. Exit status 1."""
+    """The answer is no, and why; `more` are further lines. Exit status 1."""
+
+    def __init__(self, why: str, more: Iterable[str] = ()) -> None:
+        super().__init__(why)
+        self.more = tuple(more)
 
 
 class BadCall(Exception):
@@ -31,7 +39,10 @@ class BadCall(Exception):
 
 
 def add_file_option(parser: argparse.ArgumentParser) -> None:
-    """Add `-c FILE` to a command's parser, as `parsed.file`."""
+    """Add `-c FILE` and `--no-env-file` to a command's parser, as `parsed.file` and `parsed.env_file`."""
+    parser.add_argument(
+        "--no-env-file", dest="env_file", action="store_false", help="do not read the variables of .env beside the file"
+    )
     parser.add_argument(
         "-c",
         "--config",
@@ -41,6 +52,11 @@ def add_file_option(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_FILE,
         help="the configuration (default: gateway.yaml in the working directory)",
     )
+
+
+def environment_of(call: argparse.Namespace) -> Mapping[str, str]:
+    """Return the environment in which a command reads the file."""
+    return os.environ if call.env_file else {**os.environ, SWITCH: "off"}
 
 
 def require_file(file: Path) -> Path:
@@ -63,6 +79,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {found[0]}?)" if found else ""
 
 
-def say(text: str) -> None:
-    """Print a line to stderr: what a person should know and a pipe should not get."""
-    print(text, file=sys.stderr)
+def say(*lines: str) -> None:
+    """Print lines to stderr: what a person should know and a pipe should not get."""
+    for line in lines:
+        print(printable(line), file=sys.stderr)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-from gateway.commands.call import Command, add_file_option, require_file
-from gateway.commands.printing import print_lines, print_table
+from gateway.commands.call import Command, add_file_option, environment_of, require_file
+from gateway.commands.printing import print_lines, print_mistakes, print_table
 from gateway.config.describe import Row, describe
 from gateway.config.document import ConfigError, Problem
 from gateway.config.file import load
 from gateway.config.model import Config
-from gateway.policy.routes import Route
+from gateway.policy.routes import Route, with_head
 from gateway.policy.words import words_of
 
 _HEADINGS = ("route", "tokens of", "who may pass", "upstream")
@@ -29,20 +28,22 @@ def _run(call: argparse.Namespace) -> int:
     """Print the report; return 0 if the file can be used, else 1."""
     file = require_file(call.file)
     try:
-        config = load(file, os.environ)
+        config = load(file, environment_of(call))
     except ConfigError as mistakes:
         if call.json:
             print(json.dumps(_report_mistakes(file, mistakes), indent=2))
         else:
-            print_lines([(str(mistakes), "red")])
+            print_mistakes(mistakes)
         return 1
     if call.json:
         print(json.dumps(_report(file, config), indent=2))
         return 0
-    print_lines([(f"{file}: no mistakes\n", "green")])
+    print_lines([(f"{file}: no mistakes", "green"), ("", "")])
     for warning in config.warnings:
-        print_lines([(f"warning: {warning}\n", "yellow")])
+        print_lines([(f"warning: {warning}", "yellow"), ("", "")])
     print_table(_HEADINGS, [_cells(row) for row in describe(config)])
+    if any(route.methods is not None and with_head(route.methods) != route.methods for route in config.policy.routes):
+        print_lines([("", ""), ("A route for GET takes HEAD as well, under the same rules.", "dim")])
     return 0
 
 
@@ -69,6 +70,7 @@ def _report(file: Path, config: Config) -> dict[str, Any]:
 def _route(route: Route) -> dict[str, Any]:
     return {
         "route": route.key,
+        "methods": sorted(with_head(route.methods)) if route.methods is not None else None,
         "providers": [provider.name for provider in route.providers],
         "public": route.public,
         "allow": [words_of(rule) for rule in route.allow],

@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from gateway.commands.asking import parse_headers, parse_method, parse_moment, parse_target, read_claims, read_token
-from gateway.commands.call import BadCall, Command, add_file_option, require_file
+from gateway.commands.call import BadCall, Command, add_file_option, environment_of, require_file
 from gateway.commands.printing import Line, print_lines, progress
 from gateway.commands.reading import read_file
 from gateway.config.model import Config
-from gateway.explain.explain import explain
+from gateway.explain.explain import explain, with_note_of_scheme
 from gateway.explain.issuer import StandInIssuer, complete_claims
-from gateway.explain.request import Asked, NoProviderError, head_for, provider_for, route_of
+from gateway.explain.request import Asked, NoProviderError, head_for, provider_for, route_of, token_in
 from gateway.explain.step import Explanation, Step, Verdict
 from gateway.explain.walk import source_asked
 from gateway.keys.fetch import Fetcher
@@ -58,12 +59,11 @@ def _run(call: argparse.Namespace) -> int:
     scheme, host, target = parse_target(call.path)
     asked = Asked(parse_method(call.method), target, tuple(parse_headers(call.header)), call.ip, scheme, host)
     now = parse_moment(call.at, time.time())
-    token = read_token(call.token) if call.token is not None else None
+    pasted = read_token(call.token) if call.token is not None else None
     claims = read_claims(call.claims) if call.claims is not None else None
-    config = read_file(require_file(call.file))
+    config = read_file(require_file(call.file), environment_of(call))
     if claims is None:
-        with progress("asking the key server"):
-            explanation = asyncio.run(_explain_with_keys(config, head_for(asked, config, token), now))
+        explanation = _explain_token(config, asked, pasted, now)
     else:
         explanation = _explain_claims(config, asked, claims, call.provider, now)
     if call.json:
@@ -73,14 +73,25 @@ def _run(call: argparse.Namespace) -> int:
     return 0 if explanation.decision == "allow" else 1
 
 
+def _explain_token(config: Config, asked: Asked, pasted: str | None, now: float) -> Explanation:
+    token, has_scheme = token_in(pasted) if pasted is not None else (None, False)
+    explanation = asyncio.run(_explain_with_keys(config, head_for(asked, config, token), now))
+    if not has_scheme:
+        return explanation
+    as_pasted = head_for(asked, config, pasted)  # falls by its form: no key is asked for
+    return with_note_of_scheme(explanation, config.policy, StandInIssuer(), as_pasted, now)
+
+
 async def _explain_with_keys(config: Config, head: RequestHead, now: float) -> Explanation:
     """Explain with the keys of the provider's key server, asked for if the token gets as far as a provider."""
+    logging.getLogger("gateway.keys").addHandler(logging.NullHandler())  # the explanation says what the log would
     fetcher = Fetcher()
     keys = KeyStore(fetcher.fetch)
     try:
         asked = source_asked(config.policy, head, now, keys)
         if asked is not None:
-            await keys.fetch(*asked)
+            with progress("asking the key server"):
+                await keys.fetch(*asked)
         return explain(config.policy, keys, head, now, keys.status_of)
     finally:
         await keys.close()

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import gateway
-from gateway.commands.call import BadCall, Command, Refusal, nearest
+from gateway.commands.call import BadCall, Command, Refusal, nearest, say
 
 # Each is a module of this package with a `COMMAND`. Those without a summary are for containers, and not listed.
 _SUMMARIES = {
@@ -26,7 +26,7 @@ _SUMMARIES = {
     "report": "sum a log: who was refused, or would be, and by which rule",
     "token": "mint a test token for a provider of type jwt",
     "schema": "print the JSON Schema of the file",
-    "demo": "run a gateway and a stand-in upstream on loopback, with lines to paste",
+    "demo": "run a gateway and a stand-in for Mastra, with lines to paste",
     "completion": "print the script with which a shell completes commands",
     "health": None,
     "secret": None,
@@ -48,6 +48,9 @@ gateway COMMAND --help shows examples. Exit status: 0 fine, 1 no, 2 a bad call.
 
 def run_command(arguments: Sequence[str]) -> int:
     """Return the exit status of one call of `gateway`. `arguments` are those after the program's name."""
+    if not arguments:
+        say(*_what_there_is())
+        return 2
     # Only the one that is called is imported: a health check need not load a whole server.
     parser = make_parser(tuple(_SUMMARIES) if arguments[:1] == ["completion"] else arguments[:1])
     try:
@@ -57,16 +60,16 @@ def run_command(arguments: Sequence[str]) -> int:
     except SystemExit as stop:  # argparse ends the process by itself after --help and --version
         return stop.code if isinstance(stop.code, int) else 2
     except _CallError as problem:
-        print(problem, file=sys.stderr)
+        say(str(problem))
         return 2
     try:
         status: int = parsed.run(parsed)
         sys.stdout.flush()
     except BadCall as problem:
-        print(f"gateway {parsed.command}: {problem}", file=sys.stderr)
+        say(f"gateway {parsed.command}: {problem}")
         return 2
     except Refusal as problem:
-        print(f"gateway {parsed.command}: {problem}", file=sys.stderr)
+        say(f"gateway {parsed.command}: {problem}", *problem.more)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -75,6 +78,16 @@ def run_command(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status
+
+
+def _what_there_is() -> list[str]:
+    """Return the commands of people, a line each: for a call that names none."""
+    commands = [f"  {name:<10}  {summary}" for name, summary in _SUMMARIES.items() if summary]
+    return [
+        "gateway: say which command",
+        *commands,
+        "gateway COMMAND --help shows examples, gateway --help the first steps.",
+    ]
 
 
 class _CallError(Exception):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.commands.call import Refusal
@@ -11,9 +11,9 @@ from gateway.config.file import load
 from gateway.config.model import Config
 
 
-def read_file(file: Path) -> Config:
+def read_file(file: Path, environment: Mapping[str, str]) -> Config:
     """Return what a file says. Raises `Refusal` with all of its mistakes."""
     try:
-        return load(file, os.environ)
+        return load(file, environment)
     except ConfigError as problem:
-        raise Refusal(f"{file} cannot be used\n{problem}") from problem
+        raise Refusal(f"{file} cannot be used", problem.lines()) from problem

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.commands.call import BadCall, Command, Refusal
-from gateway.commands.printing import print_lines, print_table
+from gateway.commands.printing import counted, print_lines, print_table
 from gateway.explain.report import Group, Kind, Report, sum_log
 
 _HEADINGS = ("requests", "callers", "route", "provider", "code", "rule", "last", "such as")
@@ -38,7 +38,8 @@ def _run(call: argparse.Namespace) -> int:
     if call.json:
         print(json.dumps(_as_json(report, only_would=call.would_deny), indent=2))
         return 0
-    print_lines([(f"{report.requests} requests, {report.allowed} let in; {report.skipped} other lines", "bold")])
+    requests, others = counted(report.requests, "request"), counted(report.skipped, "other line")
+    print_lines([(f"{requests}, {report.allowed} let in; {others}", "bold")])
     _print_groups("would be refused (enforce: false)", report.of("would be refused"))
     if not call.would_deny:
         _print_groups("refused", report.of("refused"))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
 
-from gateway.commands.call import Command, add_file_option, require_file
+from gateway.commands.call import Command, add_file_option, environment_of, require_file
 from gateway.server.run import serve
 
 _EXAMPLES = """\
@@ -18,7 +17,7 @@ examples:
 
 def _run(call: argparse.Namespace) -> int:
     """Serve, and return the exit status: 0 after a drain, 1 if the file or a port stood in the way."""
-    return serve(require_file(call.file), os.environ, call.log_format)
+    return serve(require_file(call.file), environment_of(call), call.log_format)
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,12 +7,13 @@ import asyncio
 import base64
 import binascii
 import json
+import re
 import threading
 from collections.abc import Callable
 
 from aiohttp import web
 
-from gateway.commands.call import Command
+from gateway.commands.call import Command, Refusal
 
 _DELTAS = ("It ", "is ", "sunny ", "in ", "Lisbon, ", "24 ", "degrees ", "and ", "no ", "wind.")
 _GAP_SECONDS = 0.1
@@ -26,9 +27,21 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(call: argparse.Namespace) -> int:
-    """Serve until SIGTERM or Ctrl-C; then 0."""
-    web.run_app(make_standin(), host=call.host, port=call.port, print=None, access_log=None, shutdown_timeout=2)
+    """Serve until SIGTERM or Ctrl-C; then 0. Raises `Refusal` if it cannot listen."""
+    try:
+        web.run_app(
+            make_standin(), host=call.host, port=call.port, print=_tell_where, access_log=None, shutdown_timeout=2
+        )
+    except OSError as problem:
+        why = problem.strerror or type(problem).__name__
+        raise Refusal(f"cannot listen on {call.host}:{call.port}: {why}; --port takes another") from None
     return 0
+
+
+def _tell_where(said: str) -> None:
+    """Say where it listens, in place of the banner, which alone knows the port that was found for --port 0."""
+    where = " and ".join(re.findall(r"https?://[^\s,]+", said))
+    print(f"A stand-in for Mastra listens on {where}, without any guard. Ctrl-C ends it.", flush=True)
 
 
 def make_standin() -> web.Application:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gateway.commands.call import BadCall, Command, Refusal, add_file_option, require_file
+from gateway.commands.call import BadCall, Command, Refusal, add_file_option, environment_of, require_file
 from gateway.commands.junit import write_junit
-from gateway.commands.printing import Line, print_lines, progress
+from gateway.commands.printing import Line, counted, print_lines, progress
 from gateway.commands.reading import read_file
 from gateway.config.cases import load_cases
 from gateway.config.document import ConfigError
+from gateway.config.env_file import variables_beside
 from gateway.config.model import Case, Config
 from gateway.explain.coverage import Coverage
 from gateway.explain.issuer import StandInIssuer
@@ -73,13 +73,16 @@ def _run(call: argparse.Namespace) -> int:
     """Print the results; return 0 if every decision is as expected, else 1."""
     if call.log is not None and call.against is None:
         raise BadCall("--log says which requests to compare; expected --against OLD beside it")
-    config = read_file(require_file(call.file))
-    old = read_file(require_file(call.against)) if call.against is not None else None
-    cases = [*config.tests, *(case for path in call.cases for case in _read_cases(path))]
+    environment = environment_of(call)
+    config = read_file(require_file(call.file), environment)
+    # What is read beside the file sees what the file sees, wherever it lies itself.
+    environment = variables_beside(call.file, environment)
+    old = read_file(require_file(call.against), environment) if call.against is not None else None
+    cases = [*config.tests, *(case for path in call.cases for case in _read_cases(path, environment))]
     requests, _ = read_log(_lines_of(call.log)) if call.log is not None else ([], 0)
     if not cases and not requests:
         raise Refusal(f"{call.file} has no cases; write some under `tests:` (gateway test --help shows one)")
-    with progress(f"asking {len(cases)} cases"):
+    with progress(f"asking {counted(len(cases), 'case')}"):
         report = _judge(config, old, cases, require_coverage=call.require_coverage)
     if old is not None and requests:
         changes, count = replay(requests, old, config)
@@ -108,13 +111,13 @@ def _judge(config: Config, old: Config | None, cases: Sequence[Case], *, require
     return _Report(results, coverage.gaps, coverage.counts, changes, (), 0, old is not None, require_coverage)
 
 
-def _read_cases(path: Path) -> tuple[Case, ...]:
+def _read_cases(path: Path, environment: Mapping[str, str]) -> tuple[Case, ...]:
     if not path.is_file():
         raise BadCall(f"{path} is not there; expected a file with `tests:`")
     try:
-        return load_cases(path, os.environ)
+        return load_cases(path, environment)
     except ConfigError as problem:
-        raise Refusal(f"{path} cannot be used\n{problem}") from problem
+        raise Refusal(f"{path} cannot be used", problem.lines()) from problem
 
 
 def _lines_of(path: Path) -> list[str]:
@@ -144,7 +147,7 @@ def _lines(report: _Report) -> Iterator[Line]:
     good = sum(1 for result in report.results if result.is_as_expected)
     tried, total = report.tried
     yield "", ""
-    yield f"{len(report.results)} cases, {good} as expected, {len(report.results) - good} not", "bold"
+    yield f"{counted(len(report.results), 'case')}, {good} as expected, {len(report.results) - good} not", "bold"
     yield f"coverage: {tried} of {total} routes and conditions", ""
     for gap in report.gaps:
         yield f"  not covered: {gap}", "yellow"

@@ -7,7 +7,7 @@ import json
 import time
 from typing import Any
 
-from gateway.commands.call import BadCall, Command, Refusal, add_file_option, require_file, say
+from gateway.commands.call import BadCall, Command, Refusal, add_file_option, environment_of, require_file, say
 from gateway.commands.mint import mint_token
 from gateway.commands.reading import read_file
 from gateway.config.readers import Mistake, duration
@@ -36,7 +36,7 @@ def _run(call: argparse.Namespace) -> int:
     """Print a token, and nothing else, so that `TOKEN=$(gateway token)` works."""
     _parse_claims(call.claims)
     lifetime_seconds = _parse_lifetime(call.expires)
-    config = read_file(require_file(call.file))
+    config = read_file(require_file(call.file), environment_of(call))
     provider = _choose_provider(config.providers, call.provider)
     now = int(time.time())
     claims = complete_claims(provider, _claims_given(provider, call, lifetime_seconds, now), now)

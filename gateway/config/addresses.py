@@ -49,7 +49,8 @@ def split_url(text: str) -> SplitResult:
     if re.search(r"[\x00-\x20\x7f\\]", text):
         raise Mistake("with a space, backslash or control character")
     if "://" not in text:
-        raise Mistake(f"without a scheme (did you mean 'https://{text}'?)" if _HOST_NAME.match(text) else "")
+        meant = f"without a scheme (did you mean '{likely_scheme(text)}://{text}'?)"
+        raise Mistake(meant if _HOST_NAME.match(text) else "")
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -63,6 +64,12 @@ def split_url(text: str) -> SplitResult:
         raise Mistake("without a host" if not parts.hostname else "with a port that cannot be")
     host_of(parts.hostname)
     return parts
+
+
+def likely_scheme(text: str) -> str:
+    """Return the scheme of an address that was written without one: plain for this machine and names of a container."""
+    host = text.partition("/")[0].partition(":")[0]
+    return "http" if is_loopback(host) or "." not in host else "https"
 
 
 def origin_of(parts: SplitResult) -> str:

@@ -13,8 +13,8 @@ MASK = "***"
 _MAX_SHOWN = 110
 # What the YAML reader counts as the end of a line.
 _LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
-_USERINFO = re.compile(r"(?<=://)[^/\s@\"']+(?=@)")
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# What is secret wherever it stands: a password in an address, the secret key of Clerk (or Stripe) in a wrong place.
+_SECRET_TEXT = re.compile(r"(?<=://)[^/\s@\"']+(?=@)|\bsk_(?:test|live)_\w+")
 # Whatever a writer may have meant by such a key, its value is not shown.
 _SECRET_NAME = re.compile(r"[\w.-]*(?:secret|passw|private|api_?key)[\w.-]*|token", re.IGNORECASE)
 _NAMES_A_SECRET = re.compile(r"[\"']?[\w-]*(?:secret|passw|private|api_?key)[\w-]*[\"']?\s*:(?=\s|$)", re.IGNORECASE)
@@ -55,7 +55,7 @@ class Text:
             return "nothing"
         if self.is_secret:
             return "a value that is not shown"
-        written = printable(_USERINFO.sub(MASK, self.written))
+        written = printable(without_secrets(self.written))
         short = written if len(written) <= 60 else written[:57] + "..."
         return f"'{short}'"
 
@@ -108,9 +108,18 @@ def names_secret(key: str) -> bool:
     return bool(_SECRET_NAME.fullmatch(key) or difflib.get_close_matches(key.lower(), ("secret", "secrets"), 1, 0.75))
 
 
-def printable(text: str) -> str:
-    """Return a text without what could steer a terminal, turn the direction of writing, or is half a character."""
-    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+def printable(line: str) -> str:
+    """Return a line without what could steer a terminal, end it, turn the direction of writing, or is half a character.
+
+    The one place that says what a line may hold. Whoever prints several lines parts them first: a line break that got
+    into a line by way of a key, a token or a file's name would look like one of ours.
+    """
+    return line if line.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+
+
+def without_secrets(text: str) -> str:
+    """Return a text without what is secret wherever it stands, whatever the key is called."""
+    return _SECRET_TEXT.sub(MASK, text)
 
 
 def kind_of(node: Node) -> str:
@@ -145,25 +154,44 @@ class Problem:
     def headline(self) -> str:
         """The mistake in one line: `gateway.yaml:12:7: routes./api.alow: unknown key (did you mean 'allow'?)`."""
         where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        return ": ".join(part for part in (where, self.path, self.message) if part)
+        return printable(": ".join(part for part in (where, self.path, self.message) if part))
 
-    def __str__(self) -> str:
+    def lines(self, width: int = 0) -> list[str]:
+        """Return the mistake as it is printed. `width`: columns of the terminal; the caret stays below its line."""
         lines = [self.headline]
         if self.shown_line.strip():
             number = str(self.line)
-            lines += [f"  {number} | {self.shown_line}", f"  {' ' * len(number)} | {' ' * self.caret}^"]
+            shown, caret = clip(self.shown_line, self.caret, width - len(f"  {number} | ") if width else _MAX_SHOWN)
+            lines += [f"  {number} | {shown}".rstrip(), f"  {' ' * len(number)} | {' ' * caret}^"]
         if self.note:
             lines.append(f"  {self.note}")
-        return "\n".join(lines)
+        return lines
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
 
 
 class ConfigError(ValueError):
     """A file that cannot be used, with every mistake in it, in the order of the file."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
-        super().__init__("\n".join([*map(str, problems), f"{count} in {problems[0].file}" if problems else count]))
         self.problems = tuple(problems)
+        super().__init__("\n".join(self.lines()))
+
+    def lines(self, width: int = 0) -> list[str]:
+        """Return all that is printed about the file. `width` as in `Problem.lines`."""
+        count = "1 mistake" if len(self.problems) == 1 else f"{len(self.problems)} mistakes"
+        files = dict.fromkeys(printable(problem.file) for problem in self.problems)
+        where = f" in {' and '.join(files)}" if files else ""
+        return [*(line for problem in self.problems for line in problem.lines(width)), f"{count}{where}"]
+
+
+def clip(line: str, caret: int, width: int) -> tuple[str, int]:
+    """Return as much of a line as fits, with the caret in it, and how many characters stand before the caret."""
+    if len(line) <= width:
+        return line, caret
+    start = max(0, min(caret - width // 2, len(line) - width))
+    return line[start : start + width], caret - start
 
 
 class Source:
@@ -204,15 +232,13 @@ class Source:
         if not 0 < line <= len(self.lines):
             return "", 0
         text, caret = self._masked(line - 1, column - 1)
-        text = _UNPRINTABLE.sub(lambda found: " " if found[0] == "\t" else "\N{REPLACEMENT CHARACTER}", text)
-        if len(text) > _MAX_SHOWN:
-            start = max(0, min(caret - _MAX_SHOWN // 2, len(text) - _MAX_SHOWN))
-            text, caret = text[start : start + _MAX_SHOWN], caret - start
+        text = printable(text.replace("\t", " "))
+        text, caret = clip(text, caret, _MAX_SHOWN)
         return text.rstrip(), caret
 
     def _masked(self, number: int, caret: int) -> tuple[str, int]:
         text = self.lines[number]
-        spans = [found.span() for found in _USERINFO.finditer(text)]
+        spans = [found.span() for found in _SECRET_TEXT.finditer(text)]
         for first_line, first, last_line, last in self._masks:
             if first_line <= number <= last_line:
                 spans.append((first if number == first_line else 0, last if number == last_line else len(text)))

@@ -9,6 +9,7 @@ from pathlib import Path
 from gateway.config import observing, server
 from gateway.config.cases import TESTS
 from gateway.config.document import ConfigError, Fields, Node, Place, Problem, Source, Text
+from gateway.config.env_file import surroundings_of
 from gateway.config.lint import lint
 from gateway.config.lists import check_name
 from gateway.config.model import Address, Config, Limits, Log
@@ -30,14 +31,23 @@ _DEFAULT_DRAIN_SECONDS = 30.0
 
 
 def load(path: Path, environment: Mapping[str, str]) -> Config:
-    """Return the configuration of a file. Raises `ConfigError` with every mistake, or why it cannot be read."""
+    """Return the configuration of a file; `.env` beside it adds to the environment.
+
+    Raises `ConfigError` with every mistake, or why it cannot be read.
+    """
     try:
         data = path.read_bytes()
     except OSError as problem:
         said = f"the file cannot be read: {problem.strerror or type(problem).__name__}"
         raise ConfigError([Problem(str(path), 0, 0, "", said)]) from None
-    config = load_text(decode(str(path), data), str(path), environment, folder=path.parent)
-    return replace(config, sources=(path, *config.sources))
+    around = surroundings_of(path, environment)
+    try:
+        config = load_text(decode(str(path), data), str(path), around.variables, folder=path.parent)
+    except ConfigError as mistakes:
+        raise ConfigError([*around.problems, *mistakes.problems]) from None
+    if around.problems:
+        raise ConfigError(around.problems)
+    return replace(config, sources=(path, *around.watched, *config.sources))
 
 
 def load_text(
@@ -51,7 +61,7 @@ def load_text(
     reading = Reading(Source(file_name, text), environment, folder, read_file)
     config = attempt(lambda: _read(parse(text, reading), reading))
     if config is None or not reading.is_clean:
-        raise reading.error()
+        raise reading.error_of_typescript() or reading.error()
     return config
 
 

@@ -14,6 +14,8 @@ from gateway.config.provider_fields import DOMAIN, ISSUERS, JWKS_URI, PUBLISHABL
 from gateway.config.readers import Mistake
 from gateway.config.reading import Reading
 from gateway.config.records import Field, Values
+from gateway.config.variables import set_instead, with_prefixes
+from gateway.policy.words import listed
 
 _KEYS_PATH = "/.well-known/jwks.json"
 # The Backend API: one address for all instances, and it asks for the secret key.
@@ -56,7 +58,8 @@ def auth0_addresses(values: Values, reading: Reading) -> Addresses:
     if domain is None and not (issuers and jwks_uri):
         reading.refuse_at(
             values.place,
-            "'domain' is missing and AUTH0_DOMAIN is not set, expected one of them, such as tenant.eu.auth0.com",
+            f"'domain' is missing and AUTH0_DOMAIN is not set{set_instead('AUTH0_DOMAIN', reading.environment)},"
+            " expected one of them, such as tenant.eu.auth0.com",
         )
     return Addresses(issuers or (f"https://{domain}/",), jwks_uri or f"https://{domain}{_KEYS_PATH}")
 
@@ -77,7 +80,7 @@ def oidc_addresses(values: Values, reading: Reading) -> Addresses:
 def clerk_addresses(values: Values, reading: Reading) -> Addresses:
     """Return the instance's address as issuer, from the publishable key or the address of the keys."""
     issuers = values.get(ISSUERS)
-    key = given(values, PUBLISHABLE_KEY, "CLERK_PUBLISHABLE_KEY", reading)
+    key = given(values, PUBLISHABLE_KEY, "CLERK_PUBLISHABLE_KEY", reading) or _key_of_the_page(values, reading)
     # What the file says about the keys counts before the environment; an issuer alone says nothing about them.
     asks_environment = PUBLISHABLE_KEY not in values
     uri = given(values, JWKS_URI, "CLERK_JWKS_URI" if asks_environment else "", reading)
@@ -154,10 +157,26 @@ def _instance(key: Given, reading: Reading) -> str:
         return host_of(decoded[:-1])
     except (ValueError, binascii.Error):
         name = f"{key.variable}: " if key.variable else ""
+        if key.value.startswith("sk_"):
+            hint = "expected the publishable key (pk_live_... or pk_test_...) that stands beside it in the dashboard"
+            reading.refuse_at(
+                key.place, f"{name}found no publishable key but Clerk's secret one, which is not needed, {hint}"
+            )
         reading.refuse_at(
             key.place,
             f"{name}found no publishable key, expected pk_live_... or pk_test_... from Clerk's dashboard, whole",
         )
+
+
+def _key_of_the_page(values: Values, reading: Reading) -> Given | None:
+    """Return the publishable key under the name that a front-end framework gives it; it is no secret."""
+    if PUBLISHABLE_KEY in values or PUBLISHABLE_KEY.name in values.broken or JWKS_URI in values:
+        return None
+    names = with_prefixes("CLERK_PUBLISHABLE_KEY", reading.environment)
+    if len({reading.environment[name].strip() for name in names}) > 1:
+        where = f"{listed(names, 'and')} hold different keys"
+        reading.refuse_at(values.place, f"{where}, expected 'publishable_key: ${{{names[0]}}}', or another of them")
+    return Given(reading.environment[names[0]].strip(), values.place, names[0]) if names else None
 
 
 def _refuse_clerk(values: Values, reading: Reading, uri: Given | None) -> NoReturn:

@@ -13,7 +13,7 @@ from gateway.config.records import Values
 from gateway.config.routes import ReadRoute
 from gateway.config.sections import PROVIDERS, RULES, UPSTREAMS
 from gateway.policy.providers import Provider
-from gateway.policy.routes import Capture, Route
+from gateway.policy.routes import Capture, Route, with_head
 from gateway.policy.rules import AllOf, EmailDomain, Equals, Named, Not, PathUnder, Rule, When, rules_within
 from gateway.policy.upstreams import SIGNED_ISSUER
 
@@ -203,7 +203,7 @@ def _ends_in_capture(route: Route) -> bool:
 def _cover_methods(route: Route, others: Sequence[Route]) -> bool:
     if any(other.methods is None for other in others):
         return True
-    named = frozenset(method for other in others for method in other.methods or ())
+    named = with_head(frozenset(method for other in others for method in other.methods or ()))
     return route.methods is not None and route.methods <= named
 
 
@@ -230,7 +230,8 @@ def _is_hole(route: Route, guarded: Route) -> bool:
     """True if a public route opens a part of what a guarded one covers."""
     if not route.public or guarded.public or guarded.exact or len(guarded.segments) > len(route.segments):
         return False
-    if route.methods is not None and guarded.methods is not None and route.methods.isdisjoint(guarded.methods):
+    mine, theirs = route.methods, guarded.methods
+    if mine is not None and theirs is not None and with_head(mine).isdisjoint(with_head(theirs)):
         return False
     return _covers(guarded, route)
 
@@ -239,7 +240,7 @@ def _public_behind(route: Route, others: Sequence[Route]) -> Route | None:
     """Return the public route that methods reach which a guarded route does not name, if there is one."""
     if route.public or route.methods is None:
         return None
-    taken = frozenset(method for o in others if o.segments == route.segments for method in o.methods or ())
+    taken = with_head(frozenset(method for o in others if o.segments == route.segments for method in o.methods or ()))
     if any(o.segments == route.segments and o.methods is None for o in others):
         return None
     covering = [o for o in others if not o.exact and len(o.segments) < len(route.segments) and _covers(o, route)]

@@ -33,12 +33,18 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a client may send, in bytes and seconds. `body_bytes` None: no limit."""
+    """What a client may send, in bytes and seconds, and how many connections there may be in each process.
+
+    None: no limit of `body_bytes` and `body_timeout_seconds`. Where the descriptors are fewer, so are the connections.
+    """
 
     header_bytes: int = 32 * 1024
     header_timeout_seconds: float = 10.0
     body_bytes: int | None = None
     body_idle_timeout_seconds: float = 30.0
+    body_timeout_seconds: float | None = None
+    connections: int = 10_000
+    connections_per_address: int = 1_000
 
 
 LogFormat = Literal["json", "text"]

@@ -10,6 +10,7 @@ from gateway.config.reading import nearest
 from gateway.config.records import Field, Record
 from gateway.config.secrets import SECRET, SECRET_FILE
 from gateway.config.token_sources import TokenSourceReader
+from gateway.config.typescript import CLASSES
 from gateway.policy.providers import ASYMMETRIC, SYMMETRIC
 
 TYPES = ("jwt", "clerk", "auth0", "oidc")
@@ -25,11 +26,12 @@ def _algorithm(written: str) -> str:
 
 
 def _domain(written: str) -> str:
+    bare = written.rpartition("://")[2].partition("/")[0]
+    way_out = f" (did you mean '{bare}'?)" if bare and "@" not in bare else ""
     if "://" in written:
-        bare = written.partition("://")[2].rstrip("/")
-        raise Mistake(f"with a scheme (did you mean '{bare}'?)")
+        raise Mistake(f"with a scheme{way_out}")
     if "/" in written or "@" in written:
-        raise Mistake("with a path or user")
+        raise Mistake(f"with a path or user{way_out}")
     host, _, port = written.partition(":")
     if port and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
         raise Mistake("with a port that cannot be")
@@ -37,7 +39,7 @@ def _domain(written: str) -> str:
 
 
 # One table per preset; what several share is written once.
-TYPE = Field("type", one_of(*TYPES), "how tokens of this provider are checked", is_required=True)
+TYPE = Field("type", one_of(*TYPES, meant=CLASSES), "how tokens of this provider are checked", is_required=True)
 SECRET_KEY = Field(
     "secret", SECRET, "the shared secret, at least 32 random bytes", "MASTRA_JWT_SECRET, else JWT_AUTH_SECRET"
 )
@@ -100,7 +102,13 @@ STALE = Field(
     "stale_if_error", duration(allow_zero=True), "how long old keys serve after that while fetching fails", "1h"
 )
 TIMEOUT = Field("timeout", duration(at_most_seconds=120), "for one fetch in all", "5s")
-COOLDOWN = Field("cooldown", duration(), "between two fetches because of an unknown key id or a failure", "30s")
+COOLDOWN = Field(
+    "cooldown",
+    duration(),
+    "between two fetches because of an unknown key id or a failure; if one was asked for meanwhile, keys are fetched"
+    " when it ends",
+    "30s",
+)
 MAX_SIZE = Field("max_size", size(1024, 64 * 1024 * 1024), "of the answer", "1MiB")
 JWKS_RECORD = Record("jwks", (KEYS_TTL, STALE, TIMEOUT, COOLDOWN, MAX_SIZE))
 JWKS = Field("jwks", JWKS_RECORD, "how the public keys are fetched and kept")

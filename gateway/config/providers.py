@@ -20,6 +20,7 @@ from gateway.config.readers import Schema
 from gateway.config.reading import Reading, Unreadable, attempt, nearest
 from gateway.config.records import Values
 from gateway.config.secrets import WAY_OUT, check_at
+from gateway.config.variables import set_instead
 from gateway.policy.jwk import secret_key
 from gateway.policy.providers import ASYMMETRIC, BEARER, SYMMETRIC, ClerkKind, KeySource, Kind, Provider
 from gateway.policy.secrets import check_secret
@@ -135,7 +136,8 @@ def _audiences(kind: Kind, values: Values, reading: Reading) -> frozenset[str] |
         from_environment = reading.environment.get("AUTH0_AUDIENCE", "").strip()
         if from_environment:
             return frozenset({from_environment})
-        where = "'audience' is missing and AUTH0_AUDIENCE is not set"
+        instead = set_instead("AUTH0_AUDIENCE", reading.environment)
+        where = f"'audience' is missing and AUTH0_AUDIENCE is not set{instead}"
         reading.refuse_at(values.place, f"{where}, expected the API's identifier in Auth0")
     if kind == "oidc" and chosen is None:
         reading.refuse_at(
@@ -188,7 +190,8 @@ def _secrets(values: Values, reading: Reading) -> tuple[bytes, ...]:
         if secret:
             check_at(values.place, secret, reading, variable)
             return (secret,)
-    where = "no secret is given, and neither MASTRA_JWT_SECRET nor JWT_AUTH_SECRET is set"
+    instead = set_instead("MASTRA_JWT_SECRET", reading.environment)
+    where = f"no secret is given, and neither MASTRA_JWT_SECRET nor JWT_AUTH_SECRET is set{instead}"
     reading.refuse_at(values.place, f"{where}, expected 'secret', 'secrets' or 'secret_file'")
 
 

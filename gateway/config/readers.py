@@ -210,12 +210,13 @@ def moment() -> Scalar[float]:
     return Scalar("a moment such as 2026-11-21T05:00:00Z, or Unix seconds", parse, {"type": ["string", "number"]})
 
 
-def one_of(*words: str) -> Scalar[str]:
-    """Return a reader of one of a few words."""
+def one_of(*words: str, meant: Mapping[str, str] | None = None) -> Scalar[str]:
+    """Return a reader of one of a few words. `meant`: other words, in lower case, and which of these they stand for."""
 
     def parse(written: str) -> str:
         if written not in words:
-            near = nearest(written, words)
+            known = (meant or {}).get(written.lower())
+            near = f"(did you mean '{known}'?)" if known is not None else nearest(written, words)
             raise Mistake(near.strip()) if near else Mistake
         return written
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from gateway.config.document import ConfigError, Node, Place, Problem, Source, Text, printable
+from gateway.config.document import ConfigError, Node, Place, Problem, Source, Text, printable, without_secrets
+from gateway.config.typescript import find_typescript
 
 T = TypeVar("T")
 ReadFile = Callable[[Path], bytes]
@@ -95,13 +96,23 @@ class Reading:
         """Return every mistake, in the order of the file."""
         return ConfigError([self._with_line(problem) for problem in sorted(self._problems, key=_order)])
 
+    def error_of_typescript(self) -> ConfigError | None:
+        """Return the one mistake of a text in which TypeScript was pasted, in place of all that follow from it."""
+        found = find_typescript(self.source.lines)
+        if found is None:
+            return None
+        line, column, message = found
+        self.source.mask_unparsed()
+        return ConfigError([self._with_line(self._problem(Place(line, column, ""), message, ""))])
+
     def _with_line(self, problem: Problem) -> Problem:
         # Only now is it known which parts of the line are secrets.
         line, caret = self.source.shown(problem.line, problem.column)
         return replace(problem, shown_line=line, caret=caret)
 
     def _problem(self, place: Place, message: str, note: str) -> Problem:
-        path, words, more = map(printable, (place.path, message, note))  # keys and file names are in them
+        # Keys, file names and parts of values are in them.
+        path, words, more = (printable(without_secrets(text)) for text in (place.path, message, note))
         return Problem(self.source.file, place.line, place.column, path, words, note=more)
 
     def _place_in_block(self, node: Text, offset: int) -> Place:

@@ -19,6 +19,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", 
 _NEVER_STRIPPED = ("host", "connection", "content-length", "transfer-encoding", "upgrade", "authorization")
 _DEFAULT_CORS = Cors(frozenset())
 _KIB = 1024
+_MIN_CONNECTIONS, _MAX_CONNECTIONS = 8, 1_000_000
 
 
 def read_method(written: str) -> str:
@@ -73,7 +74,27 @@ BODY_SIZE: Field[int | None] = Field(
     "body_size", OrWord("none", None, size(), ("off", "false", "unlimited", "0")), "of a request's body", "none"
 )
 BODY_IDLE = Field("body_idle_timeout", duration(), "between two pieces of a request's body", "30s")
-LIMITS_RECORD = Record("limits", (HEADER_SIZE, HEADER_TIMEOUT, BODY_SIZE, BODY_IDLE))
+BODY_TIMEOUT: Field[float | None] = Field(
+    "body_timeout",
+    OrWord("none", None, duration(), ("off", "false", "unlimited", "0")),
+    "until a request's body is complete, besides `body_idle_timeout`",
+    "none",
+)
+CONNECTIONS = Field(
+    "connections",
+    integer(_MIN_CONNECTIONS, _MAX_CONNECTIONS),
+    "connections of clients, in each worker; fewer where the descriptors are fewer",
+    "10000",
+)
+PER_ADDRESS = Field(
+    "connections_per_address",
+    integer(1, _MAX_CONNECTIONS),
+    "of these, from one address (of IPv6: one /64); `trusted_proxies` have no such limit",
+    "1000",
+)
+LIMITS_RECORD = Record(
+    "limits", (HEADER_SIZE, HEADER_TIMEOUT, BODY_SIZE, BODY_IDLE, BODY_TIMEOUT, CONNECTIONS, PER_ADDRESS)
+)
 
 
 class _LimitsReader:
@@ -89,6 +110,9 @@ class _LimitsReader:
             values.get(HEADER_TIMEOUT, default.header_timeout_seconds),
             values.get(BODY_SIZE, default.body_bytes),
             values.get(BODY_IDLE, default.body_idle_timeout_seconds),
+            values.get(BODY_TIMEOUT, default.body_timeout_seconds),
+            values.get(CONNECTIONS, default.connections),
+            values.get(PER_ADDRESS, default.connections_per_address),
         )
 
     def schema(self) -> Schema:
@@ -165,7 +189,7 @@ TRUSTED_PROXIES = Field(
     "networks of proxies whose `X-Forwarded-*` are believed",
     "[]",
 )
-LIMITS = Field("limits", _LimitsReader(), "what a client may send")
+LIMITS = Field("limits", _LimitsReader(), "what a client may send, and how many connections there may be")
 STRIP_HEADERS = Field(
     "strip_headers",
     ListOf(STRIPPED, "headers' names", or_one=True, allow_empty=True),

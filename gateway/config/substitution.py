@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from gateway.config.variables import set_instead
+
 _REFERENCE = re.compile(r"\$\$|\$\{(?P<inside>[^}]*)(?P<end>\}?)")
 _INSIDE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>.*))?", re.DOTALL)
 
@@ -54,5 +56,6 @@ def _value(found: re.Match[str], environment: Mapping[str, str]) -> str:
     if default is not None:
         return value or default
     if value is None:
-        raise SubstitutionError(f"the environment variable {name} is not set", found.start())
+        instead = set_instead(name, environment)
+        raise SubstitutionError(f"the environment variable {name} is not set{instead}", found.start())
     return value

@@ -145,7 +145,12 @@ class _IdentityReader:
 URL = Field("url", UPSTREAM_URL, "the server's address, `http` or `https`, without a path", is_required=True)
 CONNECT_TIMEOUT = Field("connect_timeout", duration(), "to connect, TLS included", "5s")
 RESPONSE_TIMEOUT = Field("response_timeout", duration(), "from the request to the response's headers", "190s")
-IDLE_TIMEOUT = Field("idle_timeout", duration(), "between two chunks of a response; there is no total limit", "5m")
+IDLE_TIMEOUT = Field(
+    "idle_timeout",
+    duration(),
+    "between two chunks of a response, or two bytes of a WebSocket either way; there is no total limit",
+    "5m",
+)
 CA_FILE = Field(
     "ca_file", CERTIFICATE_FILE, "certificates that an https upstream is verified with, instead of the system's"
 )

@@ -7,24 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.explain import key_causes, rule_causes, token_causes
+from gateway.explain import form_causes, key_causes, rule_causes, token_causes
 from gateway.explain.general import general_advice
 from gateway.explain.walk import Findings
 from gateway.policy.decision import Deny
+from gateway.policy.providers import Kind
 
 Cause = Callable[[Deny, Findings], str | None]
-CAUSES: tuple[Cause, ...] = (*token_causes.CAUSES, *key_causes.CAUSES, *rule_causes.CAUSES)
+CAUSES: tuple[Cause, ...] = (*form_causes.CAUSES, *token_causes.CAUSES, *key_causes.CAUSES, *rule_causes.CAUSES)
 
 
 def advice_for(deny: Deny, found: Findings) -> tuple[str, ...]:
     """Return what to do about a refusal: every known cause that fits, else what is true of its code in general."""
-    known = _known(deny, found) or (general_advice(deny.reason),)
+    known = _known(deny, found) or (general_advice(deny.reason, _kinds(found)),)
     if found.rules_refusal is None:
         return known
     # A token that ran out while its owner read about it would else hide why it was refused before.
     refusal = found.rules_refusal
     later = Deny(refusal.reason, refusal.detail, found.route, found.principal, missing_scopes=refusal.scopes)
     return *known, *(f"And with a good token: {advice}" for advice in _known(later, found))
+
+
+def _kinds(found: Findings) -> frozenset[Kind]:
+    """Return of which types the providers are that have to do with it: nobody needs to hear of Auth0 who has none."""
+    if found.provider is not None:
+        return frozenset({found.provider.kind})
+    return frozenset(provider.kind for provider in found.route.providers) if found.route is not None else frozenset()
 
 
 def _known(deny: Deny, found: Findings) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gateway.explain.causes import advice_for
 from gateway.explain.hiding import without_credentials
 from gateway.explain.identity import explain_identity
@@ -26,6 +28,26 @@ def explain(policy: Policy, keys: Keys, head: RequestHead, now: float, status_of
     found = walk(policy, keys, head, now, status_of)
     found.steps.append(identity)
     return _explained(decision, found)
+
+
+def with_note_of_scheme(
+    explanation: Explanation, policy: Policy, keys: Keys, as_pasted: RequestHead, now: float
+) -> Explanation:
+    """Return an explanation with what would come of the token as it was pasted, `Bearer` before it.
+
+    `now` is Unix seconds.
+    """
+    decision, _ = decide_whole(policy, keys, as_pasted, now)
+    gets = (
+        "gets in all the same"
+        if isinstance(decision, Allow)
+        else f"gets {decision.reason.status} {decision.reason.code}"
+    )
+    note = (
+        "`Bearer` was taken off what was given as the token, since it belongs to the header. "
+        f"A client that has it in its token sends it twice, and {gets}."
+    )
+    return replace(explanation, advice=(note, *explanation.advice))
 
 
 def decide_whole(policy: Policy, keys: Keys, head: RequestHead, now: float) -> tuple[Allow | Deny, Step]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from gateway.policy.providers import Kind
 from gateway.policy.reasons import Reason
 
 ADVICE: dict[Reason, str] = {
@@ -14,20 +17,16 @@ ADVICE: dict[Reason, str] = {
         "Look for a proxy or client that sends `Content-Length` with `Transfer-Encoding`, two `Host` lines, "
         "bare line feeds or control characters."
     ),
+    Reason.PLAIN_HTTP: "Write https:// in the client's address of the gateway; `tls` in the file makes it so.",
     Reason.SEVERAL_CREDENTIALS: (
         "Send one token in one place, once: not in a header and the query, no two `Authorization` lines, "
         "no cookie of one name twice."
     ),
     Reason.TOKEN_MISSING: "Send `Authorization: Bearer TOKEN`, or name the place in `token_from` of the provider.",
-    Reason.TOKEN_MALFORMED: (
-        "Auth0 gives an opaque token when no `audience` was asked for; check for cut or doubly encoded tokens"
-        " and for `Bearer` sent twice."
-    ),
+    Reason.TOKEN_MALFORMED: "Check for a cut or doubly encoded token, and for `Bearer` sent twice.",
     Reason.TOKEN_TOO_LARGE: "Put fewer claims into the token.",
     Reason.TOKEN_UNSUPPORTED: "Have the issuer make signed, not encrypted, tokens, without `crit`, `zip` or `b64`.",
-    Reason.ALGORITHM_NOT_ALLOWED: (
-        "Compare the token's `alg` with `algorithms` of the provider; an Auth0 API may be set to HS256, choose RS256."
-    ),
+    Reason.ALGORITHM_NOT_ALLOWED: "Compare the token's `alg` with `algorithms` of the provider.",
     Reason.ISSUER_MISMATCH: (
         "Compare `iss` letter by letter: the slash at the end, a custom domain, the wrong tenant or environment."
     ),
@@ -36,23 +35,20 @@ ADVICE: dict[Reason, str] = {
         "Add the page's origin to `authorized_parties`; `azp: if_present` lets tokens without `azp` in."
     ),
     Reason.TOKEN_KIND_REFUSED: (
-        "Clerk: a JWT template needs `accept: [session, template]`. Logout tokens, tokens bound to a key (`cnf`: DPoP, "
-        "mTLS) and those that the gateway signed for an upstream are no callers' tokens."
+        "Logout tokens, tokens bound to a key (`cnf`: DPoP, mTLS) and those that the gateway signed for an upstream "
+        "are no callers' tokens."
     ),
     Reason.SESSION_PENDING: "Finish the Clerk session's tasks, such as choosing an organization.",
     Reason.CLAIM_INVALID: (
         "Look at `detail`: most often there is no `exp` (`expiry: optional` on the provider) or no `sub`."
     ),
-    Reason.TOKEN_EXPIRED: "Get a new token. Clerk's live for 60 s: ask for one before each call.",
+    Reason.TOKEN_EXPIRED: "Get a new token.",
     Reason.TOKEN_NOT_YET_VALID: (
         "Set the clocks of issuer and gateway; `leeway` on the provider allows for some seconds."
     ),
     Reason.KEY_UNKNOWN: "Compare the token's `kid` with the issuer's key set; after a rotation sign in again.",
     Reason.SIGNATURE_INVALID: "The secret or key is another one, or the token was changed on the way.",
-    Reason.ACCESS_DENIED: (
-        "Compare the token's claims with the route's `allow`. Access tokens of Auth0 and session tokens of "
-        "Clerk carry no email unless you add it."
-    ),
+    Reason.ACCESS_DENIED: "Compare the token's claims with the route's `allow`.",
     Reason.DENIED_BY_RULE: (
         "A missing claim refuses here, too: give it to every token, or write `when: has(claims.NAME) && claims.NAME`."
     ),
@@ -65,7 +61,8 @@ ADVICE: dict[Reason, str] = {
     Reason.NO_ROUTE: "Add a route; there is no default.",
     Reason.METHOD_NOT_ALLOWED: "See `Allow`, or add the method to the route's key. TRACE and CONNECT never pass.",
     Reason.REQUEST_TIMEOUT: (
-        "Look at the client's network, or raise `limits.header_timeout` or `limits.body_idle_timeout`."
+        "Look at the client's network, or raise `limits.header_timeout`, `limits.body_idle_timeout` or"
+        " `limits.body_timeout`."
     ),
     Reason.BODY_TOO_LARGE: "Send less, or raise it.",
     Reason.TARGET_TOO_LONG: "Put long parameters into a body.",
@@ -83,6 +80,20 @@ ADVICE: dict[Reason, str] = {
 }
 
 
-def general_advice(reason: Reason) -> str:
-    """Return what to do about a code."""
-    return ADVICE[reason]
+# What is true of tokens of one type only.
+OF_TYPE: dict[Reason, dict[Kind, str]] = {
+    Reason.TOKEN_MALFORMED: {"auth0": "Auth0 gives an opaque token when no `audience` was asked for."},
+    Reason.ALGORITHM_NOT_ALLOWED: {"auth0": "An Auth0 API may be set to HS256: choose RS256."},
+    Reason.TOKEN_KIND_REFUSED: {"clerk": "A JWT template of Clerk needs `accept: [session, template]`."},
+    Reason.TOKEN_EXPIRED: {"clerk": "Clerk's live for 60 s: ask for one before each call."},
+    Reason.ACCESS_DENIED: {
+        "auth0": "Access tokens of Auth0 carry no email unless an Action adds it.",
+        "clerk": "Session tokens of Clerk carry no email unless you add it.",
+    },
+}
+
+
+def general_advice(reason: Reason, kinds: Collection[Kind] | None = None) -> str:
+    """Return what to do about a code, where the providers are of these types; None: of any, as the reference has it."""
+    own = (words for kind, words in OF_TYPE.get(reason, {}).items() if kinds is None or kind in kinds)
+    return " ".join((ADVICE[reason], *own))

@@ -27,6 +27,11 @@ def _algorithm(deny: Deny, found: Findings) -> str | None:
             "with keys of a "
             f"key server: have the issuer sign with those ({where}), or give the route a provider of type jwt."
         )
+    if "oidc" in kinds and token.algorithm in ASYMMETRIC:
+        return (
+            f"The token is signed by {token.algorithm}, which the provider does not take: if its issuer signs by that, "
+            f"write `algorithms: [{token.algorithm}]` on it."
+        )
     if kinds != {"jwt"}:
         return None
     if token.algorithm in SYMMETRIC:

@@ -44,6 +44,13 @@ def head_for(asked: Asked, config: Config, token: str | None) -> RequestHead:
     return RequestHead(asked.method, target, Headers(given), asked.ip, asked.scheme)
 
 
+def token_in(pasted: str) -> tuple[str, bool]:
+    """Return the token in what somebody pasted, and whether `Bearer` was taken off it: that belongs to the header."""
+    token = pasted.strip()
+    scheme, _, rest = token.partition(" ")
+    return (rest.strip(), True) if scheme.lower() == "bearer" and rest.strip() else (token, False)
+
+
 def route_of(config: Config, method: str, target: str) -> Route | None:
     """Return the route of a request; None if there is none."""
     try:

@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 
 from gateway.config.lint import asks_email
+from gateway.explain.branches import MAX_BRANCHES, missed
+from gateway.explain.rules import condition_step
 from gateway.explain.step import shown
 from gateway.explain.walk import Findings
 from gateway.policy.claim_names import has_claim
 from gateway.policy.claims import email_claim, verified_flags
 from gateway.policy.decision import Deny
+from gateway.policy.expressions import Facts
 from gateway.policy.reasons import Reason
 from gateway.policy.rules import EmailDomain, HasAll, HasAny, Rule, rules_within
 from gateway.policy.words import listed
 
 _MAX_SCOPES = 12
 _BY_RULE = (Reason.ACCESS_DENIED, Reason.DENIED_BY_RULE)
+
+
+def _branches(deny: Deny, found: Findings) -> str | None:
+    """Where several ways lead in, every one that the caller missed."""
+    route, provider, principal = found.route, found.provider, found.principal
+    if deny.reason not in (Reason.ACCESS_DENIED, Reason.INSUFFICIENT_SCOPE) or route is None or provider is None:
+        return None
+    if principal is None or found.path is None or found.match is None:
+        return None
+    facts = Facts(principal, found.head, found.path, found.match.captures, found.now)
+    ways = missed(route.allow, facts, lambda rule: condition_step(rule, facts, provider))
+    if len(ways) < 2:
+        return None
+    more = f"; and {len(ways) - MAX_BRANCHES} more" if len(ways) > MAX_BRANCHES else ""
+    return f"Any one of these would do, the nearest first: {'; or '.join(ways[:MAX_BRANCHES])}{more}."
 
 
 def _email_absent(deny: Deny, found: Findings) -> str | None:
@@ -48,8 +67,14 @@ def _email_absent(deny: Deny, found: Findings) -> str | None:
 
 def _email_not_verified(deny: Deny, found: Findings) -> str | None:
     flag = _unverified(found)
+    text = found.principal.claims.get(flag) if found.principal is not None and flag is not None else None
     if not _asks_email(deny, found) or found.principal is None or found.principal.email is not None or flag is None:
         return None
+    if isinstance(text, str):
+        return (
+            f"The token's {flag} is the text {shown(text)}, and only the boolean true counts: have the issuer write "
+            "`true` without quotes, or go by another claim."
+        )
     return f"The token says that the email is not verified ({flag}): have the user confirm the address."
 
 
@@ -117,6 +142,13 @@ def _missing_fact(deny: Deny, found: Findings) -> str | None:
     absent = [fact for fact in asked if getattr(principal, fact) is None]
     if not absent:
         return None
+    left_out = principal.claims.get("_claim_names")
+    is_named = isinstance(left_out, Mapping) and "groups" in left_out
+    if "groups" in absent and (is_named or principal.claims.get("hasgroups")):
+        return (
+            "Entra left the groups out, since the user is in more than 200 (_claim_names or hasgroups stands in their "
+            "place): assign app roles and ask for `role`, or let Entra write only groups that the application has."
+        )
     if absent[0] in ("roles", "groups"):
         way = f"name the claim with `{absent[0]}_claim` on the provider"
         if provider.kind == "clerk":
@@ -157,12 +189,6 @@ def _near_route(deny: Deny, found: Findings) -> str | None:
     return f"No route covers {shown(found.path.text)}; {first}. There is no default: add a route, or correct the path."
 
 
-def _head_method(deny: Deny, found: Findings) -> str | None:
-    if deny.reason is not Reason.METHOD_NOT_ALLOWED or found.head.method != "HEAD" or "GET" not in deny.allowed_methods:
-        return None
-    return "A route for GET does not cover HEAD: write `GET,HEAD` before its path."
-
-
 def _websocket(deny: Deny, found: Findings) -> str | None:
     if deny.reason is not Reason.WEBSOCKET_REFUSED or found.route is None:
         return None
@@ -192,16 +218,16 @@ def _unverified(found: Findings) -> str | None:
 
 
 CAUSES = (
+    _branches,
+    _other_spelling,
+    _other_domain,
     _email_absent,
     _email_not_verified,
     _email_required_verified,
-    _other_domain,
     _scopes,
-    _other_spelling,
     _missing_fact,
     _undecided_deny,
     _origin,
     _near_route,
-    _head_method,
     _websocket,
 )

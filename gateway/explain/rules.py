@@ -51,6 +51,11 @@ def explain_rules(route: Route, facts: Facts) -> tuple[Step, ...]:
     return (*denying, *allowing)
 
 
+def condition_step(condition: Rule, facts: Facts, provider: Provider) -> Step:
+    """Return one condition with yes or no, and the value it saw. `provider`: whose token it is."""
+    return _Teller(facts, provider).step(condition)
+
+
 def verdict_of(rule: Rule, facts: Facts) -> Verdict:
     """Return whether a rule holds, in the words of steps."""
     holds = evaluate(rule, facts)
@@ -63,23 +68,25 @@ class _Teller:
         self._provider = provider
 
     def outer(self, rule: Rule, label: str, role: str) -> Step:
-        inner = self._step(rule)  # its name is the label's, its words are expected: no need to say them twice
+        """Return a rule of a route under its label."""
+        inner = self.step(rule)  # its name is the label's, its words are expected: no need to say them twice
         return Step(f"{role} {label}", inner.verdict, inner.found, words_of(rule), inner.parts)
 
-    def _step(self, rule: Rule) -> Step:
+    def step(self, rule: Rule) -> Step:
+        """Return a rule with what it is made of."""
         verdict = verdict_of(rule, self._facts)
         match rule:
             case AllOf(rules):
-                return Step("all of", verdict, parts=tuple(map(self._step, rules)))
+                return Step("all of", verdict, parts=tuple(map(self.step, rules)))
             case AnyOf(rules):
-                return Step("any of", verdict, parts=tuple(map(self._step, rules)))
+                return Step("any of", verdict, parts=tuple(map(self.step, rules)))
             case Not(inner):
-                return Step("not", verdict, parts=(self._step(inner),))
+                return Step("not", verdict, parts=(self.step(inner),))
             case Named(name, inner):
-                step = self._step(inner)
+                step = self.step(inner)
                 return Step(name, verdict, step.found, parts=step.parts)
             case Unenforced(inner):
-                return Step("only logged", verdict, parts=(self._step(inner),))
+                return Step("only logged", verdict, parts=(self.step(inner),))
             case _:
                 return Step(words_of(rule), verdict, self._seen(rule))
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from gateway.config.document import printable
 from gateway.explain.hiding import without_signatures
 
 # `unknown`: a condition that cannot be decided. `skipped`: the decision fell before. `note`: nothing was asked.
@@ -75,5 +76,5 @@ def shown(value: object) -> str:
     A token within it has no signature.
     """
     text = without_signatures(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
-    safe = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    safe = printable(text)
     return safe if len(safe) <= MAX_SHOWN_CHARACTERS else safe[: MAX_SHOWN_CHARACTERS - 3] + "..."

@@ -1,92 +1,21 @@
-"""Well-known causes of a refused token: how it was sent, who issued it, for whom, and when."""
+"""Well-known causes of a refused token: who issued it, for whom, and when."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
 from typing import Any
 
 from gateway.explain.step import shown
 from gateway.explain.token import moment_of, span
 from gateway.explain.walk import Findings
 from gateway.policy.decision import Deny
-from gateway.policy.providers import token_sources
 from gateway.policy.reasons import Reason
 from gateway.policy.words import listed
 
-_JWS = re.compile(r"[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]*")
-_QUOTES = "\"'`\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}"
 _ID_TOKEN_CLAIMS = ("nonce", "at_hash", "c_hash")  # OpenID Connect Core 1.0 section 2: in ID tokens only
 _CLERK_LIFETIME_SECONDS = 120.0
 _MANY_SECONDS = 300.0
 _MAX_LIFETIME_SECONDS = 10 * 365 * 86400.0  # longer ones are told as no number that helps
-
-
-def _bearer_missing(deny: Deny, found: Findings) -> str | None:
-    value = _authorization(found)
-    if deny.reason is not Reason.TOKEN_MISSING or not _JWS.fullmatch(value):
-        return None
-    return "The header holds a token without `Bearer` before it: send `Authorization: Bearer TOKEN`."
-
-
-def _quoted(deny: Deny, found: Findings) -> str | None:
-    value = _authorization(found)
-    token = re.sub(r"(?i)^bearer +", "", value)
-    if not token or deny.reason.status not in (400, 401) or not (token[0] in _QUOTES or token[-1] in _QUOTES):
-        return None
-    return "The token was pasted with quotes around it: send it without them."
-
-
-def _bearer_twice(deny: Deny, found: Findings) -> str | None:
-    if not re.match(r"(?i)bearer +bearer\b", _authorization(found)):
-        return None
-    return "`Bearer` stands twice before the token: send it once."
-
-
-def _placeholder(deny: Deny, found: Findings) -> str | None:
-    token = re.sub(r"(?i)^bearer *", "", _authorization(found))
-    if token.lower() not in ("undefined", "null", "none", "[object object]", "$token", "token", "<token>"):
-        return None
-    return f"The client sent the word {shown(token)} in place of a token: it had none when it built the request."
-
-
-def _other_place(deny: Deny, found: Findings) -> str | None:
-    if deny.reason is not Reason.TOKEN_MISSING or found.route is None:
-        return None
-    head = found.head
-    cookies = [piece.strip().partition("=") for line in head.headers.all("cookie") for piece in line.split(";")]
-    name = next((name for name, _, value in cookies if _JWS.fullmatch(value.strip('"'))), None)
-    if name is not None and not any(source.place == "cookie" for source in token_sources(found.route.providers)):
-        way = f"token_from: [bearer, {{cookie: {shown(name)}}}]"
-        return f"A token came in the cookie {shown(name)}, where the provider does not look: `{way}` on it."
-    if re.match(r"(?i)basic\b", _authorization(found)):
-        return "The request came with Basic credentials: no provider takes them; send `Authorization: Bearer TOKEN`."
-    return None
-
-
-def _opaque(deny: Deny, found: Findings) -> str | None:
-    providers = found.route.providers if found.route is not None else ()
-    token = found.credential.token if found.credential is not None else ""
-    if deny.reason not in (Reason.TOKEN_MALFORMED, Reason.TOKEN_UNSUPPORTED) or _is_jws(token) or not token:
-        return None
-    if any(provider.kind == "auth0" for provider in providers):
-        audiences = sorted({name for p in providers for name in p.audiences or ()})
-        return (
-            "Auth0 gives an opaque (or encrypted) token when no audience was asked for: ask for one with "
-            f"`audience: {audiences[0] if audiences else 'THE API'}` (in @auth0/auth0-react: "
-            "authorizationParams.audience)."
-        )
-    if len(token.split(".")) == 5:
-        return "It is an encrypted token (five parts): have the issuer make signed ones."
-    return "It is no JWT but an opaque token: ask the issuer for a JWT access token of this API."
-
-
-def _unsigned(deny: Deny, found: Findings) -> str | None:
-    token = found.credential.token if found.credential is not None else ""
-    header = found.token.algorithm if found.token is not None else ""
-    is_bare = _is_jws(token) and token.endswith(".")
-    if deny.reason.status != 401 or not (is_bare or header.lower() == "none"):
-        return None
-    return "The token is not signed at all: such tokens never count."
 
 
 def _id_token(deny: Deny, found: Findings) -> str | None:
@@ -94,10 +23,10 @@ def _id_token(deny: Deny, found: Findings) -> str | None:
     is_id_token = any(name in claims for name in _ID_TOKEN_CLAIMS) and "scope" not in claims
     if deny.reason is not Reason.AUDIENCE_MISMATCH or not is_id_token:
         return None
-    return (
-        "It is an ID token: it tells the application who signed in and is no key to an API. Send the access token "
-        "(in the browser: getAccessTokenSilently(), not getIdTokenClaims())."
-    )
+    said = "It is an ID token: it tells the application who signed in and is no key to an API. Send the access token"
+    is_auth0 = found.provider is not None and found.provider.kind == "auth0"
+    how = " (in the browser: getAccessTokenSilently(), not getIdTokenClaims())" if is_auth0 else ""
+    return f"{said}{how}."
 
 
 def _audience(deny: Deny, found: Findings) -> str | None:
@@ -109,6 +38,17 @@ def _audience(deny: Deny, found: Findings) -> str | None:
         way = "`audience: none` on the provider, if its tokens never have one" if provider.kind == "oidc" else ""
         way = f", or write {way}" if way else ""
         return f"The token names no audience: ask the issuer for one of {expected}{way}."
+    found_audiences = _texts(_claims(found)["aud"])
+    near = _near(found_audiences, provider.audiences or ())
+    if near is not None:
+        said, written, difference = near
+        about = f"The token is for {shown(said)}, the file asks for {shown(written)}"
+        return f"{about}: {difference}. Write it as the token has it."
+    if provider.kind == "oidc" and "account" in found_audiences:
+        return (
+            f"The token is for {shown(_claims(found)['aud'])}, which Keycloak writes by itself: add an audience mapper "
+            f"for {expected} to a client scope of the client."
+        )
     return f"The token is for {shown(_claims(found)['aud'])}: ask for one of {expected}, or change `audience`."
 
 
@@ -124,10 +64,9 @@ def _issuer(deny: Deny, found: Findings) -> str | None:
     expected = sorted({name for provider in found.route.providers for name in provider.issuers or ()})
     if not isinstance(issuer, str):
         return f"The token names no issuer (iss): it must be one of {listed(expected)}."
-    near = [name for name in expected if name.rstrip("/") == issuer.rstrip("/")]
-    if near:
-        which = "has a closing slash and the file has none" if issuer.endswith("/") else "has no closing slash"
-        return f"The token's issuer {which}: write the issuer exactly as the token has it, {shown(issuer)}."
+    near = _near([issuer], expected)
+    if near is not None:
+        return f"The token's issuer is {shown(issuer)}: {near[2]}. Write the issuer exactly as the token has it."
     if "clerk.accounts.dev" in issuer or any("clerk.accounts.dev" in name for name in expected):
         return (
             f"The token is of another Clerk instance ({shown(issuer)}): development and production have keys of their "
@@ -199,8 +138,26 @@ def _template(deny: Deny, found: Findings) -> str | None:
     return "It is a token of a Clerk JWT template (getToken({template})): `accept: [session, template]` lets those in."
 
 
-def _authorization(found: Findings) -> str:
-    return (found.head.headers.first("authorization") or "").strip(" \t")
+def _near(found: Iterable[str], expected: Iterable[str]) -> tuple[str, str, str] | None:
+    """Return what was found, what was expected and how they differ, where they differ by next to nothing."""
+    expected = sorted(expected)
+    for said in found:
+        for written in expected:
+            if said.rstrip("/") == written.rstrip("/"):
+                which = "has a closing slash and the file has none" if said.endswith("/") else "has no closing slash"
+                return said, written, f"it {which}"
+            if said.lower().rstrip("/") == written.lower().rstrip("/"):
+                return said, written, "only capitals and small letters differ, and they count"
+            if said.partition("://")[2] == written.partition("://")[2] != "":
+                return said, written, "only http and https differ"
+            if said.strip() == written.strip():
+                return said, written, "only a space around it differs"
+    return None
+
+
+def _texts(value: object) -> list[str]:
+    values = value if isinstance(value, list | tuple) else [value]
+    return [one for one in values if isinstance(one, str)]
 
 
 def _claims(found: Findings) -> Any:
@@ -217,18 +174,7 @@ def _number(claims: Any, name: str) -> float | None:
         return None
 
 
-def _is_jws(token: str) -> bool:
-    return len(token.split(".")) == 3
-
-
 CAUSES = (
-    _quoted,
-    _bearer_twice,
-    _placeholder,
-    _bearer_missing,
-    _other_place,
-    _opaque,
-    _unsigned,
     _id_token,
     _audience,
     _issuer,

@@ -20,9 +20,6 @@ _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")  # RFC 9110 section 5.
 _LENGTH_SHAPE = re.compile(r"[0-9]{1,18}")
 _PLAIN_LENGTH_SHAPE = re.compile(r"0|[1-9][0-9]{0,17}")  # of requests: ours is written anew
 _HOST_SHAPE = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::\d{0,5})?")
-# Whoever sends one of these wants something that the other road knows.
-_NAMES_ELSEWHERE = frozenset({"upgrade", "expect", "http2-settings", "trailer", "te", "proxy-connection"})
-
 # Different in each message: not worth a place. `Referer` and `Location` are here for their queries: what may hold a
 # secret is not to lie about in memory.
 _PASSING = frozenset({"x-request-id", "traceparent", "tracestate", "etag", "referer", "location", "content-location"})
@@ -34,14 +31,21 @@ _LINE_OVERHEAD_BYTES = 300  # what an entry weighs beside its line, about
 # `Connection` with its usual words, CONNECTION with others.
 _DIGIT = 1 << 9  # more than there are lines
 HOST, AUTHORIZATION, LENGTH, STAYS, CLOSES, CONNECTION, CODING, ELSEWHERE, INVALID = (1 << 9 * n for n in range(9))
-_MARKS = {
-    "host": HOST,
-    "authorization": AUTHORIZATION,
-    "content-length": LENGTH,
-    "connection": CONNECTION,
-    "transfer-encoding": CODING,
-}
 _WISHES = {"keep-alive": STAYS, "close": CLOSES}
+# What the log tells of whoever sent a request; 0: nothing.
+HOST_TOLD, USER_AGENT_TOLD, TRACE_TOLD = 1, 2, 3
+_ORDINARY = (0, 0)
+_SPECIAL = {  # what a line is to its head, and to the log
+    "host": (HOST, HOST_TOLD),
+    "authorization": (AUTHORIZATION, 0),
+    "content-length": (LENGTH, 0),
+    "connection": (CONNECTION, 0),
+    "transfer-encoding": (CODING, 0),
+    "user-agent": (0, USER_AGENT_TOLD),
+    "traceparent": (0, TRACE_TOLD),
+    # Whoever sends one of these wants something that the other road knows.
+    **dict.fromkeys(("upgrade", "expect", "http2-settings", "trailer", "te", "proxy-connection"), (ELSEWHERE, 0)),
+}
 
 
 @dataclass(slots=True)  # not frozen: making a frozen one takes three times as long, and many are made
@@ -49,7 +53,7 @@ class Field:
     """A header line that was read. `line` is as it is written, `mark` what it is to its head.
 
     `is_passed`: it goes on, unless the message itself says otherwise; `may_stop`: whether it does is said by where the
-    request's credential stood; `is_lasting`: it may be remembered. Nobody writes to it.
+    request's credential stood; `is_lasting`: it may be remembered; `told`: what it is to the log. Nobody writes to it.
     """
 
     name: str
@@ -59,6 +63,7 @@ class Field:
     is_passed: bool
     may_stop: bool
     is_lasting: bool
+    told: int = 0
 
 
 class Passing(Protocol):
@@ -79,6 +84,7 @@ class _Name:
     is_passed: bool
     may_stop: bool
     is_lasting: bool
+    told: int
 
 
 class BrokenLineError(Exception):
@@ -113,7 +119,9 @@ class Lines:
         mark = self._mark(name.mark, text) if name.mark else 0
         # The scheme alone is what is left of a line whose token was cut out: see `requests`.
         is_lasting = name.is_lasting or (mark == AUTHORIZATION and value == b"Bearer")
-        field = Field(name.text, text, name.start + value + CRLF, mark, name.is_passed, name.may_stop, is_lasting)
+        field = Field(
+            name.text, text, name.start + value + CRLF, mark, name.is_passed, name.may_stop, is_lasting, name.told
+        )
         if is_lasting and len(row) <= _MAX_REMEMBERED_LINE:
             self._remembered.keep(row, field, 4 * len(row) + _LINE_OVERHEAD_BYTES)
         return field
@@ -134,16 +142,13 @@ class Lines:
             raise BrokenLineError
         text = written.decode("ascii")
         lower = text.lower()
-        mark = ELSEWHERE if lower in _NAMES_ELSEWHERE else _MARKS.get(lower, 0)
-        known = _Name(text, written + b": ", mark, *self._passing(text), _is_lasting(lower))
+        mark, told = _SPECIAL.get(lower, _ORDINARY)
+        is_lasting = lower not in _PASSING and not speaks_of_secret(lower)
+        known = _Name(text, written + b": ", mark, *self._passing(text), is_lasting, told)
         if len(self._names) >= _MAX_NAMES:
             self._names.clear()
         self._names[written] = known
         return known
-
-
-def _is_lasting(lower_name: str) -> bool:
-    return lower_name not in _PASSING and not speaks_of_secret(lower_name)
 
 
 def rows_of(head: bytes, allowed: bytes, max_rows: int) -> list[bytes] | None:

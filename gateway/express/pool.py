@@ -13,6 +13,7 @@ from gateway.express.upstream import UpstreamConnection
 from gateway.policy.reasons import Denied, Reason
 from gateway.policy.upstreams import Upstream
 from gateway.proxy.headers import is_answer_line_passed
+from gateway.proxy.unreachable import no_connection_within, why_unreachable
 
 # Node closes idle connections after 5 s; one that it is closing just now must not be taken for the next request.
 _KEEPALIVE_SECONDS = 4.0
@@ -53,9 +54,9 @@ class Pool:
             async with asyncio.timeout(self.upstream.connect_timeout_seconds):
                 _, connection = await loop.create_connection(lambda: UpstreamConnection(self), self._host, self._port)
         except TimeoutError:
-            raise Denied(Reason.UPSTREAM_TIMEOUT, "no connection in time") from None
+            raise Denied(Reason.UPSTREAM_TIMEOUT, no_connection_within(self.upstream)) from None
         except OSError as problem:
-            raise Denied(Reason.UPSTREAM_UNREACHABLE, f"{type(problem).__name__}: {problem}"[:300]) from None
+            raise Denied(Reason.UPSTREAM_UNREACHABLE, why_unreachable(problem)) from None
         return connection
 
     def release(self, connection: UpstreamConnection) -> None:

@@ -14,9 +14,12 @@ from gateway.express.lines import (
     CLOSES,
     CONNECTION,
     HOST,
+    HOST_TOLD,
     LENGTH,
     MAX_HEADERS,
     STAYS,
+    TRACE_TOLD,
+    USER_AGENT_TOLD,
     BrokenLineError,
     Lines,
     Passing,
@@ -26,6 +29,7 @@ from gateway.express.lines import (
 from gateway.express.shapes import Shapes, without_request_id
 from gateway.policy.credentials import MAX_TOKEN_BYTES, TOKEN_CHARACTERS
 from gateway.policy.model import Headers, RequestHead
+from gateway.proxy.sender import MAX_HOST_CHARACTERS, shown_user_agent, trace_id_of
 
 _PRINTABLE = bytes(range(0x20, 0x7F)) + b"\t"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -52,6 +56,9 @@ class _Shape:
     behind: bytes
     passes_token: bool
     may_stop: bool
+    host: str
+    user_agent: str
+    trace_id: str | None
 
 
 @dataclass(slots=True)
@@ -65,6 +72,10 @@ class RequestRead(RequestHead):
     keeps_alive: bool = True
     kept: bytes = field(default=b"", repr=False)
     may_stop: bool = False
+    # For the log: bounded already.
+    host: str = ""
+    user_agent: str = ""
+    trace_id: str | None = None
 
     @property
     def wants_websocket(self) -> bool:
@@ -122,6 +133,7 @@ class Requests:
         return RequestRead(
             method.decode("ascii"), target.decode("ascii"), _ReadHeaders(head), client_ip, "http",
             token or shape.bearer, shape.length_bytes, shape.keeps_alive, kept, shape.may_stop,
+            shape.host, shape.user_agent, shape.trace_id,
         )  # fmt: skip
 
     def _read(self, rest: bytes, shapes: Shapes[_Shape], *, has_token: bool) -> _Shape | None:
@@ -133,11 +145,15 @@ class Requests:
             fields = self._lines.fields(rows)
         except BrokenLineError:
             return None
-        marks, is_lasting = 0, True
+        marks, is_lasting, may_stop, told = 0, True, False, ["", "", "", ""]
         for one in fields:
             marks += one.mark
+            if one.told:
+                told[one.told] = one.value
             if not one.is_lasting:
                 is_lasting = False
+            if one.may_stop and one.mark != AUTHORIZATION:
+                may_stop = True
         length_bytes, keeps_alive = 0, True
         if marks not in _COMMON:
             if not _has_one_reading(marks):
@@ -157,7 +173,10 @@ class Requests:
             b"".join([one.line for one in before if one.is_passed]),
             b"".join([one.line for one in behind if one.is_passed]),
             passes_token,
-            any(one.may_stop and one.mark != AUTHORIZATION for one in fields),
+            may_stop,
+            told[HOST_TOLD][:MAX_HOST_CHARACTERS],
+            shown_user_agent(told[USER_AGENT_TOLD]),
+            trace_id_of(told[TRACE_TOLD]) if told[TRACE_TOLD] else None,
         )
         if is_lasting:
             shapes.add(rest, shape)

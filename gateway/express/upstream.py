@@ -148,7 +148,8 @@ class UpstreamConnection(asyncio.Protocol):
         if self._is_answering and self._left is None and self._chunks is None and exc is None:
             taker.answer_ended()  # a body that the end of the connection ends
             return
-        said = f"the connection ended: {type(exc).__name__}" if exc is not None else "the connection ended"
+        how = "" if exc is None else f" ({type(exc).__name__})"
+        said = f"the connection ended before the answer did{how}: look at its log of that time"
         taker.answer_broke(Denied(Reason.UPSTREAM_BROKEN, said), may_retry=self.is_reused and not self._has_come)
 
     def pause_writing(self) -> None:
@@ -160,9 +161,11 @@ class UpstreamConnection(asyncio.Protocol):
             self.taker.upload_may_go_on(may=True)
 
     def _read_head(self, data: bytes) -> None:
+        # What has come before holds no end, but for a beginning of one: it is not searched again with each piece.
+        start = max(0, len(self._buffer) - len(END_OF_HEAD) + 1)
         buffer = self._buffer + data if self._buffer else data
         while True:
-            end = buffer.find(END_OF_HEAD)
+            end = buffer.find(END_OF_HEAD, start)
             if end > _MAX_HEAD_BYTES or (end < 0 and len(buffer) > _MAX_HEAD_BYTES):
                 self._break("the head of the answer is too long")
                 return
@@ -173,7 +176,7 @@ class UpstreamConnection(asyncio.Protocol):
             if answer is None:
                 self._break("the answer is no valid HTTP")
                 return
-            buffer = buffer[end + 4 :]
+            buffer, start = buffer[end + 4 :], 0
             if answer.status >= 200:
                 break
             if answer.status == 101:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Literal
 
@@ -17,6 +18,7 @@ _REFRESH_SHARE = 0.8  # of the TTL: leaves time for a second and third try befor
 _JITTER_SHARE = 0.1  # so that many gateways started together do not ask together for ever
 _FIRST_PAUSE_SECONDS = 1.0
 _MAX_PAUSE_WITHOUT_KEYS_SECONDS = 5.0  # callers are being refused: look again soon
+_MAX_MISSED = 16  # one that is still unknown is enough for the next cool-down
 _MIN_PAUSE_SECONDS = 0.1  # whatever the file says: after a fetch there is always a pause, so nothing can loop
 
 
@@ -34,8 +36,13 @@ class Entry:
     retry_at: float = -inf  # after a failure: no caller may cause a fetch before
     cooldown_until: float = -inf  # after an unknown kid: no other one may cause a fetch before
     refresh_at: float = -inf  # when the background fetch is due
+    missed: set[str | None] = field(default_factory=set)  # unknown kids that were asked for during the cool-down
+    answered: Counter[str | None] = field(
+        default_factory=Counter
+    )  # unknown kids whose callers have waited, and look now
     is_tried: bool = False
     failures_in_a_row: int = 0
+    failing_since: float | None = None  # of these
     failure_count: int = 0
     fetch_count: int = 0
     last_error: str | None = None
@@ -60,7 +67,20 @@ class Entry:
             return key
         # Of a kid that is there with another algorithm, a second look brings nothing.
         is_unknown = kid not in keys.kids
-        return NoKey(fetch_may_help=is_unknown and now >= self.cooldown_until, is_outage=False)
+        is_cool = now >= self.cooldown_until
+        if is_unknown and not is_cool:
+            self._note_miss(kid)
+        return NoKey(fetch_may_help=is_unknown and is_cool, is_outage=False)
+
+    def _note_miss(self, kid: str | None) -> None:
+        if self.answered[kid] > 0:
+            self.answered[kid] -= 1  # he has just had his fetch
+        elif len(self.missed) < _MAX_MISSED:
+            self.missed.add(kid)
+
+    def look_again_at(self, now: float) -> float | None:
+        """Return when to fetch for those who asked in vain during the cool-down; None if nobody did."""
+        return max(self.cooldown_until, self.retry_at, now) if self.missed else None
 
     def _may_use(self, now: float, is_fetching: bool) -> bool:
         match self.state(now):
@@ -83,6 +103,7 @@ class Entry:
         self.fetched_at = now
         self.is_tried = True
         self.failures_in_a_row = 0
+        self.failing_since = None
         spread = 1 + _JITTER_SHARE * (2 * chance - 1)
         self.refresh_at = now + max(self.source.ttl_seconds * _REFRESH_SHARE * spread, _MIN_PAUSE_SECONDS)
         if not asked <= keys.kids:
@@ -93,6 +114,7 @@ class Entry:
         """Take note of a failed or bad answer. Good keys stay (CVE-2026-48524: PyJWT forgot them)."""
         self.is_tried = True
         self.failures_in_a_row += 1
+        self.failing_since = now if self.failing_since is None else self.failing_since
         self.failure_count += 1
         self.last_error = error
         self.last_error_at = now

@@ -21,6 +21,7 @@ _log = logging.getLogger("gateway.keys")
 # Callers waiting for one source. More are refused at once: a key server that hangs must not pile up requests.
 _MAX_WAITERS = 1024
 _MAX_KIDS_LOGGED = 10
+_MANY_KEYS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class SourceStatus:
     failure_count: int
     last_error: str | None
     last_error_age_seconds: float | None
+    failing_seconds: float | None = None  # since the first failure after the last good answer
 
 
 @dataclass(slots=True, eq=False)
@@ -49,6 +51,7 @@ class _Slot:
     entry: Entry
     fetching: asyncio.Task[None] | None = None
     refreshing: asyncio.Task[None] | None = None
+    looking: asyncio.Task[None] | None = None  # waits for the end of the cool-down
     asked: set[str | None] = field(default_factory=set)  # kids that callers of the running fetch wait for
     waiters: int = 0
 
@@ -88,8 +91,11 @@ class KeyStore:
         if slot is None:
             return NoKey(fetch_may_help=True, is_outage=True)
         answer = slot.entry.find(kid, algorithm, self._clock(), is_fetching=slot.fetching is not None)
-        if isinstance(answer, NoKey) and slot.waiters >= _MAX_WAITERS:
-            return NoKey(fetch_may_help=False, is_outage=answer.is_outage)
+        if isinstance(answer, NoKey):
+            if slot.entry.missed and slot.looking is None and slot.refreshing is not None:
+                slot.looking = asyncio.create_task(self._look_again(slot))
+            if slot.waiters >= _MAX_WAITERS:
+                return NoKey(fetch_may_help=False, is_outage=answer.is_outage)
         return answer
 
     async def fetch(self, source: KeySource, kid: str | None = None) -> None:
@@ -107,6 +113,7 @@ class KeyStore:
         try:
             # wait, unlike await, neither cancels the task with its caller nor raises what the task raises.
             await asyncio.wait({self._begin_fetch(slot)})
+            slot.entry.answered[kid] += 1
         finally:
             slot.waiters -= 1
 
@@ -135,21 +142,23 @@ class KeyStore:
     async def close(self) -> None:
         """End every fetch; waiting callers return. Later questions find no key."""
         self._is_closed = True
-        tasks = [task for slot in self._slots.values() for task in (slot.fetching, slot.refreshing) if task is not None]
+        slots = self._slots.values()
+        tasks = [one for slot in slots for one in (slot.fetching, slot.refreshing, slot.looking) if one is not None]
         self._slots.clear()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def is_ready(self) -> bool:
+    def is_ready(self, *, needs_keys: bool = True) -> bool:
         """True once every source was tried and at least one has keys, or there is no source at all.
 
-        One issuer's outage must not take the callers of all others away, so it does not end readiness.
+        One issuer's outage must not take the callers of all others away, so it does not end readiness. `needs_keys`
+        False: tokens can be judged without any, by a secret.
         """
         entries = [slot.entry for slot in self._slots.values()]
         now = self._clock()
         return all(entry.is_tried for entry in entries) and (
-            not entries or any(entry.state(now) != "none" for entry in entries)
+            not entries or not needs_keys or any(entry.state(now) != "none" for entry in entries)
         )
 
     def status(self) -> tuple[SourceStatus, ...]:
@@ -174,12 +183,16 @@ class KeyStore:
             failure_count=entry.failure_count,
             last_error=entry.last_error,
             last_error_age_seconds=now - entry.last_error_at if entry.last_error is not None else None,
+            failing_seconds=now - entry.failing_since if entry.failing_since is not None else None,
         )
 
     def _retire(self, source: KeySource, slot: _Slot) -> None:
         if slot.refreshing is not None:
             slot.refreshing.cancel()
             slot.refreshing = None
+        if slot.looking is not None:
+            slot.looking.cancel()
+            slot.looking = None
         if not slot.waiters:
             # Requests that began under the old configuration are decided under it: their fetch goes on.
             del self._slots[source]
@@ -194,6 +207,20 @@ class KeyStore:
             else:
                 await asyncio.wait({self._begin_fetch(slot)})
 
+    async def _look_again(self, slot: _Slot) -> None:
+        """Fetch once when the cool-down ends, for kids that were asked for in vain: a new key then works by itself.
+
+        However many were asked for: it is one fetch, and what stays unknown begins the next cool-down.
+        """
+        entry = slot.entry
+        while (until := entry.look_again_at(self._clock())) is not None and until > self._clock():
+            await self._sleep(until - self._clock())
+        slot.looking = None
+        if entry.missed:
+            slot.asked |= entry.missed
+            entry.missed.clear()
+            self._begin_fetch(slot)
+
     def _begin_fetch(self, slot: _Slot) -> asyncio.Task[None]:
         if slot.fetching is None:
             slot.fetching = asyncio.create_task(self._fetch_once(slot))
@@ -202,8 +229,12 @@ class KeyStore:
     async def _fetch_once(self, slot: _Slot) -> None:
         entry = slot.entry
         entry.fetch_count += 1
+        entry.answered.clear()
         try:
-            keys = read_key_set(await self._fetch(entry.source))
+            document = await self._fetch(entry.source)
+            # A thousand keys take a third of a second, in which nobody else would be served.
+            is_large = document.count(b'"kty"') > _MANY_KEYS
+            keys = await asyncio.to_thread(read_key_set, document) if is_large else read_key_set(document)
         except (FetchError, KeySetError) as error:
             self._note_failure(slot, str(error))
         # Fail closed: what a key server sends is half-trusted, and a surprise in reading it must neither end

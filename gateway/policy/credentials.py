@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from gateway.policy.cookies import cookie_values
 from gateway.policy.model import RequestHead
-from gateway.policy.onward import is_token_protocol
+from gateway.policy.onward import token_protocols
 from gateway.policy.parameters import parameter_values
 from gateway.policy.providers import BEARER, TokenSource
 from gateway.policy.reasons import Denied, Reason
@@ -97,7 +97,7 @@ def _in_authorization(head: RequestHead, source: TokenSource) -> Iterator[Creden
 def _only(values: list[str], source: TokenSource) -> list[Credential]:
     """Return the one credential of a place; servers differ in which of two they take, an empty one too."""
     if len(values) > 1:
-        raise Denied(Reason.SEVERAL_CREDENTIALS, f"the {source.place} {source.name} is there {len(values)} times")
+        raise Denied(Reason.SEVERAL_CREDENTIALS, f"the {source.place} {source.name} is there more than once")
     return [Credential(value, source) for value in values if value]
 
 
@@ -106,10 +106,8 @@ def _in_protocols(head: RequestHead, source: TokenSource) -> Iterator[Credential
     if not head.wants_websocket:
         return
     for line in head.headers.all("sec-websocket-protocol"):
-        for protocol in line.split(","):
-            name = protocol.strip(" \t")
-            if is_token_protocol(name):
-                yield Credential(name, source)
+        for protocol in token_protocols(line):
+            yield Credential(protocol, source)
 
 
 def _check_shape(token: str) -> None:

@@ -101,7 +101,7 @@ class KeySet:
         return KeySet(tuple(known.get((key.kid, key.thumbprint, key.algorithms), key) for key in self.keys))
 
 
-def read_key_set(document: bytes, max_keys: int = 100) -> KeySet:
+def read_key_set(document: bytes, max_keys: int = 1000) -> KeySet:
     """Return the usable keys of a JWKS document; keys that must not verify are left out (RFC 7517 section 5).
 
     Raises `KeySetError` if it is no JWKS, has more than `max_keys` keys, or none of them is usable.

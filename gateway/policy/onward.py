@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from itertools import islice
 
 from gateway.policy.cookies import plainly_written, without_cookies
 from gateway.policy.fields import HeaderRules, Verdict, fold, named_by_connection
@@ -10,7 +12,8 @@ from gateway.policy.model import RequestHead
 
 Line = tuple[str, str]
 
-_MIN_TOKEN_LENGTH = 33  # of a sub-protocol: two dots and this make a token of it
+# Three parts between two dots, of 33 characters at least in all.
+_TOKEN_PROTOCOL = re.compile(r",[ \t]*(?=[^, \t]{33})(?P<token>[^,. \t]*\.[^,. \t]*\.[^,. \t]*)[ \t]*(?=,|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +72,11 @@ def lines_onward(head: RequestHead, rules: HeaderRules, withheld: Withheld) -> l
     return lines
 
 
-def is_token_protocol(protocol: str) -> bool:
-    """True for a WebSocket sub-protocol that can only be a token: a browser has no other header to put it in."""
-    return protocol.count(".") == 2 and len(protocol) >= _MIN_TOKEN_LENGTH
+def token_protocols(line: str) -> list[str]:
+    """Return the first two WebSocket sub-protocols that can only be tokens: a browser can put one nowhere else."""
+    return [match["token"] for match in islice(_TOKEN_PROTOCOL.finditer(f",{line}"), 2)]
 
 
 def _without_tokens(line: str) -> str | None:
-    pieces = line.split(",")
-    kept = [piece for piece in pieces if not is_token_protocol(piece.strip(" \t"))]
-    return line if len(kept) == len(pieces) else ",".join(kept).strip(" \t") or None
+    left, count = _TOKEN_PROTOCOL.subn("", f",{line}")
+    return left[1:].strip(" \t") or None if count else line

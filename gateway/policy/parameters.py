@@ -8,32 +8,35 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import islice
 from urllib.parse import unquote_plus
 
 _BRACKET = r"(?:\[|%5[Bb])[^&=]*"
 
 
 def parameter_values(query: str, name: str) -> list[str]:
-    """Return the value of every parameter of a name, decoded, empty ones too. `query` is empty or begins with `?`."""
-    return [unquote_plus(match["value"] or "") for match in _pattern(name).finditer(query[1:])]
+    """Return the values of the first two parameters of a name, decoded, empty ones too.
+
+    `query` is empty or begins with `?`.
+    """
+    found = islice(_pattern(name).finditer(f"&{query[1:]}"), 2)
+    return [unquote_plus(match["value"] or "") for match in found]
 
 
 def without_parameter(query: str, name: str) -> str:
     """Return a query without the parameters of a name; the others stay byte for byte."""
-    rest = query[1:]
-    left, count = _pattern(name).subn("", rest)
+    left, count = _pattern(name).subn("", f"&{query[1:]}")
     if not count:
         return query
-    if left.startswith("&") and not rest.startswith("&"):
-        left = left[1:]
-    return f"?{left}" if left else ""
+    return f"?{left[1:]}" if left[1:] else ""
 
 
 @lru_cache(maxsize=256)
 def _pattern(name: str) -> re.Pattern[str]:
-    # One pass of the engine: a loop over the pieces of 30 KiB of `&` costs a stranger nothing and us 30 ms.
+    # One pass of the engine, behind each `&`: a loop over the pieces of 30 KiB of `&` costs a stranger nothing and us
+    # 30 ms.
     spelled = "".join(_spellings(character) for character in name)
-    return re.compile(rf"(?:\A|&){spelled}(?:{_BRACKET})?(?:=(?P<value>[^&]*))?(?=&|\Z)")
+    return re.compile(rf"&{spelled}(?:{_BRACKET})?(?:=(?P<value>[^&]*))?(?=&|\Z)")
 
 
 def _spellings(character: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass, replace
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import unquote
 
 from gateway.policy.reasons import Denied, Reason
 
@@ -132,12 +132,11 @@ def _with_canonical_escapes(raw: str) -> str:
 
 def _single_readings(segment: str) -> list[str]:
     """Return a segment fully decoded and split at encoded slashes, or refuse it."""
-    if "%" in segment:
-        try:
-            unquote_to_bytes(segment).decode("utf-8", "strict")
-        except UnicodeDecodeError:
-            raise Denied(Reason.TARGET_AMBIGUOUS, "an escape is not UTF-8") from None
-    text = _fully_decoded(segment)
+    try:
+        once = unquote(segment, errors="strict")
+    except UnicodeDecodeError:
+        raise Denied(Reason.TARGET_AMBIGUOUS, "an escape is not UTF-8") from None
+    text = _fully_decoded(once, _MAX_LEVELS - 1)
     if "\\" in text:
         raise Denied(Reason.TARGET_AMBIGUOUS, "the path holds a backslash")
     readings = text.split("/")
@@ -152,9 +151,9 @@ def _single_readings(segment: str) -> list[str]:
     return readings
 
 
-def _fully_decoded(segment: str) -> str:
+def _fully_decoded(segment: str, levels: int = _MAX_LEVELS) -> str:
     text = segment
-    for _ in range(_MAX_LEVELS):
+    for _ in range(levels):
         if "%" not in text:
             return text
         further = unquote(text, errors="replace")

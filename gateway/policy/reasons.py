@@ -31,6 +31,9 @@ class Reason(Enum):
     # 400: two parsers could read the request in two ways.
     TARGET_AMBIGUOUS = Answer(400, _BAD_REQUEST, "the request target has no single reading")
     REQUEST_MALFORMED = Answer(400, _BAD_REQUEST, "the request is not well-formed HTTP")
+    PLAIN_HTTP = Answer(
+        400, "This port speaks HTTPS: use https:// in place of http://", "plain HTTP was spoken to the TLS port"
+    )
     SEVERAL_CREDENTIALS = Answer(400, _BAD_REQUEST, "more than one credential in one request")
 
     # 401: no token, or one that does not count. Never a 5xx: Mastra's client retries those.

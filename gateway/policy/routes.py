@@ -33,7 +33,7 @@ Segment = str | Capture
 class Route:
     """A path prefix and who may pass it.
 
-    `segments` are in canonical form (see `paths.canonical_path`). `methods` None means any.
+    `segments` are in canonical form (see `paths.canonical_path`). `methods` None means any; GET covers HEAD.
     A public route has no providers and no rules; a guarded one has both.
     """
 
@@ -116,7 +116,7 @@ class Policy:
             for segment in route.segments:
                 node = node.child_for(segment)
             node.routes.append(route)
-            node.routes.sort(key=lambda route: (not route.exact, route.methods is None))
+            node.routes.sort(key=lambda route: (not route.exact, route.methods is None, not _names(route, "HEAD")))
 
     def find(self, target: str, method: str) -> tuple[Path, str, Match]:
         """Return the canonical path of a request target, its query, and its route. Raises `Denied`, as `match` does.
@@ -138,6 +138,7 @@ class Policy:
     def match(self, path: Path, method: str) -> Match:
         """Return the most specific route: more segments first, a literal before a capture, named methods before any.
 
+        A route for GET takes HEAD as well, unless another one of the same path names it.
         Raises `Denied`: NO_ROUTE; METHOD_NOT_ALLOWED, with the methods in `MethodNotAllowed.allowed`;
         TARGET_AMBIGUOUS for a segment that a laxer parser would take for a route's literal (`/API`, `/api;x`,
         `/api%2Fx`), for an exact route's path with a closing slash (many routers serve both alike), and for an encoded
@@ -148,11 +149,11 @@ class Policy:
             for route in node.routes:
                 if route.exact and len(route.segments) != len(path.segments):
                     continue
-                if route.methods is None or method in route.methods:
+                if route.methods is None or _names(route, method) or (method == "HEAD" and _names(route, "GET")):
                     if route.exact and not _is_whole(route, path):
                         raise Denied(Reason.TARGET_AMBIGUOUS, f"only the closing slash is not of the route {route.key}")
                     return _matched(route, path)
-                allowed |= route.methods
+                allowed |= with_head(route.methods)
         if allowed:
             raise MethodNotAllowed(tuple(sorted(allowed)))
         raise Denied(Reason.NO_ROUTE, "no route covers the path")
@@ -197,7 +198,7 @@ class _Node:
     __slots__ = ("capture", "folded", "literals", "routes")
 
     def __init__(self) -> None:
-        self.routes: list[Route] = []  # exact before prefix, named methods before any
+        self.routes: list[Route] = []  # exact before prefix, named methods before any, HEAD by its name before GET
         self.literals: dict[str, _Node] = {}
         self.folded: set[str] = set()
         self.capture: _Node | None = None
@@ -210,6 +211,15 @@ class _Node:
             self.literals[segment] = _Node()
             self.folded.update(plain_readings(segment))
         return self.literals[segment]
+
+
+def with_head(methods: frozenset[str]) -> frozenset[str]:
+    """Return methods with HEAD where GET is: it asks for the same, without the content (RFC 9110 section 9.3.2)."""
+    return methods | {"HEAD"} if "GET" in methods else methods
+
+
+def _names(route: Route, method: str) -> bool:
+    return route.methods is not None and method in route.methods
 
 
 def _is_whole(route: Route, path: Path) -> bool:

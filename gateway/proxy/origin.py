@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
+from math import inf
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,11 +18,13 @@ from gateway.policy.onward import Line
 from gateway.policy.reasons import Denied, Reason
 from gateway.policy.upstreams import Upstream
 from gateway.proxy.identity import TokenSigner
+from gateway.proxy.unreachable import no_answer_within, no_connection_within, why_unreachable
 
 # Node closes idle connections after 5 s; one that it is closing just now must not be taken for the next request.
 _KEEPALIVE_SECONDS = 4.0
 # A name that is scaled or moved is asked for again soon; while a connection lives, it is not asked for at all.
 _DNS_SECONDS = 5
+_CERTIFICATE_SECONDS = 60.0  # between two looks at a certificate
 _READ_BYTES = 64 * 1024
 _MAX_FIELD_BYTES = 64 * 1024
 _MAX_RESPONSE_HEADERS = 256
@@ -41,13 +45,14 @@ class Origin:
         self._scheme, self._authority = base.scheme, base.raw_authority
         tracing = aiohttp.TraceConfig()
         tracing.on_connection_reuseconn.append(_note_reuse)
+        self._connector = _Connector(
+            limit=0,
+            keepalive_timeout=_KEEPALIVE_SECONDS,
+            ttl_dns_cache=_DNS_SECONDS,
+            ssl=tls,
+        )
         self._session = aiohttp.ClientSession(
-            connector=_Connector(
-                limit=0,
-                keepalive_timeout=_KEEPALIVE_SECONDS,
-                ttl_dns_cache=_DNS_SECONDS,
-                ssl=tls,
-            ),
+            connector=self._connector,
             # Nothing is inflated (CVE-2025-69223), remembered or taken from the environment on the way.
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -63,6 +68,11 @@ class Origin:
         self._session._retry_connection = False
         # It would also let `x-a: 2` replace `X-A: 1`; a sender's lines are his own.
         self._session._prepare_headers = _as_they_are  # type: ignore[method-assign]
+
+    @property
+    def certificate_expires_at(self) -> float | None:
+        """When the upstream's certificate ends, in Unix seconds, as last seen; None: not seen yet, or no TLS."""
+        return self._connector.certificate_expires_at
 
     async def open(
         self, method: str, target: str, lines: list[Line], body: UploadedBody | None
@@ -108,7 +118,7 @@ class Origin:
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as problem:
             if body is not None and body.failure is not None:
                 raise body.failure from None
-            raise _refusal(problem) from None
+            raise _refusal(problem, self.upstream) from None
         finally:
             if body is not None:
                 body.on_progress = _ignore  # the upload may go on while the answer already comes
@@ -127,6 +137,9 @@ class _Connector(aiohttp.TCPConnector):
     poisoning).
     """
 
+    certificate_expires_at: float | None = None
+    _look_again_at = 0.0
+
     async def connect(
         self,
         req: aiohttp.ClientRequest,
@@ -137,8 +150,19 @@ class _Connector(aiohttp.TCPConnector):
         while True:
             connection = await super().connect(req, traces, timeout)
             if connection.protocol is None or not connection.protocol.should_close:
+                self._look_at_certificate(connection)
                 return connection
             connection.close()
+
+    def _look_at_certificate(self, connection: aiohttp.connector.Connection) -> None:
+        now = time.monotonic()
+        if now < self._look_again_at or connection.transport is None:
+            return
+        self._look_again_at = now + _CERTIFICATE_SECONDS
+        tls = connection.transport.get_extra_info("ssl_object")
+        certificate = tls.getpeercert() if tls is not None else None
+        if certificate:
+            self.certificate_expires_at = ssl.cert_time_to_seconds(certificate["notAfter"])
 
 
 class UploadedBody:
@@ -149,11 +173,14 @@ class UploadedBody:
         content: aiohttp.StreamReader,
         *,
         idle_timeout_seconds: float,
+        timeout_seconds: float | None = None,
         max_bytes: int | None,
         before_first_read: Callable[[], None] | None = None,
     ) -> None:
         self._content = content
-        self._idle_timeout_seconds = idle_timeout_seconds
+        self._idle_timeout_seconds, self._timeout_seconds = idle_timeout_seconds, timeout_seconds
+        self._time = asyncio.get_running_loop().time
+        self._over_at = inf if timeout_seconds is None else self._time() + timeout_seconds
         self._max_bytes = max_bytes
         self._before_first_read = before_first_read
         self.on_progress: Callable[[float], None] = _ignore  # told the seconds that the client may still take
@@ -176,10 +203,15 @@ class UploadedBody:
     async def _read(self) -> bytes:
         # While the client is slow, the upstream is not to blame for having no answer.
         self.on_progress(self._idle_timeout_seconds)
+        left_seconds = self._over_at - self._time()
+        if left_seconds <= 0:  # also where bytes are always there
+            raise self._too_slow()
         try:
-            async with asyncio.timeout(self._idle_timeout_seconds):
+            async with asyncio.timeout(min(self._idle_timeout_seconds, left_seconds)):
                 return await self._content.readany()
         except TimeoutError:
+            if left_seconds <= self._idle_timeout_seconds:
+                raise self._too_slow() from None
             silence = f"no byte of the body for {self._idle_timeout_seconds:g} s"
             raise self._failed(Reason.REQUEST_TIMEOUT, silence) from None
         except (
@@ -190,6 +222,9 @@ class UploadedBody:
         ) as problem:
             raise self._failed(Reason.REQUEST_MALFORMED, f"the body broke off: {type(problem).__name__}") from None
 
+    def _too_slow(self) -> Denied:
+        return self._failed(Reason.REQUEST_TIMEOUT, f"the body took more than {self._timeout_seconds:g} s")
+
     def _failed(self, reason: Reason, detail: str) -> Denied:
         self.failure = Denied(reason, detail)
         return self.failure
@@ -199,19 +234,21 @@ class _Disconnected(Denied):
     """The connection ended before a byte of the answer."""
 
 
-def _refusal(problem: Exception) -> Denied:
-    # Texts of aiohttp's errors name the upstream's address: they go to the log, never to the client.
-    detail = f"{type(problem).__name__}: {problem}"[:300]
+def _refusal(problem: Exception, upstream: Upstream) -> Denied:
+    # For the log, never for the client.
+    detail = f"{type(problem).__name__}: {problem}"[:200]
     match problem:
         case aiohttp.ConnectionTimeoutError():
-            return Denied(Reason.UPSTREAM_TIMEOUT, detail)
-        case aiohttp.ClientConnectorError():
-            return Denied(Reason.UPSTREAM_UNREACHABLE, detail)
+            return Denied(Reason.UPSTREAM_TIMEOUT, no_connection_within(upstream))
+        case aiohttp.ClientConnectorCertificateError(certificate_error=OSError() as why):
+            return Denied(Reason.UPSTREAM_UNREACHABLE, why_unreachable(why))
+        case aiohttp.ClientConnectorError(os_error=why):
+            return Denied(Reason.UPSTREAM_UNREACHABLE, why_unreachable(why))
         case TimeoutError():
-            return Denied(Reason.UPSTREAM_TIMEOUT, "no head of an answer in time")
+            return Denied(Reason.UPSTREAM_TIMEOUT, no_answer_within(upstream))
         # A message is all that came of a head; without one not a byte came.
         case aiohttp.ServerDisconnectedError(message=str()) | OSError():
-            return _Disconnected(Reason.UPSTREAM_BROKEN, detail)
+            return _Disconnected(Reason.UPSTREAM_BROKEN, f"{detail}: look at its log of that time")
         case _:
             return Denied(Reason.UPSTREAM_BROKEN, detail)
 

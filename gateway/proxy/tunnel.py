@@ -22,6 +22,7 @@ from gateway.policy.reasons import Denied, Reason
 from gateway.proxy.forward import decoded_lines
 from gateway.proxy.frames import FrameBorders, close_frame
 from gateway.proxy.origin import Origin
+from gateway.proxy.silence import Silence
 
 GOING_AWAY = 1001  # RFC 6455 section 7.4.1
 _FAREWELL_SECONDS = 2.0  # for the other side to answer our close frame
@@ -59,7 +60,7 @@ def switching_lines(response: aiohttp.ClientResponse) -> list[Line]:
 class Tunnel:
     """A WebSocket between a client and an upstream after both handshakes, until one side ends."""
 
-    def __init__(self, client: RequestHandler, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, client: RequestHandler, response: aiohttp.ClientResponse, idle_timeout_seconds: float) -> None:
         connection = response.connection
         protocol = connection.protocol if connection is not None else None
         if not isinstance(protocol, ResponseHandler) or protocol.transport is None or client.transport is None:
@@ -69,9 +70,13 @@ class Tunnel:
         self._upstream, self._upstream_transport = protocol, protocol.transport
         self.up = _Way(client, protocol, masks=True)
         self.down = _Way(protocol, client, masks=False)
+        self.detail: str | None = None  # for the log: why it ended, where that was us
+        self._loop = asyncio.get_running_loop()
+        self._silence = Silence(idle_timeout_seconds, self._loop.time())
+        self._next_look = self._loop.call_later(self._silence.pause_seconds, self._look)
 
     async def run(self) -> None:
-        """Pass bytes until one side ends; then close the other, so that what was sent still arrives."""
+        """Pass bytes until one side ends, or both are silent; then close, so that what was sent still arrives."""
         ways = [self.up, self.down]
         waiting = [asyncio.ensure_future(way.ended.wait()) for way in ways]
         try:
@@ -79,6 +84,7 @@ class Tunnel:
             self._client.set_parser(self.up)  # type: ignore[arg-type]  # it calls feed_data and feed_eof, no more
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._next_look.cancel()
             for task in waiting:
                 task.cancel()
             self._upstream_transport.close()
@@ -92,6 +98,21 @@ class Tunnel:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FAREWELL_SECONDS):
                 await asyncio.gather(self.up.farewell.wait(), self.down.farewell.wait())
+        self.down.ended.set()
+
+    def _look(self) -> None:
+        """See whether a byte has come or left since the last look."""
+        transports = self._client_transport, self._upstream_transport
+        unsent = [0 if transport.is_closing() else transport.get_write_buffer_size() for transport in transports]
+        if not self._silence.is_over((self.up.count_bytes, self.down.count_bytes, *unsent), self._loop.time()):
+            self._next_look = self._loop.call_later(self._silence.pause_seconds, self._look)
+            return
+        self.detail = f"silent for {self._silence.seconds:g} s"
+        for way, transport, left in zip((self.down, self.up), transports, unsent, strict=True):
+            if left:
+                transport.abort()  # whoever has taken nothing for so long does not take the rest either
+            else:
+                way.go_away()
         self.down.ended.set()
 
 

@@ -9,42 +9,30 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
-from aiohttp.http import HttpProcessingError
-from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from gateway.policy.reasons import Denied, Reason
+from gateway.server.broken import MAX_HEADERS, as_denied
+from gateway.server.limits import ConnectionLimits
+from gateway.server.room import OUTSIDE, Room, peer_of
 
 # A keep-alive connection without a request; longer than the clients' own limits, so that it is they who close.
 IDLE_SECONDS = 75.0
-MAX_HEADERS = 256
 # After a refusal: how long and how much of an unwanted upload is read and thrown away, so that the answer arrives.
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 512 * 1024
 _LINGER_BUFFER_BYTES = 64 * 1024  # the kernel takes no more either: its buffer would grow to megabytes
 # Between a client's FIN and the end of its request: enough for a refusal, too little for an agent to run on.
 LEAVING_SECONDS = 0.02
+# A head in more pieces than a long one has packets: its pieces gather in the kernel, and are read together.
+MAX_PIECES = 32
+GATHER_SECONDS = 0.02
 
 RefuseBroken = Callable[["Connection", web.BaseRequest, Denied], Awaitable[Any]]
-
-
-@dataclass(slots=True)
-class ConnectionLimits:
-    """What a client may send before a request is judged. Read anew for each head, so that a reload counts at once.
-
-    `stall_seconds`: how long a client may take nothing of its answer, by default as long as upstreams may be silent
-    (less would cut readers that pause); `flush_seconds`: the same, where the connection is closed anyway.
-    """
-
-    header_bytes: int
-    header_timeout_seconds: float
-    stall_seconds: float = 300.0
-    flush_seconds: float = 2.0
 
 
 class ConnectionServer(web.Server):
@@ -55,10 +43,12 @@ class ConnectionServer(web.Server):
         handler: Callable[[web.BaseRequest], Awaitable[Any]],
         refuse_broken: RefuseBroken,
         limits: ConnectionLimits,
+        room: Room,
     ) -> None:
         super().__init__(handler, handler_cancellation=True)
         self.refuse_broken = refuse_broken
         self.limits = limits
+        self.room = room
 
     def cut(self) -> None:
         """Cancel every request under way."""
@@ -92,7 +82,10 @@ class Answered:
 class Connection(RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_body", "_discarded_bytes", "_guard", "_head_bytes", "_head_timer", "_is_discarding", "_linger_over")
+    __slots__ = (
+        "_body", "_discarded_bytes", "_guard", "_head_bytes", "_head_pieces", "_head_timer", "_is_discarding",
+        "_linger_over", "_reading_on", "place",
+    )  # fmt: skip
 
     def __init__(self, server: ConnectionServer, *, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -107,9 +100,11 @@ class Connection(RequestHandler):
             auto_decompress=False,  # a bomb passes as it came: CVE-2025-69223
         )
         self._guard = server
+        self.place = OUTSIDE  # or the one that it had on the lane, or at the door
         self._body: StreamReader = EMPTY_PAYLOAD  # of the last request whose head was read
-        self._head_bytes = 0
+        self._head_bytes = self._head_pieces = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        self._reading_on: asyncio.TimerHandle | None = None
         self._is_discarding = False
         self._discarded_bytes = 0
         self._linger_over: asyncio.Event | None = None
@@ -123,6 +118,14 @@ class Connection(RequestHandler):
         """Serve the client's requests; at the end, do not wait for ever until it has taken the last answer."""
         await super().start()
         self._abort_later(self.transport, self._guard.limits.stall_seconds)
+
+    async def give_way(self) -> None:
+        """Let the others have their turn before the next request, if that is here already.
+
+        From Python 3.12 on aiohttp begins it at once: a client that sends thousands in one piece would be served alone.
+        """
+        if self._messages:
+            await asyncio.sleep(0)
 
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written. Raises ConnectionError if it has gone."""
@@ -151,11 +154,16 @@ class Connection(RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the clock for the first head."""
         super().connection_made(transport)
+        if self.place is OUTSIDE:
+            self.place = self._guard.room.enter(peer_of(transport), cast(asyncio.Transport, transport).abort)
         self._start_head_timer()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Let go of everything that waits for this client."""
+        self.place.leave()
         self._stop_head_timer()
+        if self._reading_on is not None:
+            self._reading_on.cancel()
         if self._linger_over is not None:
             self._linger_over.set()
         super().connection_lost(exc)
@@ -176,6 +184,10 @@ class Connection(RequestHandler):
             self._note_heads()
         elif is_head and self._head_bytes > self._guard.limits.header_bytes:
             self._refuse(Reason.HEADERS_TOO_LARGE, "the head")
+        elif is_head:
+            self._head_pieces += 1
+            if self._head_pieces > MAX_PIECES and self._reading_on is None:
+                self._let_pieces_gather()
 
     async def linger(self) -> None:
         """Half-close, then read and throw away what the client still sends, for a bounded time and size.
@@ -215,7 +227,7 @@ class Connection(RequestHandler):
     def _note_heads(self) -> None:
         """One head or more was read: the clock stops, and the next bytes are of a body or of another head."""
         self._stop_head_timer()
-        self._head_bytes = 0
+        self._head_bytes = self._head_pieces = 0
         for message, payload in self._messages:
             if isinstance(message, _ErrInfo):
                 # The parser is lost in the middle of a body: whoever reads that body must hear of it.
@@ -223,6 +235,17 @@ class Connection(RequestHandler):
                     self._body.set_exception(web.RequestPayloadError(str(message.exc)))
             else:
                 self._body = payload
+
+    def _let_pieces_gather(self) -> None:
+        """Read nothing for a moment: a head that comes byte by byte would cost a turn of the loop for each of them."""
+        if self.transport is not None and not (self._reading_paused or self._buffer_paused):
+            self.transport.pause_reading()
+            self._reading_on = self._loop.call_later(GATHER_SECONDS, self._read_on)
+
+    def _read_on(self) -> None:
+        self._reading_on = None
+        if self.transport is not None and not (self._reading_paused or self._buffer_paused):
+            self.transport.resume_reading()
 
     def _refuse(self, reason: Reason, what: str) -> None:
         """Queue a refusal behind the requests that were read, and take nothing more."""
@@ -236,7 +259,7 @@ class Connection(RequestHandler):
 
     def _make_error_handler(self, err_info: _ErrInfo) -> Callable[[web.BaseRequest], Awaitable[Any]]:
         """Answer what cannot be parsed from the one table of reasons, instead of aiohttp's own text."""
-        problem = _as_denied(err_info.exc, self._guard.limits.header_bytes)
+        problem = as_denied(err_info.exc, self._guard.limits.header_bytes)
 
         async def refuse(request: web.BaseRequest) -> Any:
             return await self._guard.refuse_broken(self, request, problem)
@@ -275,17 +298,3 @@ class Connection(RequestHandler):
             return
         if is_behind:
             self._loop.call_later(seconds, transport.abort)
-
-
-def _as_denied(problem: BaseException, limit_bytes: int) -> Denied:
-    if isinstance(problem, Denied):
-        return problem
-    if isinstance(problem, LineTooLong):
-        is_target = bytes(problem.args[0]).startswith((b"/", b"http"))
-        reason = Reason.TARGET_TOO_LONG if is_target else Reason.HEADERS_TOO_LARGE
-        return Denied(reason, f"a line of the head is over {limit_bytes} bytes")
-    text = problem.message if isinstance(problem, HttpProcessingError) else type(problem).__name__
-    if "Too many headers" in text:
-        return Denied(Reason.HEADERS_TOO_LARGE, f"more than {MAX_HEADERS} headers")
-    # The parser's text quotes the request, secrets included: only its first words are for the log.
-    return Denied(Reason.REQUEST_MALFORMED, text.partition(":")[0][:100])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 class Histogram:
@@ -43,3 +43,12 @@ class Histogram:
             if seen >= wanted:
                 return bound
         return self.bounds[-1]
+
+
+def added(bounds: Sequence[float], histograms: Iterable[Histogram]) -> Histogram:
+    """Return the sum of histograms, all with these bounds."""
+    whole = Histogram(bounds)
+    for one in histograms:
+        whole.counts = [own + other for own, other in zip(whole.counts, one.counts, strict=True)]
+        whole.total += one.total
+    return whole

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from math import inf
 
 from gateway.express.answers import AnswerRead
 from gateway.express.body import LAST_CHUNK
@@ -12,6 +13,7 @@ from gateway.express.upstream import UpstreamConnection
 from gateway.policy.decision import Deny, NeedKey, decide
 from gateway.policy.model import Headers
 from gateway.policy.reasons import Denied, Reason
+from gateway.proxy.unreachable import no_answer_within
 from gateway.server.answering import FEW, Answering
 from gateway.server.heads import request_head
 from gateway.server.outcome import Ended, Outcome
@@ -25,7 +27,10 @@ _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})  # RFC 9110
 class LaneExchange(Answering):
     """One request on the lane, and its answer."""
 
-    __slots__ = ("_destination", "_is_answered", "_is_ended", "_is_retried", "_opening", "_pool", "_sent", "_upstream")
+    __slots__ = (
+        "_destination", "_is_answered", "_is_ended", "_is_retried", "_opening", "_pool", "_sent", "_upload_over_at",
+        "_upstream",
+    )  # fmt: skip
 
     def __init__(self, lane: Shared, connection: LaneClient, request: RequestRead) -> None:
         self._lane, self._connection, self._request = lane, connection, request
@@ -52,6 +57,7 @@ class LaneExchange(Answering):
         now = lane.clock()
         path = request.target.partition("?")[0]
         outcome = self._outcome = Outcome(lane.ids.next(), request.method, path, request.client_ip)
+        outcome.host, outcome.user_agent, outcome.trace_id = request.host, request.user_agent, request.trace_id
         decision = decide(config.policy, host.keys, request, now)
         body = arrived[at : at + length_bytes] if length_bytes else b""
         end = at + len(body)
@@ -73,11 +79,13 @@ class LaneExchange(Answering):
             return False
         outcome.note_decision()
         outcome.note_allow(decision)
+        self._connection.place.serve(is_member=decision.principal is not None)
         self._destination, self._pool = decision.route.upstream, pool
         self._start(end)
         if length_bytes:
             outcome.bytes_in = len(body)
             self.upload_left = length_bytes - len(body)
+            self._upload_over_at = lane.loop.time() + (config.limits.body_timeout_seconds or inf)
             head_up += body
         self._send(head_up)
         request.kept, request.bearer = b"", None
@@ -95,7 +103,7 @@ class LaneExchange(Answering):
             self._upstream.write(body)
         else:
             self._sent.append(body)
-            if sum(map(len, self._sent)) > MAX_AHEAD_BYTES:
+            if self._outcome.bytes_in > MAX_AHEAD_BYTES:  # all of it waits: nothing has left yet
                 self._connection.hold_upload(is_held=True)
         self._wait()
         return rest
@@ -119,13 +127,16 @@ class LaneExchange(Answering):
         if self._connection.is_client_behind:
             self.client_left()
             self._connection.abort()
+        elif self.upload_left and self._lane.loop.time() >= self._upload_over_at:
+            seconds = self._runtime.config.limits.body_timeout_seconds
+            self._fail(Denied(Reason.REQUEST_TIMEOUT, f"the body took more than {seconds:g} s"))
         elif self._waits_for_upload():
             seconds = self._runtime.config.limits.body_idle_timeout_seconds
             self._fail(Denied(Reason.REQUEST_TIMEOUT, f"no byte of the body for {seconds:g} s"))
         elif self._is_answering:
             self._fail(Denied(Reason.UPSTREAM_BROKEN, f"silent for {upstream.idle_timeout_seconds:g} s"))
         else:
-            self._fail(Denied(Reason.UPSTREAM_TIMEOUT, "no head of an answer in time"))
+            self._fail(Denied(Reason.UPSTREAM_TIMEOUT, no_answer_within(upstream)))
 
     def shut_down(self) -> None:
         """The gateway stops, and cannot wait any longer."""
@@ -246,7 +257,8 @@ class LaneExchange(Answering):
             seconds = upstream.idle_timeout_seconds
         else:
             seconds = upstream.response_timeout_seconds
-        self._connection.deadline = self._lane.loop.time() + seconds
+        deadline = self._lane.loop.time() + seconds
+        self._connection.deadline = min(deadline, self._upload_over_at) if self.upload_left else deadline
 
     def _end_as_answered(self) -> None:
         self._end(keeps_alive=self._keeps_alive and not self.upload_left, lingers=self.upload_left > 0)
@@ -278,4 +290,5 @@ class LaneExchange(Answering):
             self._opening.cancel()
         self._lane.host.ended(self._outcome)
         self._runtime.leave_soon(self._lane.run)
+        self._connection.place.rest()
         self._connection.exchange_ended(keeps_alive=keeps_alive, lingers=lingers)

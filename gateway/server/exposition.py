@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from gateway import __version__
 from gateway.server.metrics import Gauges, Metrics
+from gateway.server.reachability import Upstreams
 
 _STATES = ("fresh", "stale", "none")
 
@@ -26,6 +27,7 @@ def families(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
     yield from _timed(metrics)
     yield from _measured(gauges)
     yield from _keys(gauges)
+    yield from _upstreams(metrics.upstreams)
 
 
 def metrics_text(metrics: Metrics, gauges: Gauges) -> bytes:
@@ -58,16 +60,14 @@ def _counted(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
     dropped = CounterMetricFamily("gateway_log_lines_dropped", "Log lines that nobody read fast enough.")
     dropped.add_metric((), gauges.log_lines_dropped)
     yield dropped
+    shed, refused = gauges.connections_shed, gauges.connections_refused
+    yield _by_label("gateway_connections_shed", "Idle connections that were closed to make room.", "why", shed)
+    yield _by_label("gateway_connections_refused", "Connections that there was no room for.", "why", refused)
 
 
 def _timed(metrics: Metrics) -> Iterator[Metric]:
     for name, words, histogram in (
         ("gateway_decision_seconds", "From a request's head to the decision, key fetches included.", metrics.decision),
-        (
-            "gateway_first_byte_seconds",
-            "From a request's head to the head of the upstream's answer.",
-            metrics.first_byte,
-        ),
         ("gateway_stream_seconds", "How long streams and WebSockets lasted.", metrics.stream),
     ):
         family = HistogramMetricFamily(name, words)
@@ -90,12 +90,27 @@ def _measured(gauges: Gauges) -> Iterator[Metric]:
         ("gateway_open_requests", "Requests under way.", gauges.open_requests),
         ("gateway_open_streams", "Streams under way.", gauges.open_streams),
         ("gateway_open_websockets", "WebSockets that are open.", gauges.open_websockets),
+        ("gateway_open_connections", "Connections of clients.", gauges.open_connections),
         ("gateway_token_cache_entries", "Verified tokens in memory.", gauges.cache_entries),
         ("gateway_configuration_loaded_timestamp_seconds", "When the configuration was read.", gauges.loaded_at),
     ):
         family = GaugeMetricFamily(name, words)
         family.add_metric((), value)
         yield family
+    if gauges.certificate_expires_at is not None:
+        yield GaugeMetricFamily(
+            "gateway_certificate_expires_timestamp_seconds",
+            "When the certificate of the public port ends.",
+            gauges.certificate_expires_at,
+        )
+    ends = GaugeMetricFamily(
+        "gateway_upstream_certificate_expires_timestamp_seconds",
+        "When the certificate of an upstream ends, as last seen.",
+        labels=("upstream",),
+    )
+    for name, at in gauges.upstream_certificates:
+        ends.add_metric((name,), at)
+    yield ends
     build = GaugeMetricFamily("gateway_build_info", "The version that runs; one for each worker.", labels=("version",))
     build.add_metric((__version__,), 1)
     yield build
@@ -118,6 +133,30 @@ def _keys(gauges: Gauges) -> Iterator[Metric]:
         fetches.add_metric((provider, "ok"), source.fetch_count - source.failure_count - source.is_fetching)
         fetches.add_metric((provider, "failed"), source.failure_count)
     yield from (age, count, state, fetches)
+
+
+def _upstreams(upstreams: Upstreams) -> Iterator[Metric]:
+    first_byte = HistogramMetricFamily(
+        "gateway_first_byte_seconds",
+        "From a request's head to the head of the upstream's answer.",
+        labels=("upstream",),
+    )
+    errors = CounterMetricFamily(
+        "gateway_upstream_errors", "Requests that an upstream failed, by how.", labels=("upstream", "error")
+    )
+    answered = GaugeMetricFamily(
+        "gateway_upstream_last_answer_timestamp_seconds", "When an upstream last began an answer.", labels=("upstream",)
+    )
+    failed = GaugeMetricFamily(
+        "gateway_upstream_last_failure_timestamp_seconds", "When an upstream last gave no answer.", labels=("upstream",)
+    )
+    for name, one in upstreams.items():
+        first_byte.add_metric((name,), one.first_byte.cumulative(), one.first_byte.total)
+        for error, count in one.errors.items():
+            errors.add_metric((name, error), count)
+        answered.add_metric((name,), one.answered_at or 0.0)
+        failed.add_metric((name,), one.failed_at or 0.0)
+    yield from (first_byte, errors, answered, failed)
 
 
 def _by_label(name: str, words: str, label: str, counts: Mapping[str, int]) -> Metric:

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from gateway.server.state import merge_states
+from gateway.server.state import merge_states, no_state
 
 _ASK_SECONDS = 5.0
 _EXPLAIN_SECONDS = 15.0  # a key may have to be fetched
@@ -24,8 +24,11 @@ class FleetState:
 
     async def ready(self) -> tuple[bool, dict[str, Any]]:
         """Return whether every worker is ready, and which are."""
-        ready = [status == 200 for status, _ in await self._ask_all("/readyz")]
-        return all(ready) and not self._stop.is_set(), {"workers": ready}
+        answers = await self._ask_all("/readyz")
+        ready = [status == 200 for status, _ in answers]
+        whys = (json.loads(body)["why"] if status else "no worker answers" for status, body in answers if status != 200)
+        why = "stopping" if self._stop.is_set() else next(whys, None)
+        return all(ready) and not self._stop.is_set(), {"why": why, "workers": ready}
 
     async def metrics(self) -> bytes:
         """Return the sums of the workers' metrics."""
@@ -36,7 +39,7 @@ class FleetState:
     async def status(self) -> dict[str, Any]:
         """Return the workers' states as one; `workers` is how many answered."""
         states = [json.loads(body) for status, body in await self._ask_all("/status") if status == 200]
-        return merge_states(states) if states else {"ready": False, "workers": 0}
+        return merge_states(states) if states else no_state()
 
     async def explain(self, question: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Return what the first worker that answers says."""

@@ -11,24 +11,30 @@ from collections.abc import Callable
 
 from aiohttp import http_parser
 
-from gateway.config.model import Config, Tls
+from gateway.config.model import Config, Limits, Tls
 from gateway.express.cork import Cork
 from gateway.keys.fetch import Fetcher
 from gateway.keys.store import KeyStore
 from gateway.proxy.tunnel import Tunnel
-from gateway.server.connection import ConnectionLimits, ConnectionServer
+from gateway.server.certificate import end_of_certificate
+from gateway.server.connection import ConnectionServer
+from gateway.server.crowd import Crowd
+from gateway.server.descriptors import backlog_for, descriptor_limit, room_for
+from gateway.server.door import TlsDoor
 from gateway.server.handler import Handler
 from gateway.server.lane import Lane
+from gateway.server.limits import ConnectionLimits
 from gateway.server.logs import lines_dropped, write_access
 from gateway.server.metrics import Gauges, Metrics
 from gateway.server.outcome import Outcome
+from gateway.server.plain_http import ServerContext
 from gateway.server.recent import SLOT_SECONDS, Recent
+from gateway.server.room import Room
 from gateway.server.runtime import Runtime
 from gateway.server.subject import SubjectHash
 from gateway.server.tracing import Tracing
 
 _log = logging.getLogger("gateway.server")
-_BACKLOG = 1024
 _CLOSE_SECONDS = 0.05  # 0 would mean for ever
 _CUT_SECONDS = 5.0  # for requests that are cut at the end of the drain to notice
 
@@ -48,6 +54,7 @@ class Gateway:
         self.cork = Cork()
         self.runtime = _make_runtime(config, self.cork)
         self.metrics = Metrics()
+        self.metrics.upstreams.know(upstream.name for upstream in config.upstreams)
         self.recent = Recent(self.metrics, self._hash_subject)
         self._turning: asyncio.TimerHandle | None = None
         self.is_draining = False
@@ -60,15 +67,20 @@ class Gateway:
         self.quiet.set()
         self.started_at = self.loaded_at = time.time()
         self.last_reload_error: str | None = None
+        self.reload_failed_at: float | None = None  # the first time since it last went well
+        self.certificate_expires_at: float | None = None
         self._fetcher = Fetcher()
         self.keys = KeyStore(self._fetcher.fetch)
         self._limits = _connection_limits(config)
+        self.room = Room(*room_for(config.limits, descriptor_limit()), lambda peer: self.runtime.is_trusted(peer))
+        self._crowd = Crowd(self.room)
         self._clock = clock
         self._lane: Lane | None = None
         handler = Handler(self, clock)
-        self._server = ConnectionServer(handler.handle, handler.refuse_broken, self._limits)
+        self._server = ConnectionServer(handler.handle, handler.refuse_broken, self._limits, self.room)
         self._listener: asyncio.Server | None = None
         self._tls: ssl.SSLContext | None = None
+        self._door: TlsDoor | None = None
 
     @property
     def config(self) -> Config:
@@ -90,21 +102,31 @@ class Gateway:
         """
         address = self.config.listen
         self._tls = _tls_context(self.config.tls)
+        self.certificate_expires_at = end_of_certificate(self.config.tls)
         self.keys.use(self.runtime.key_sources())
         self._turning = asyncio.get_running_loop().call_later(SLOT_SECONDS, self._turn)
+        self._warn_of_few_descriptors()
+        if self._tls is not None:
+            self._door = TlsDoor(self._server, self._tls, lambda: self._limits.header_timeout_seconds)
         try:
             self._lane = self._make_lane()
             self._listener = await asyncio.get_running_loop().create_server(
-                self._lane or self._server,
+                self._door or self._lane or self._server,
                 address.host or None,
                 address.port,
-                ssl=self._tls,
-                ssl_handshake_timeout=self._limits.header_timeout_seconds if self._tls is not None else None,
-                backlog=_BACKLOG,
+                backlog=backlog_for(descriptor_limit()),
                 reuse_port=shares_port or None,
             )
         except OSError as problem:
             raise StartError(f"cannot listen on {address.host}:{address.port}: {problem.strerror or problem}") from None
+
+    def _warn_of_few_descriptors(self) -> None:
+        asked, most = self.config.limits.connections, self.room.limit
+        if asked > most and asked != Limits().connections:  # nobody asked for the default
+            _log.warning(
+                "limits.connections: found %d, but %d descriptors are enough for %d: raise the hard limit (ulimit -Hn)",
+                asked, descriptor_limit(), most,
+            )  # fmt: skip
 
     def _make_lane(self) -> Lane | None:
         """Return the express lane; None where all connections are the reference path's."""
@@ -112,21 +134,27 @@ class Gateway:
         return Lane(self, self._server, self._clock) if is_common else None
 
     def is_ready(self) -> bool:
-        """True while requests are welcome: listening, not stopping, keys there."""
-        return self._listener is not None and not self.is_draining and self.keys.is_ready()
+        """True while requests are welcome: listening, not stopping, key servers tried, some tokens can be judged."""
+        has_secret = any(provider.secrets for provider in self.config.providers)
+        is_serving = self._listener is not None and not self.is_draining
+        return is_serving and self.keys.is_ready(needs_keys=not has_secret)
 
     async def use(self, config: Config) -> None:
         """Swap the configuration in one step. Requests under way keep the old one. Raises `StartError`."""
         if config.tls is not None and self._tls is not None:
             _load_certificate(self._tls, config.tls)
+            self.certificate_expires_at = end_of_certificate(config.tls)
         fresh = _make_runtime(config, self.cork)
         retired, self.runtime = self.runtime, fresh
         self._earlier_hits += retired.config.policy.verified.hits
         self._earlier_misses += retired.config.policy.verified.misses
         self.loaded_at = time.time()
+        self.metrics.upstreams.know(upstream.name for upstream in config.upstreams)
         limits = _connection_limits(config)
         self._limits.header_bytes = limits.header_bytes
         self._limits.header_timeout_seconds = limits.header_timeout_seconds
+        self.room.limit, self.room.per_address = room_for(config.limits, descriptor_limit())
+        self._warn_of_few_descriptors()
         self.keys.use(fresh.key_sources())
         await retired.retire()
 
@@ -151,6 +179,8 @@ class Gateway:
         self.is_draining = True
         if self._listener is not None:
             self._listener.close()
+        if self._door is not None:
+            await self._door.stop()
         self._server.cut()
         if self._lane is not None:
             self._lane.cut()
@@ -176,6 +206,8 @@ class Gateway:
         """A request's answer is a stream."""
         outcome.is_stream = True
         self.open_streams += 1
+        if outcome.upstream is not None:
+            self.metrics.upstreams[outcome.upstream.name].note_answer(time.time())
 
     def ended(self, outcome: Outcome) -> None:
         """A request has ended: one log line, and the counters."""
@@ -191,12 +223,14 @@ class Gateway:
 
     def _turn(self) -> None:
         self.recent.turn()
+        self._crowd.turn()
         self._turning = asyncio.get_running_loop().call_later(SLOT_SECONDS, self._turn)
 
     def gauges(self) -> Gauges:
         """Return what is true at this moment, for the metrics."""
         verified = self.config.policy.verified
         sources = ((p.name, self.keys.status_of(p.key_source)) for p in self.config.providers if p.key_source)
+        ends = ((u.name, self.runtime.origin(u.name).certificate_expires_at) for u in self.config.upstreams)
         return Gauges(
             open_requests=self.open_requests,
             open_streams=self.open_streams,
@@ -206,7 +240,12 @@ class Gateway:
             cache_entries=len(verified),
             loaded_at=self.loaded_at,
             log_lines_dropped=lines_dropped(),
+            open_connections=self.room.count,
+            connections_shed=dict(self.room.shed),
+            connections_refused=dict(self.room.refused),
             keys=tuple((name, status) for name, status in sources if status is not None),
+            certificate_expires_at=self.certificate_expires_at,
+            upstream_certificates=tuple((name, at) for name, at in ends if at is not None),
         )
 
     async def _quiet_within(self, seconds: float) -> bool:
@@ -233,7 +272,7 @@ def _make_runtime(config: Config, cork: Cork) -> Runtime:
 def _tls_context(tls: Tls | None) -> ssl.SSLContext | None:
     if tls is None:
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     _load_certificate(context, tls)

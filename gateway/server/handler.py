@@ -65,10 +65,12 @@ class _Exchange:
             is_http_1_0=self._is_http_1_0,
             keeps_alive=bool(request.keep_alive) and not host.is_draining,
         )
-        self._outcome = Outcome(
-            self._request_id, request.method, self._head.target.partition("?")[0], self._head.client_ip
-        )
+        path = self._head.target.partition("?")[0]
+        self._outcome = Outcome(self._request_id, request.method, path, self._head.client_ip)
         self._trace = host.tracing.begin(self._head) if host.tracing is not None else None
+        self._outcome.note_sender(self._head.headers)
+        if self._trace is not None:
+            self._outcome.trace_id = self._trace.trace_id
 
     async def run(self) -> Answered:
         """The straight line; every way out of it is recorded."""
@@ -92,9 +94,11 @@ class _Exchange:
             self._outcome.status = self._answer.status
             self._outcome.bytes_out = self._outcome.bytes_out or self._answer.count_bytes
             self._end()
+            self._connection.place.rest()
             await self._runtime.leave()
         if self._lingers:
             await self._connection.linger()
+        await self._connection.give_way()
         return Answered(self._answer.keeps_alive and not self._host.is_draining)
 
     async def refuse_unread(self, problem: Denied) -> Answered:
@@ -133,6 +137,7 @@ class _Exchange:
             await self._refuse(decision)
             return
         self._outcome.note_allow(decision)
+        self._connection.place.serve(is_member=decision.principal is not None)
         check_length(self._head, self._runtime.config.limits.body_bytes)
         is_websocket = is_websocket_handshake(self._head, is_http_1_0=self._is_http_1_0)
         await (self._tunnel(decision) if is_websocket else self._forward(decision))
@@ -194,12 +199,13 @@ class _Exchange:
             self._outcome.is_websocket = True
             self._host.stream_began(self._outcome)
             self._answer.write_head(101, [*UPGRADE, *self._finish(switching_lines(response))])
-            tunnel = Tunnel(self._connection, response)
+            tunnel = Tunnel(self._connection, response, allow.route.upstream.idle_timeout_seconds)
             self._host.tunnels.add(tunnel)
             try:
                 await tunnel.run()
             finally:
                 self._host.tunnels.discard(tunnel)
+                self._outcome.detail = tunnel.detail
                 self._outcome.bytes_in, self._outcome.bytes_out = tunnel.up.count_bytes, tunnel.down.count_bytes
         finally:
             response.close()
@@ -230,6 +236,7 @@ class _Exchange:
         return UploadedBody(
             self._request.content,
             idle_timeout_seconds=limits.body_idle_timeout_seconds,
+            timeout_seconds=limits.body_timeout_seconds,
             max_bytes=limits.body_bytes,
             before_first_read=self._send_continue if waits else None,
         )
@@ -283,14 +290,11 @@ class _Exchange:
 
     def _finish(self, lines: list[Line]) -> list[Line]:
         """Return an answer's header lines as the client gets them: without what is the upstream's own, CORS ours."""
-        if self._host.is_draining or self._is_unread_upgrade():
+        # The parser stops at any Upgrade; what a client sent behind one that was not taken up is not read again.
+        if self._host.is_draining or "upgrade" in self._head.headers:
             self._answer.keeps_alive = False
         passed = response_lines(lines, owns_cors=self._runtime.config.cors is not None)
         return self._runtime.with_cors([*passed, ("X-Request-Id", self._request_id)], self._head)
-
-    def _is_unread_upgrade(self) -> bool:
-        # The parser stops at any Upgrade; what a client sent behind one that was not taken up is not read again.
-        return "upgrade" in self._head.headers
 
     def _has_unread_body(self) -> bool:
         return self._request.body_exists and not self._request.content.is_eof()

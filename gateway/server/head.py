@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 
 from aiohttp import web
 from aiohttp.http import HttpVersion, HttpVersion10, HttpVersion11
 
-from gateway.policy.addresses import UNKNOWN, canonical_address
 from gateway.policy.model import Headers, RequestHead
 from gateway.policy.reasons import Denied, Reason
 from gateway.proxy.refusal import REFUSED_METHODS
+from gateway.server.room import peer_of
 from gateway.server.runtime import Runtime
 
 # RFC 9110 section 7.2: a name or address with an optional port. The escapes and sub-delimiters that RFC 3986
@@ -19,6 +18,7 @@ from gateway.server.runtime import Runtime
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::\d{0,5})?")
 # llhttp counts in 64 bits, and takes the largest number for "no length": the body would be read as requests.
 _LENGTH = re.compile(r"\d{1,18}")
+_NO_TEXT = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _LINE_OVERHEAD_BYTES = 4  # ": " and the line's end
 
 
@@ -26,7 +26,7 @@ def read_head(request: web.BaseRequest, runtime: Runtime) -> tuple[RequestHead, 
     """Return the head as it came, and the `X-Forwarded-For` to send with it."""
     headers = Headers(request.headers.items())
     is_tls = request.transport is not None and request.transport.get_extra_info("ssl_object") is not None
-    peer = _address_of(request.transport)
+    peer = peer_of(request.transport)
     client_ip, scheme, forwarded_for = runtime.client_of(peer, "https" if is_tls else "http", headers)
     return RequestHead(request.method, request.raw_path, headers, client_ip, scheme), forwarded_for
 
@@ -78,13 +78,8 @@ def _check_size(head: RequestHead, max_bytes: int) -> None:
         raise Denied(Reason.HEADERS_TOO_LARGE, f"a head of {size} bytes, at most {max_bytes} pass")
 
 
-def _address_of(transport: asyncio.Transport | None) -> str:
-    peer = transport.get_extra_info("peername") if transport is not None else None
-    return canonical_address(str(peer[0])) if isinstance(peer, tuple) else UNKNOWN
-
-
 def _is_text(value: str) -> bool:
     if value.isascii() and value.isprintable():
         return True
     # aiohttp's writer drops stray bytes without a word: better refused than changed on the way.
-    return not any((c < " " and c != "\t") or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in value)
+    return _NO_TEXT.search(value) is None

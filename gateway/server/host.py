@@ -8,6 +8,7 @@ from gateway.express.cork import Cork
 from gateway.keys.store import KeyStore
 from gateway.proxy.tunnel import Tunnel
 from gateway.server.outcome import Outcome
+from gateway.server.room import Room
 from gateway.server.runtime import Runtime
 from gateway.server.tracing import Tracing
 
@@ -22,6 +23,7 @@ class Host(Protocol):
     open_requests: int
     tunnels: set[Tunnel]
     tracing: Tracing | None
+    room: Room
 
     def began(self, outcome: Outcome) -> None:
         """A request has begun."""

@@ -11,6 +11,7 @@ from typing import Any
 from gateway.server.connection import ConnectionServer
 from gateway.server.host import Host
 from gateway.server.lane_connection import LaneConnection
+from gateway.server.room import Place
 from gateway.server.shared import RequestIds
 
 _log = logging.getLogger("gateway.server")
@@ -42,10 +43,13 @@ class Lane:
         if not self.connections:
             self._is_empty.set()
 
-    def hand_over(self, transport: asyncio.Transport, ahead: bytes, *, is_behind: bool, has_eof: bool) -> None:
+    def hand_over(
+        self, transport: asyncio.Transport, place: Place, ahead: bytes, *, is_behind: bool, has_eof: bool
+    ) -> None:
         """Give a connection to aiohttp, with what was read and not yet taken. It keeps it from now on."""
         self.host.cork.flush_of(transport)
         connection = self.reference()
+        connection.place = place
         transport.set_protocol(connection)
         connection.connection_made(transport)
         if is_behind:
@@ -103,6 +107,8 @@ class Lane:
     def _beat_seconds(self) -> float:
         config = self.host.runtime.config
         times = [config.limits.header_timeout_seconds, config.limits.body_idle_timeout_seconds]
+        if config.limits.body_timeout_seconds is not None:
+            times.append(config.limits.body_timeout_seconds)
         for upstream in config.upstreams:
             times += [upstream.response_timeout_seconds, upstream.idle_timeout_seconds]
         return min(max(min(times) / 10, 0.01), 0.5)

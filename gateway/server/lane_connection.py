@@ -12,10 +12,10 @@ from typing import cast
 
 from gateway.express.cork import LARGE_BYTES
 from gateway.express.lines import END_OF_HEAD
-from gateway.policy.addresses import UNKNOWN, canonical_address
 from gateway.server.connection import IDLE_SECONDS, LEAVING_SECONDS, LINGER_BYTES, LINGER_SECONDS
 from gateway.server.exchange import LaneExchange
 from gateway.server.hangup import hangup_of
+from gateway.server.room import OUTSIDE, peer_of
 from gateway.server.shared import MAX_AHEAD_BYTES, Exchange, SharedByConnections
 
 _MAX_PIECES = 8
@@ -30,7 +30,7 @@ class LaneConnection(asyncio.Protocol):
 
     __slots__ = (
         "_ahead", "_at", "_discards", "_exchange", "_has_eof", "_is_leaving", "_lane", "_pieces",
-        "deadline", "is_client_behind", "is_reading_paused", "is_upload_held", "peer", "transport",
+        "deadline", "is_client_behind", "is_reading_paused", "is_upload_held", "peer", "place", "transport",
     )  # fmt: skip
 
     def __init__(self, lane: SharedByConnections) -> None:
@@ -45,17 +45,17 @@ class LaneConnection(asyncio.Protocol):
         # Of a head that is not whole; bytes that may still come and are not wanted (0: all are; 1: no more are taken).
         self._pieces = self._discards = 0
         self.peer = ""
-
-    # --- the client's side of the socket ---
+        self.place = OUTSIDE
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
-        peer = transport.get_extra_info("peername")
-        self.peer = canonical_address(str(peer[0])) if isinstance(peer, tuple) else UNKNOWN
+        self.peer = peer_of(transport)
         self.deadline = self._lane.loop.time() + self._lane.limits.header_timeout_seconds
         self._lane.connections.add(self)
+        self.place = self._lane.host.room.enter(self.peer, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.place.leave()
         self._lane.lost(self)
         self.transport = None
         if self._exchange is not None:
@@ -269,7 +269,7 @@ class LaneConnection(asyncio.Protocol):
         self._lane.lost(self)
         if self.is_reading_paused:
             transport.resume_reading()
-        self._lane.hand_over(transport, ahead, is_behind=self.is_client_behind, has_eof=self._has_eof)
+        self._lane.hand_over(transport, self.place, ahead, is_behind=self.is_client_behind, has_eof=self._has_eof)
 
     def _linger(self, transport: asyncio.Transport) -> None:
         """Half-close, and throw away what still comes, for a bounded time and size: else a reset eats the answer."""

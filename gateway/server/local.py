@@ -19,10 +19,10 @@ class LocalState:
 
     async def ready(self) -> tuple[bool, dict[str, Any]]:
         """Return whether requests are welcome, and why not."""
-        gateway = self._gateway
-        is_ready = gateway.is_ready()
-        why = None if is_ready else "stopping" if gateway.is_draining else "no usable keys yet"
-        return is_ready, {"why": why}
+        if self._gateway.is_ready():
+            return True, {"why": None}
+        errors = [trouble["what"] for trouble in state_of(self._gateway)["troubles"] if trouble["level"] == "error"]
+        return False, {"why": "; ".join(errors) or "starting"}
 
     async def metrics(self) -> bytes:
         """Return the metrics in Prometheus' text format."""

@@ -22,11 +22,13 @@ from gateway.server.outcome import Outcome, log_fields, log_line
 
 ACCESS = "gateway.access"
 _access_log = logging.getLogger(ACCESS)
-_MAX_LINES = 50_000  # that wait to be written: some 20 MB
+_MAX_LINES = 50_000  # that wait to be written: some 30 MB
 # Few and large: under load the thread that writes waits for the interpreter's lock before and after each.
 _BATCH_SECONDS, _MAX_BATCH = 0.05, 5_000
 _RED, _YELLOW, _DIM, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[2m", "\x1b[0m"
-_SHOWN_APART = frozenset({"time", "method", "path", "status", "code", "detail", "total_ms", "decision", "request_id"})
+_SHOWN_APART = frozenset(
+    {"time", "method", "path", "status", "code", "detail", "total_ms", "decision", "request_id", "level"}
+)
 
 
 class _Output:
@@ -125,7 +127,9 @@ class _Lines(logging.Formatter):
         """Return a request's line for people: when, how it ended, what, why, and the rest as it is called."""
         moment, status = fields["time"][11:19], fields["status"]
         why = " ".join(_printable(fields[name]) for name in ("code", "detail") if name in fields)
-        rest = " ".join(f"{name}={_printable(value)}" for name, value in fields.items() if name not in _SHOWN_APART)
+        rest = " ".join(
+            f"{name}={_quoted(_printable(value))}" for name, value in fields.items() if name not in _SHOWN_APART
+        )
         asked = f"{_printable(fields['method'])} {_printable(fields['path'])}"
         said = f"{moment} {status} {asked}  {f'{why}  ' if why else ''}{fields['total_ms']:g} ms"
         colour = _RED if status >= 500 else _YELLOW if "code" in fields or "would_deny" in fields else ""
@@ -181,6 +185,10 @@ class _DroppingHandler(QueueHandler):
             self.queue.put_nowait(record)
         except queue.Full:
             _Output.dropped += 1
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if " " in text else text
 
 
 def _printable(value: object) -> str:

@@ -11,7 +11,15 @@ from prometheus_client.registry import Collector
 
 # Ages and moments: the largest counts.
 _NOT_ADDED = frozenset(
-    {"gateway_key_age_seconds", "gateway_configuration_loaded_timestamp_seconds", "process_start_time_seconds"}
+    {
+        "gateway_certificate_expires_timestamp_seconds",
+        "gateway_configuration_loaded_timestamp_seconds",
+        "gateway_key_age_seconds",
+        "gateway_upstream_certificate_expires_timestamp_seconds",
+        "gateway_upstream_last_answer_timestamp_seconds",
+        "gateway_upstream_last_failure_timestamp_seconds",
+        "process_start_time_seconds",
+    }
 )
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from gateway.keys.store import SourceStatus
-from gateway.server.counters import Histogram
+from gateway.server.counters import Histogram, added
 from gateway.server.outcome import ENDINGS, Outcome
+from gateway.server.reachability import LONG_SECONDS, Upstreams
 
 _SHORT_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
-_LONG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0)
 _STREAM_SECONDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0, 600.0, 1800.0, 3600.0)
 _NO_ROUTE = "-"
 
@@ -26,7 +27,12 @@ class Gauges:
     cache_entries: int = 0
     loaded_at: float = 0.0
     log_lines_dropped: int = 0
+    open_connections: int = 0
+    connections_shed: Mapping[str, int] = field(default_factory=lambda: {"full": 0, "address": 0})
+    connections_refused: Mapping[str, int] = field(default_factory=lambda: {"full": 0, "address": 0})
     keys: tuple[tuple[str, SourceStatus], ...] = ()
+    certificate_expires_at: float | None = None  # of the public port
+    upstream_certificates: tuple[tuple[str, float], ...] = ()
 
 
 class Metrics:
@@ -38,22 +44,27 @@ class Metrics:
         self.ended: dict[str, int] = dict.fromkeys(ENDINGS, 0)
         self.reloads = {"ok": 0, "failed": 0}
         self.decision = Histogram(_SHORT_SECONDS)
-        self.first_byte = Histogram(_LONG_SECONDS)
+        self.upstreams = Upstreams()
         self.stream = Histogram(_STREAM_SECONDS)
+
+    @property
+    def first_byte(self) -> Histogram:
+        """How long all upstreams took to begin their answers."""
+        return added(LONG_SECONDS, (one.first_byte for one in self.upstreams.values()))
 
     def record(self, outcome: Outcome) -> None:
         """Count one request that has ended."""
-        route = outcome.route or _NO_ROUTE
+        route, upstream = outcome.route or _NO_ROUTE, outcome.upstream
         series = route, outcome.decision, outcome.code or "", outcome.status
         self.requests[series] = self.requests.get(series, 0) + 1
         self.ended[outcome.ended] += 1
         began_at, decided_at, first_byte_at = outcome.began_at, outcome.decided_at, outcome.first_byte_at
         if decided_at is not None:
             self.decision.observe(decided_at - began_at)
-        if first_byte_at is not None:
-            self.first_byte.observe(first_byte_at - began_at)
-            if outcome.is_stream and outcome.over_at is not None:
-                self.stream.observe(outcome.over_at - first_byte_at)
+        if upstream is not None:
+            self.upstreams[upstream.name].note(outcome)
+        if outcome.is_stream and first_byte_at is not None and outcome.over_at is not None:
+            self.stream.observe(outcome.over_at - first_byte_at)
         if outcome.would_deny is not None:
             observed = route, outcome.would_deny
             self.would_deny[observed] = self.would_deny.get(observed, 0) + 1

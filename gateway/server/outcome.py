@@ -8,11 +8,18 @@ from json.encoder import encode_basestring_ascii as _text
 from typing import Any, Literal, get_args
 
 from gateway.policy.decision import Allow, Deny
+from gateway.policy.model import Headers
+from gateway.policy.reasons import Reason
+from gateway.policy.upstreams import Upstream
+from gateway.proxy.sender import MAX_HOST_CHARACTERS, shown_user_agent, trace_id_of
 
+Level = Literal["info", "warning", "error"]
 Ended = Literal["complete", "refused", "client_gone", "upstream_cut", "shut_down", "failed"]
 
 ENDINGS: tuple[Ended, ...] = get_args(Ended)
 _MAX_FIELD_CHARACTERS = 256
+_FAILED_STATUS = 500
+_OF_UPSTREAMS = frozenset({Reason.UPSTREAM_UNREACHABLE, Reason.UPSTREAM_BROKEN, Reason.UPSTREAM_TIMEOUT})
 
 
 class Outcome:
@@ -21,7 +28,11 @@ class Outcome:
     # Defaults of the class: a request sets few of these, and one is made for each.
     decided_at: float | None = None
     first_byte_at: float | None = None
+    host: str = ""
+    user_agent: str = ""
+    trace_id: str | None = None
     route: str | None = None
+    upstream: Upstream | None = None
     provider: str | None = None
     subject: str | None = None
     decision: Literal["allow", "deny", "none"] = "none"
@@ -45,6 +56,22 @@ class Outcome:
         self.client_ip = client_ip
         self.began_at = time.perf_counter() if began_at is None else began_at
 
+    @property
+    def level(self) -> Level:
+        """How bad it is: an error is the gateway's or an upstream's, a warning most often the caller's."""
+        if self.code == "shutting_down":
+            return "warning"  # each deployment has some
+        if self.ended in ("upstream_cut", "failed") or (self.code is not None and self.status >= _FAILED_STATUS):
+            return "error"
+        is_odd = self.code is not None or self.would_deny is not None or self.status >= _FAILED_STATUS
+        return "warning" if is_odd else "info"
+
+    def note_sender(self, headers: Headers) -> None:
+        """What the client says of itself."""
+        self.host = (headers.first("host") or "")[:MAX_HOST_CHARACTERS]
+        self.user_agent = shown_user_agent(headers.first("user-agent") or "")
+        self.trace_id = trace_id_of(headers.first("traceparent") or "")
+
     def note_end(self) -> None:
         """It is over."""
         self.over_at, self.ended_at = time.perf_counter(), time.time()
@@ -55,7 +82,7 @@ class Outcome:
 
     def note_allow(self, allow: Allow) -> None:
         """The request may pass, and as whom."""
-        self.decision, self.route = "allow", allow.route.key
+        self.decision, self.route, self.upstream = "allow", allow.route.key, allow.route.upstream
         principal, would = allow.principal, allow.would_deny
         if principal is not None:
             self.provider, self.subject = principal.provider, principal.subject
@@ -66,6 +93,8 @@ class Outcome:
     def note_deny(self, deny: Deny) -> None:
         """The gateway answers by itself, and why; also when the upstream failed after the request was allowed."""
         self.code, self.detail, self.ended = deny.reason.code, deny.detail, "refused"
+        if self.upstream is not None and deny.reason in _OF_UPSTREAMS:
+            self.detail = f"upstream {self.upstream.name} at {self.upstream.url}: {deny.detail}"
         self.rule = deny.rule or self.rule  # of what would have been refused, and then met no upstream
         if self.decision != "allow":
             self.decision = "deny"
@@ -94,13 +123,20 @@ def log_line(outcome: Outcome, subject_hash: str | None) -> str:
     """Return `log_fields` as JSON, put together by hand: a quarter of the time that `json` takes."""
     o, began_at = outcome, outcome.began_at
     detail = None if o.detail is None else o.detail[:_MAX_FIELD_CHARACTERS]
-    said = _said(o.route, o.provider, subject_hash, o.decision, o.code, o.would_deny, o.rule, detail)
+    upstream = None if o.upstream is None else o.upstream.name
+    said = _said(o.route, upstream, o.provider, subject_hash, o.decision, o.code, o.would_deny, o.rule, detail)
+    sender = _sender(o.host, o.user_agent)
+    if o.trace_id is not None:
+        sender += f', "trace_id": "{o.trace_id}"'
+    # Most lines are of this level, and need no look at the others.
+    is_plain = o.code is None and o.would_deny is None and o.status < _FAILED_STATUS and o.ended == "complete"
+    level = "info" if is_plain else o.level
     method, path = _text(o.method[:_MAX_FIELD_CHARACTERS]), _text(o.path[:_MAX_FIELD_CHARACTERS])
     ending = '"websocket": true, "ended"' if o.is_websocket else '"ended"'
     if o.decided_at is not None and o.first_byte_at is not None and o.over_at is not None:
         # By `%`, which writes numbers in half the time that an f-string takes.
         return _LINE % (
-            utc(o.ended_at), o.request_id, _text(o.client_ip), method, path, said, o.status,
+            utc(o.ended_at), level, o.request_id, _text(o.client_ip), method, path, sender, said, o.status,
             (o.decided_at - began_at) * 1000, (o.first_byte_at - began_at) * 1000, (o.over_at - began_at) * 1000,
             o.bytes_in, o.bytes_out, ending, o.ended,
         )  # fmt: skip
@@ -110,21 +146,29 @@ def log_line(outcome: Outcome, subject_hash: str | None) -> str:
         moments = (("decision_ms", o.decided_at), ("first_byte_ms", o.first_byte_at), ("total_ms", o.over_at))
         times = "".join([f', "{name}": {(at - began_at) * 1000:.3f}' for name, at in moments if at is not None])
     return _SHORTER_LINE % (
-        utc(o.ended_at), o.request_id, _text(o.client_ip), method, path, said, o.status, times,
+        utc(o.ended_at), level, o.request_id, _text(o.client_ip), method, path, sender, said, o.status, times,
         o.bytes_in, o.bytes_out, ending, o.ended,
     )  # fmt: skip
 
 
-_START = '{"time": "%s", "request_id": "%s", "client_ip": %s, "method": %s, "path": %s%s, "status": %d'
+_START = '{"time": "%s", "level": "%s", "request_id": "%s", "client_ip": %s, "method": %s, "path": %s%s%s, "status": %d'
 _END = ', "bytes_in": %d, "bytes_out": %d, %s: "%s"}'
 _LINE = _START + ', "decision_ms": %.3f, "first_byte_ms": %.3f, "total_ms": %.3f' + _END
 _SHORTER_LINE = _START + "%s" + _END
 _TIMES_OF_REFUSAL = ', "decision_ms": %.3f, "total_ms": %.3f'
 
 
+@lru_cache(maxsize=1024)
+def _sender(host: str, user_agent: str) -> str:
+    """Return the part of a line that says who sent it."""
+    fields = {"host": host, "user_agent": user_agent}
+    return "".join([f', "{name}": {_text(value)}' for name, value in fields.items() if value])
+
+
 @lru_cache(maxsize=1024)  # the same callers get the same answers again and again
 def _said(
     route: str | None,
+    upstream: str | None,
     provider: str | None,
     subject_hash: str | None,
     decision: str,
@@ -136,6 +180,7 @@ def _said(
     """Return the middle of a line: who was told what."""
     fields = {
         "route": route,
+        "upstream": upstream,
         "provider": provider,
         "subject": subject_hash,
         "decision": decision,
@@ -151,11 +196,16 @@ def log_fields(outcome: Outcome, subject_hash: str | None) -> dict[str, Any]:
     """Return what the log says of one request: never a token, a cookie, a query or a subject in the clear."""
     fields = {
         "time": utc(outcome.ended_at),
+        "level": outcome.level,
         "request_id": outcome.request_id,
         "client_ip": outcome.client_ip,
         "method": _bounded(outcome.method),
         "path": _bounded(outcome.path),
+        "host": outcome.host or None,
+        "user_agent": outcome.user_agent or None,
+        "trace_id": outcome.trace_id,
         "route": outcome.route,
+        "upstream": None if outcome.upstream is None else outcome.upstream.name,
         "provider": outcome.provider,
         "subject": subject_hash,
         "decision": outcome.decision,

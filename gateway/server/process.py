@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from gateway.config.model import Config
 from gateway.server.admin import Admin
+from gateway.server.descriptors import raise_descriptor_limit
 from gateway.server.gateway import Gateway, StartError
 from gateway.server.local import LocalState
 from gateway.server.memory import give_back_memory
@@ -26,6 +28,7 @@ def run_process(
     path: Path, environment: Mapping[str, str], config: Config, subject_key: bytes, admin_path: str | None = None
 ) -> int:
     """Run one process of the gateway; with `admin_path` as a worker whose state is asked for on that Unix socket."""
+    raise_descriptor_limit()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_run(path, environment, config, subject_key, admin_path))
@@ -38,7 +41,7 @@ async def _run(
     path: Path, environment: Mapping[str, str], config: Config, subject_key: bytes, admin_path: str | None
 ) -> int:
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
+    stop, master = asyncio.Event(), os.getppid()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)  # before anything answers: who sees it up may stop it
     gateway = Gateway(config, subject_key=subject_key)
@@ -63,7 +66,7 @@ async def _run(
     loop.add_signal_handler(signal.SIGHUP, reload)
     watching = [loop.create_task(reloader.watch()), loop.create_task(give_back_memory())]
     if admin_path is not None:
-        watching.append(loop.create_task(_end_with(os.getppid(), stop)))
+        watching.append(loop.create_task(_end_with(master, stop)))
     _log.info("listening on %s:%d, %d routes of %s", config.listen.host, gateway.port, len(config.policy.routes), path)
     gc.collect()
     gc.freeze()  # what was made at the start is never garbage: leave it out of every later collection
@@ -72,6 +75,8 @@ async def _run(
         task.cancel()
     await _drain_until_told_again(gateway, loop)
     await admin.stop()
+    if admin_path is not None and os.getppid() != master:
+        shutil.rmtree(Path(admin_path).parent, ignore_errors=True)  # its master was killed: nobody else will
     _log.info("stopped")
     return 0
 

@@ -78,7 +78,8 @@ class Recent:
                 refused += count
             else:
                 failed += count
-        return _Look(allowed, refused, failed, tuple(metrics.decision.counts), tuple(metrics.first_byte.counts))
+        first_byte = tuple(metrics.first_byte.counts)
+        return _Look(allowed, refused, failed, tuple(metrics.decision.counts), first_byte)
 
     def _between(self, before: _Look, after: _Look) -> dict[str, Any]:
         return {

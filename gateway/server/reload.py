@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
@@ -55,7 +56,7 @@ class Reloader:
             except Exception as surprise:
                 _log.error("reload: a mistake in the gateway", exc_info=surprise)
                 return self._keep_old([f"unexpected {type(surprise).__name__}"])
-            self._gateway.last_reload_error = None
+            self._gateway.last_reload_error = self._gateway.reload_failed_at = None
             self._gateway.metrics.reloads["ok"] += 1
             if config.sources != old.sources:
                 self._stamp = stamp_of(config.sources)
@@ -76,6 +77,7 @@ class Reloader:
 
     def _keep_old(self, problems: list[str]) -> bool:
         self._gateway.last_reload_error = "\n".join(problems)
+        self._gateway.reload_failed_at = self._gateway.reload_failed_at or time.time()
         self._gateway.metrics.reloads["failed"] += 1
         _log.error(
             "reload: %s is not used, the old configuration stays in force; mistakes: %d", self._path, len(problems)

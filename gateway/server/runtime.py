@@ -15,7 +15,6 @@ from gateway.express.cork import Cork
 from gateway.express.pool import Pool
 from gateway.express.requests import Requests
 from gateway.policy.addresses import client_of, is_within
-from gateway.policy.fields import Verdict
 from gateway.policy.model import Headers, Principal, RequestHead
 from gateway.policy.onward import Line
 from gateway.policy.providers import KeySource
@@ -23,9 +22,6 @@ from gateway.policy.upstreams import Upstream
 from gateway.proxy.cors import cors_lines, vary_by_origin
 from gateway.proxy.identity import identity_lines
 from gateway.proxy.origin import Origin, ssl_context
-
-# Whether a line goes on, and whether that is still to be said for each request.
-_PASSING = {verdict: (verdict is not Verdict.DROP, verdict not in (Verdict.DROP, Verdict.KEEP)) for verdict in Verdict}
 
 
 class Runtime:
@@ -39,7 +35,7 @@ class Runtime:
         self.header_rules = config.policy.header_rules
         contexts = [ssl_context(upstream) for upstream in config.upstreams]  # first: these may fail
         self._origins = {u.name: Origin(u, context) for u, context in zip(config.upstreams, contexts, strict=True)}
-        self.requests = Requests(lambda name: _PASSING[self.header_rules.verdict_of(name)])
+        self.requests = Requests(lambda name: self.header_rules.verdict_of(name).passing)
         # Upstreams that the express lane speaks to; one behind TLS is the other road's.
         self._pools = {
             upstream.name: Pool(upstream, time.monotonic, cork)
@@ -96,6 +92,10 @@ class Runtime:
         protos = headers.all("x-forwarded-proto")
         told = protos[0].strip().lower() if len(protos) == 1 else scheme
         return client, told if told in ("http", "https") else scheme, chain
+
+    def is_trusted(self, address: str) -> bool:
+        """True for the address of one of `trusted_proxies`."""
+        return is_within(address, self.config.trusted_proxies) is True
 
     def enter(self) -> None:
         """A request begins to use this runtime."""

@@ -7,8 +7,9 @@ import secrets
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from gateway.server.connection import ConnectionLimits
 from gateway.server.host import Host
+from gateway.server.limits import ConnectionLimits
+from gateway.server.room import Place
 
 MAX_AHEAD_BYTES = 64 * 1024  # of what a client sends before anybody can take it
 
@@ -59,6 +60,7 @@ class LaneClient(Protocol):
     deadline: float
     is_client_behind: bool  # it takes less than was written
     is_upload_held: bool  # it may not send: if it does not, it is not to blame
+    place: Place  # among all connections
 
     def began(self, exchange: Exchange, end: int) -> None:
         """The exchange has taken the request; `end` is where it ends in what it was given."""
@@ -104,6 +106,8 @@ class SharedByConnections(Shared, Protocol):
         """A connection has ended, or is another's now."""
         ...
 
-    def hand_over(self, transport: asyncio.Transport, ahead: bytes, *, is_behind: bool, has_eof: bool) -> None:
+    def hand_over(
+        self, transport: asyncio.Transport, place: Place, ahead: bytes, *, is_behind: bool, has_eof: bool
+    ) -> None:
         """Give a connection to the reference path, with what was read of it and what is known of its client."""
         ...

@@ -12,16 +12,19 @@ from gateway.config.document import printable
 from gateway.keys.store import KeyStore
 from gateway.policy.providers import Provider
 from gateway.policy.routes import Route
+from gateway.policy.upstreams import Upstream
 from gateway.server.gateway import Gateway
 from gateway.server.metrics import Metrics
+from gateway.server.reachability import Reachability
 from gateway.server.recent import MAX_REFUSALS, SLOT_SECONDS
+from gateway.server.trouble import no_worker_answers, troubles_of
 
 
 def state_of(gateway: Gateway) -> dict[str, Any]:
     """Return the state of a gateway. Ages and spans are seconds."""
     config, gauges = gateway.config, gateway.gauges()
     now = time.time()
-    return {
+    state = {
         "version": __version__,
         "ready": gateway.is_ready(),
         "draining": gateway.is_draining,
@@ -29,6 +32,7 @@ def state_of(gateway: Gateway) -> dict[str, Any]:
         "agree": True,  # several workers: all have read the same routes
         "uptime_seconds": round(now - gateway.started_at, 1),
         "open": {
+            "connections": gauges.open_connections,
             "requests": gauges.open_requests,
             "streams": gauges.open_streams,
             "websockets": gauges.open_websockets,
@@ -37,10 +41,17 @@ def state_of(gateway: Gateway) -> dict[str, Any]:
             "files": [str(path) for path in config.sources],
             "loaded_seconds_ago": round(now - gateway.loaded_at, 1),
             "reload_error": gateway.last_reload_error,
+            "reload_failed_seconds_ago": _ago(now, gateway.reload_failed_at),
             "warnings": list(config.warnings),
         },
         "routes": [_route(route, gateway.metrics) for route in config.policy.routes],
         "providers": [_provider(provider, gateway.keys) for provider in config.providers],
+        "upstreams": [
+            _upstream(upstream, gateway.metrics.upstreams[upstream.name], now)
+            | {"certificate_expires_seconds": _ago(dict(gauges.upstream_certificates).get(upstream.name), now)}
+            for upstream in config.upstreams
+        ],
+        "certificate_expires_seconds": _ago(gateway.certificate_expires_at, now),
         "token_cache": {
             "entries": gauges.cache_entries,
             "hits": gauges.cache_hits,
@@ -49,6 +60,12 @@ def state_of(gateway: Gateway) -> dict[str, Any]:
         "recent": {"slot_seconds": SLOT_SECONDS, "slots": gateway.recent.slots()},
         "refusals": gateway.recent.refusals(),
     }
+    return {"troubles": troubles_of(state)} | state
+
+
+def no_state() -> dict[str, Any]:
+    """Return the state of a gateway of which no worker answers."""
+    return {"ready": False, "workers": 0, "troubles": [no_worker_answers()]}
 
 
 def merge_states(states: list[dict[str, Any]]) -> dict[str, Any]:
@@ -63,12 +80,14 @@ def merge_states(states: list[dict[str, Any]]) -> dict[str, Any]:
         "agree": len({tuple(route["route"] for route in state["routes"]) for state in states}) == 1,
         "routes": [route | {"requests": _added(_counts(route["route"], states))} for route in first["routes"]],
         "providers": [_worst(name, states) for name in (provider["name"] for provider in first["providers"])],
+        "upstreams": [_together(list(same)) for same in zip(*(state["upstreams"] for state in states), strict=False)],
         "refusals": _newest([refusal for state in states for refusal in state["refusals"]]),
     }
-    errors = [state["configuration"]["reload_error"] for state in states if state["configuration"]["reload_error"]]
-    merged["configuration"] = first["configuration"] | {"reload_error": errors[0] if errors else None}
+    failed = [state["configuration"] for state in states if state["configuration"]["reload_error"]]
+    merged["configuration"] = failed[0] if failed else first["configuration"]
     slots = zip(*(state["recent"]["slots"] for state in states), strict=True)
     merged["recent"] = first["recent"] | {"slots": [_slot(list(same)) for same in slots]}
+    merged["troubles"] = troubles_of(merged)
     return merged
 
 
@@ -105,6 +124,43 @@ def _provider(provider: Provider, keys: KeyStore) -> dict[str, Any]:
         "secrets": len(provider.secrets),
         "keys": shown,
     }
+
+
+def _upstream(upstream: Upstream, met: Reachability, now: float) -> dict[str, Any]:
+    return {
+        "name": upstream.name,
+        "url": upstream.url,
+        "state": met.state,
+        "last_answer_seconds_ago": _ago(now, met.answered_at),
+        "last_failure_seconds_ago": _ago(now, met.failed_at),
+        "failing_seconds": _ago(now, met.failing_since),
+        "last_error": met.last_error,
+        "errors": dict(met.errors),
+        "first_byte_seconds": met.first_byte.quantile(0.95),
+    }
+
+
+def _together(same: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return one upstream as several workers met it: whoever met it last knows its state."""
+    last = min(same, key=_last_met)
+    spans = [one["failing_seconds"] for one in same if one["failing_seconds"] is not None]
+    answers = [one["last_answer_seconds_ago"] for one in same if one["last_answer_seconds_ago"] is not None]
+    times = [one["first_byte_seconds"] for one in same if one["first_byte_seconds"] is not None]
+    return last | {
+        "failing_seconds": max(spans, default=None) if last["state"] == "fails" else None,
+        "last_answer_seconds_ago": min(answers, default=None),
+        "errors": _added([one["errors"] for one in same]),
+        "first_byte_seconds": max(times, default=None),
+    }
+
+
+def _last_met(upstream: dict[str, Any]) -> float:
+    ages = (upstream["last_answer_seconds_ago"], upstream["last_failure_seconds_ago"])
+    return min((age for age in ages if age is not None), default=float("inf"))
+
+
+def _ago(now: float | None, then: float | None) -> float | None:
+    return None if now is None or then is None else round(now - then, 1)
 
 
 def _added(counts: list[dict[str, int]]) -> dict[str, int]:

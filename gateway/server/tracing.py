@@ -62,6 +62,11 @@ class Trace:
         self._context = set_span_in_context(self._span)
         self._upstream: Any = None
 
+    @property
+    def trace_id(self) -> str:
+        """The trace that the spans belong to, the client's or one of our own, as the log has it."""
+        return f"{self._span.get_span_context().trace_id:032x}"
+
     def key_fetched(self, began_at: float, ended_at: float) -> None:
         """A key was fetched for the request. Times are seconds of `time.perf_counter`."""
         self._child("key fetch", began_at, ended_at)

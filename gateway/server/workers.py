@@ -7,13 +7,13 @@ import logging
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.config.model import Config
 from gateway.server.admin import Admin
 from gateway.server.fleet import FleetState
+from gateway.server.folder import shared_folder
 from gateway.server.gateway import StartError
 from gateway.server.subject import keep_once
 from gateway.server.worker import SUBJECT_KEY_FILE
@@ -33,9 +33,9 @@ def run_workers(path: Path, environment: Mapping[str, str], config: Config, subj
         where = f"{config.listen.host}:{config.listen.port}"
         print(f"gateway serve: cannot listen on {where}: {problem.strerror or problem}", file=sys.stderr)  # noqa: T201
         return 1
-    with held, tempfile.TemporaryDirectory(prefix="gateway-") as folder:
-        keep_once(Path(folder) / SUBJECT_KEY_FILE, subject_key)  # not as an argument: those can be read by everybody
-        return asyncio.run(_Master(path, environment, config, Path(folder)).run())
+    with held, shared_folder() as folder:
+        keep_once(folder / SUBJECT_KEY_FILE, subject_key)  # not as an argument: those can be read by everybody
+        return asyncio.run(_Master(path, environment, config, folder).run())
 
 
 def _hold_port(config: Config) -> socket.socket:

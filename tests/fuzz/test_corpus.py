@@ -37,9 +37,10 @@ def test_what_was_found_stays_fixed(bench: Bench, record: dict[str, str], half_c
         pure.check(record["part"], data)
 
 
-def test_a_short_round_finds_nothing(bench: Bench) -> None:
+@pytest.mark.parametrize("rounds", [4, pytest.param(25, marks=pytest.mark.slow)])
+def test_a_short_round_finds_nothing(bench: Bench, rounds: int) -> None:
     campaign = Campaign(bench, seed=1)
-    for _ in range(25):
+    for _ in range(rounds):
         campaign.round()
     assert not campaign.findings, "\n".join(found.text() for found in campaign.findings)
 

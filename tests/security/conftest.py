@@ -1,4 +1,4 @@
-"""Figures of the security suite, printed when pytest has ended, and the peers that the cases share."""
+"""The figures of the security suite, which `tests/conftest.py` prints, and the peers that the cases share."""
 
 from __future__ import annotations
 
@@ -8,17 +8,13 @@ import pytest
 from hypothesis import settings
 
 from tests.security.bench import Bench, running_bench
+from tests.security.figures import FIGURES
 from tests.security.tally import Tally
 
 Report = Callable[[str], None]
 
-_FIGURES = pytest.StashKey[list[str]]()
-_TALLY = pytest.StashKey[Tally]()
-
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_FIGURES] = []
-    config.stash[_TALLY] = Tally()
     # The same examples in every run, so that a red build is red again; `--hypothesis-seed=N` or a profile tries others.
     wants_others = config.getoption("--hypothesis-seed") is not None or config.getoption("--hypothesis-profile")
     settings.register_profile("properties", settings.default, derandomize=not wants_others, deadline=None)
@@ -27,13 +23,13 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def report(request: pytest.FixtureRequest) -> Report:
     """Give a function that adds a line to the figures below the test results."""
-    return request.config.stash[_FIGURES].append
+    return request.config.stash[FIGURES].reports.append
 
 
 @pytest.fixture(scope="session")
 def tally(request: pytest.FixtureRequest) -> Tally:
     """Give the count of all cases."""
-    return request.config.stash[_TALLY]
+    return request.config.stash[FIGURES].tally
 
 
 @pytest.fixture(scope="session")
@@ -41,11 +37,3 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """Give the running peers, one set for the whole run."""
     with running_bench(tmp_path_factory.mktemp("bench")) as made:
         yield made
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    figures = [*config.stash[_FIGURES], *config.stash[_TALLY].lines()] if _TALLY in config.stash else []
-    if figures:
-        terminalreporter.section("security")
-        for line in figures:
-            terminalreporter.write_line(line)

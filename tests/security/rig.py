@@ -233,16 +233,20 @@ def first_answer(connection: socket.socket, *, is_head: bool = False) -> Answer:
     return Answer(raw)
 
 
-def everything(port: int, data: bytes, silence_seconds: float) -> tuple[bytes, bool]:
-    """Send bytes; return all that comes until the gateway closes or says nothing for a while, and whether it closed."""
+def everything(port: int, data: bytes, silence_seconds: float, at_least: int = 0) -> tuple[bytes, bool]:
+    """Send bytes; return all that comes until the gateway closes or says nothing for a while, and whether it closed.
+
+    Before `at_least` so many answers it may be silent for longer: who waits for what must come is not hurried.
+    """
     with connected(port) as connection:
         with contextlib.suppress(OSError):
             connection.sendall(data)
-        connection.settimeout(silence_seconds)
         raw = b""
         try:
+            connection.settimeout(TIMEOUT_SECONDS if at_least else silence_seconds)
             while piece := connection.recv(65536):
                 raw += piece
+                connection.settimeout(TIMEOUT_SECONDS if len(answers(raw)) < at_least else silence_seconds)
         except TimeoutError:
             return raw, False
         except OSError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tests.security.casebook import Case
 from tests.security.judge import Reached
@@ -28,6 +29,16 @@ class Tally:
         except (Reached, Violation):
             self._reached.append(case.id)
             raise
+
+    def packed(self) -> dict[str, Any]:
+        """Return the counts as plain values."""
+        return {"tried": dict(self._tried), "controls": dict(self._controls), "reached": self._reached}
+
+    def add(self, packed: dict[str, Any]) -> None:
+        """Add the counts of another process."""
+        self._tried.update(packed["tried"])
+        self._controls.update(packed["controls"])
+        self._reached += packed["reached"]
 
     def lines(self) -> Iterator[str]:
         """Yield the sum, and what it is made of."""

@@ -21,7 +21,7 @@ import pytest
 from tests.security.bench import Bench
 from tests.security.casebook import Case, cases
 from tests.security.judge import Reached, judge_refusal
-from tests.security.rig import Answer, Script, answers, everything, exchange, is_whole
+from tests.security.rig import TIMEOUT_SECONDS, Answer, Script, answers, everything, exchange, is_whole
 from tests.security.tally import Tally
 
 SILENCE_SECONDS = 0.2
@@ -43,13 +43,16 @@ def test_request(bench: Bench, tally: Tally, case: Case) -> None:
         data = bench.filled(text.replace("{x}", f"{len(hidden):x}"), time.time()).encode("latin-1", "replace")
         bench.upstream.take()
         if isinstance(expect, dict):
-            received, _ = everything(bench.ports["main"], data, SILENCE_SECONDS)
+            received, _ = everything(bench.ports["main"], data, SILENCE_SECONDS, at_least=len(expect["statuses"]))
             judge_exactly(bench, expect, received)
         else:
             if expect == "refused":
                 # Alone, too: what follows may be what a parser stumbles over, and not what is tried.
                 everything(bench.ports["main"], data, SILENCE_SECONDS / 2)
-            received, is_closed = everything(bench.ports["main"], data + hidden.encode(), SILENCE_SECONDS)
+            must_close = expect in ("refused", "broken")
+            received, is_closed = everything(
+                bench.ports["main"], data + hidden.encode(), TIMEOUT_SECONDS if must_close else SILENCE_SECONDS
+            )
             judge_hidden(bench, expect, received, is_closed=is_closed)
         judge_next(bench)
         if expect in ("refused", "unread") and any(f"/{mark}".encode() in line for line in bench.upstream.first_lines):
@@ -93,7 +96,7 @@ def judge_next(bench: Bench) -> None:
 @pytest.mark.parametrize("case", ANSWERS, ids=str)
 def test_answer(bench: Bench, tally: Tally, case: Case) -> None:
     with tally.of(case):
-        target = f"/public/up-{next(_numbers)}"
+        target = f"{case.spec.get('route', '/public')}/up-{next(_numbers)}"
         pieces = tuple(piece.encode("latin-1") for piece in case.spec["pieces"])
         bench.upstream.scripts[target] = Script(pieces, case.spec["then"])
         upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"

@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -185,6 +186,7 @@ def test_files_that_come_with_the_gateway_are_read() -> None:
         assert check(path.read_text("utf-8")) == check(yaml.dump(tree)) == 0
 
 
+@pytest.mark.slow
 def test_every_tree_is_a_configuration_or_mistakes_with_their_places(report: Report) -> None:
     seen: Counter[int] = Counter()
 

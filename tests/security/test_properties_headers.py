@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -154,6 +155,7 @@ def test_only_the_gateway_says_who_is_asking_whatever_the_client_sends(report: R
     )
 
 
+@pytest.mark.slow
 @PROPERTIES
 @given(LINES, st.booleans())
 def test_framing_and_hop_by_hop_headers_of_the_client_never_go_up(lines: list[Line], guarded: bool) -> None:
@@ -164,6 +166,7 @@ def test_framing_and_hop_by_hop_headers_of_the_client_never_go_up(lines: list[Li
         assert not among(variable, BELIEVED, BELIEVED_FAMILIES), variable
 
 
+@pytest.mark.slow
 @PROPERTIES
 @given(LINES, st.booleans())
 def test_hop_by_hop_headers_of_the_upstream_never_come_down(lines: list[Line], owns_cors: bool) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import unquote_to_bytes
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from yarl import URL
@@ -203,6 +204,7 @@ def test_every_target_is_refused_or_has_one_route_in_every_reading(report: Repor
     report(f"{seen.total()} targets: {seen['refused']} refused, {seen['public']} public, {seen['guarded']} guarded")
 
 
+@pytest.mark.slow
 @PROPERTIES
 @given(TARGETS, st.sampled_from([POLICIES[0], POLICIES[2]]))
 def test_no_reading_of_what_a_client_sent_is_guarded_where_it_was_judged_public(target: str, policy: Policy) -> None:

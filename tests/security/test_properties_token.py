@@ -224,6 +224,7 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
 
 
+@pytest.mark.slow
 def test_whatever_is_signed_is_let_in_only_if_it_is_sound(report: Report) -> None:
     seen: Counter[bool] = Counter()
 

@@ -95,6 +95,7 @@ def test_every_target_reaches_the_upstream_as_it_was_judged_or_not_at_all(root_p
     report(f"{seen.total()} targets on the wire: {seen[200]} reached the upstream, as they were judged")
 
 
+@pytest.mark.slow
 def test_every_header_list_reaches_the_upstream_with_our_identity_only(telling: Live, report: Report) -> None:
     live, seen = telling, Counter[int]()
 

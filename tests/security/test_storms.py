@@ -26,7 +26,7 @@ LEFT_MIB, ADDED_MIB = 32.0, 16.0
 PEAK_MIB = 400.0
 FILE = """
 upstream: {upstream}
-limits: {{header_timeout: {header}s, body_idle_timeout: {body}s}}
+limits: {{header_timeout: {header}s, body_idle_timeout: {body}s, connections_per_address: 4000}}
 providers:
   jobs: {{type: jwt, secret: "{secret}", expiry: optional}}
   people: {{type: oidc, issuer: "{issuer}", audience: none, jwks_uri: "{jwks}", jwks: {{ttl: 1h, cooldown: 1s}}}}
@@ -37,6 +37,8 @@ routes:
   /closed: {{provider: jobs, allow: {{role: admin}}}}
   /people: {{provider: people, allow: authenticated}}
 """
+
+pytestmark = pytest.mark.alone
 
 
 @pytest.fixture(scope="module", autouse=True)
