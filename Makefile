@@ -43,7 +43,7 @@ test: .venv/.ready ## all tests but the slow ones and those that need Node or a 
 coverage: .venv/.ready ## the same tests, and which lines and branches of the gateway none of them reaches
 	rm -rf .coverage
 	mkdir .coverage
-	.venv/bin/python -m coverage run -m pytest -W error -q -m "not slow and not mastra and not browser" $(TESTS)
+	$(PYTEST:%/python=%/python -m coverage run) -m "not slow and not mastra and not browser" $(TESTS)
 	.venv/bin/python -m coverage combine --quiet
 	.venv/bin/python -m coverage report
 
