@@ -38,7 +38,7 @@ demo: .venv/.ready ## a gateway and a stand-in upstream on loopback, with lines 
 	@exec .venv/bin/gateway demo
 
 test: .venv/.ready ## all tests but the slow ones and those that need Node or a browser
-	$(PYTEST) -m "not slow and not mastra and not browser"
+	$(PYTEST) -m "not slow and not mastra and not node and not browser"
 
 coverage: .venv/.ready ## the same tests, and which lines and branches of the gateway none of them reaches
 	rm -rf .coverage
@@ -51,7 +51,7 @@ security: .venv/.ready ## every attack, storm and fault, against the gateway as 
 	$(PYTEST) tests/security
 
 reference: .venv/.ready ## the tests and attacks once more, with the express lane switched off
-	GATEWAY_EXPRESS=off $(PYTEST) -m "not mastra and not browser"
+	GATEWAY_EXPRESS=off $(PYTEST) -m "not mastra and not node and not browser"
 
 browser: .venv/.ready ## the status page in Chromium (apt-get install chromium); SCREENSHOTS=folder keeps pictures
 	$(PIP) install --quiet --require-hashes -r requirements-browser.lock

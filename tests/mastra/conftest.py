@@ -5,16 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
-import shutil
 import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
+from tests.nodejs import node_with
 from tests.processes import free_port, process, status_of
 
 HERE = Path(__file__).parent
@@ -32,41 +31,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(240))
 
 
-def give_up(why: str) -> NoReturn:
-    """Skip, or fail where GATEWAY_REQUIRE_NODE=1 says that these tests must run (.ci/run)."""
-    if os.environ.get("GATEWAY_REQUIRE_NODE") == "1":
-        pytest.fail(why)
-    pytest.skip(why)
-
-
-def find_node() -> str:
-    """Return the path of a Node binary that is new enough."""
-    found, npm = shutil.which("node"), shutil.which("npm")
-    if found is None or npm is None:
-        give_up("needs Node 20 or later with npm on PATH, to run a real Mastra server: found none")
-    version = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout.strip()
-    number = re.match(r"v(\d+)\.", version)
-    if number is None or int(number[1]) < 20:
-        give_up(f"needs Node 20 or later, to run a real Mastra server: {found} is {version or 'broken'}")
-    return found
-
-
-def install() -> None:
-    """Install the packages of the lock file; does nothing if they are there."""
-    lock, mark = HERE / "package-lock.json", HERE / "node_modules" / ".installed"
-    if mark.exists() and mark.read_bytes() == lock.read_bytes():
-        return
-    done = subprocess.run(["npm", "ci", "--ignore-scripts"], cwd=HERE, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, f"npm ci: {done.stderr[-3000:]}"
-    mark.write_bytes(lock.read_bytes())
-
-
 @pytest.fixture(scope="session")
 def node() -> str:
     """Return the Node binary, with the packages of this folder installed."""
-    found = find_node()
-    install()
-    return found
+    return node_with(HERE, "to run a real Mastra server")
 
 
 @pytest.fixture(scope="session")

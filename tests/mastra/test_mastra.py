@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from tests.mastra.conftest import GUIDE_SECRET, HERE, RunNode, StartMastra, arrivals, give_up
+from tests.mastra.conftest import GUIDE_SECRET, HERE, RunNode, StartMastra, arrivals
 from tests.minting import b64, mint, rsa_key
+from tests.nodejs import give_up
 from tests.processes import gateway_process
 from tests.security.forge import jwk
 from tests.security.rig import Keys, KeyServer

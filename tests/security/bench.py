@@ -15,6 +15,12 @@ from tests.security.forge import HS_SECRET, jwk, token_for
 from tests.security.judge import Trial
 from tests.security.rig import Answer, Keys, KeyServer, Upstream, exchange
 
+HANDSHAKE = [
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+]
 PEOPLE = ("rsa1", "ec1", "rsaenc", "rsa512only", "rsakeyops", "ec384", "oct1", "ed1", "rsa1024", "rsa512", "rsae1")
 
 
@@ -38,8 +44,12 @@ class Bench:
         text = (FOLDER / "gateway.yaml").read_text()
         self.ports: dict[str, int] = {}
         self.logs: list[Path] = []
-        for profile, public in (("main", "  /public:"), ("catchall", "  /:")):
-            configuration = text.replace("  /public:", public)
+        profiles = {
+            "main": text,
+            "catchall": text.replace("  /public:", "  /:"),
+            "readings": (FOLDER / "gateway-readings.yaml").read_text(),
+        }
+        for profile, configuration in profiles.items():
             url, log = stack.enter_context(gateway_process(configuration, folder / profile, environment))
             self.ports[profile] = urlsplit(url).port or 0
             self.logs.append(log)
@@ -56,9 +66,15 @@ class Bench:
             expect=spec["expect"],
             target=spec["target"],
             subject=claims.get("sub", "user-1") if token or spec.get("has_token") else None,
-            email=_present(claims.get("email", "alice@example.com")),
+            email=_present(spec.get("email", claims.get("email", "alice@example.com"))),
             answer=answer,
             seen=self.upstream.take(),
+            token=token,
+            goes=spec.get("goes", "sent"),
+            arrives={
+                name: value and value.replace("{given}", token or "") for name, value in spec.get("arrives", {}).items()
+            },
+            signs=spec.get("signs", {}),
         )
 
     def token(self, spec: dict[str, Any], now: float) -> str:
@@ -67,13 +83,17 @@ class Bench:
         return token_for({**spec, "header": header}, now)
 
     def request(self, spec: dict[str, Any], token: str | None, now: float) -> bytes:
-        """Return the bytes of a case: `method`, `target`, `token`, `headers` and `body`, or all of it in `send`."""
+        """Return the bytes of a case: `method`, `target`, `token`, `headers` and `body`.
+
+        The token stands in Authorization, or where the texts say `{given}`. `websocket: true` adds a handshake.
+        """
         lines = [f"{spec.get('method', 'GET')} {spec['target']} HTTP/1.1", "Host: gw.test"]
-        if token is not None:
-            lines.append(f"Authorization: Bearer {token}")
+        lines += HANDSHAKE if spec.get("websocket") else []
         lines += spec.get("headers", [])
+        if token is not None and not any("{given}" in line for line in lines):
+            lines.insert(2, f"Authorization: Bearer {token}")
         text = "\r\n".join(lines) + "\r\n\r\n" + spec.get("body", "")
-        return self.filled(text, now).encode("latin-1")
+        return self.filled(text.replace("{given}", token or ""), now).encode("latin-1")
 
     def filled(self, text: str, now: float) -> str:
         """Return a text with `{token}` (a good one) and `{evil}` (a forged one) filled in."""

@@ -5,18 +5,24 @@
 - a number: answered with that status, nothing reached the upstream; a list of numbers: one of them;
 - pass: 200, and the upstream was told the verified subject and email and nothing else about the caller;
 - public: 200, and the upstream was told nothing about the caller;
+- one: pass, and the one credential that arrived is the verified one (`goes`, see arrivals.py);
 - exact: pass or public, and the target arrived byte for byte as it was sent;
 - elsewhere: refused with 4xx, or sent on as what no reading puts below a guarded prefix;
-- clean: refused with 4xx, or pass (public) without anything that the client made up (`evil`, 6.6.6.6).
+- clean: refused with 4xx, or pass (public) without anything that the client made up (`evil`, 6.6.6.6);
+- same: refused with 4xx, or one.
+
+`arrives` (headers) and `signs` (claims of the gateway's token) say more about what reaches the upstream; `email`
+says which email it is told, where that is not the token's.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
+from tests.security.arrivals import Unjudged, check_credentials, check_headers, check_signed
 from tests.security.rig import Answer
 from tests.security.strict import Seen
 
@@ -39,6 +45,10 @@ class Trial:
     email: str | None
     answer: Answer
     seen: list[Seen]
+    token: str | None = None
+    goes: str = "sent"
+    arrives: dict[str, str | None] = field(default_factory=dict)
+    signs: dict[str, Any] = field(default_factory=dict)
 
 
 def judge(trial: Trial) -> None:
@@ -52,26 +62,39 @@ def _judge_upstream(trial: Trial) -> None:
     for request in trial.seen:
         told = tuple([unquote(value) for value in request.all(name)] for name in ("X-Auth-User-Id", "X-Auth-Email"))
         match trial.expect:
-            case "pass" | "public" | "exact" | "clean":
+            case "pass" | "public" | "exact" | "clean" | "one" | "same":
                 if told != expected:
                     raise Reached(f"the upstream was told {told}, not {expected}")
-                if EVIL.search(_without_credentials(request)):
+                if EVIL.search(_without_credentials(request, trial.token)):
                     raise Reached(f"the client's own words went up: {request.raw[:600]!r}")
+                _judge_arrival(trial, request)
             case "elsewhere":
                 if is_guarded(request.target):
                     raise Reached(f"sent on as {request.target!r}")
             case _:
                 raise Reached(f"the upstream saw {request.raw[:300]!r}")
-    if trial.expect in ("pass", "public", "exact"):
+    if trial.expect in ("pass", "public", "exact", "one"):
         assert len(trial.seen) == 1, f"{len(trial.seen)} requests went up; the answer: {trial.answer.raw[:400]!r}"
     if trial.expect == "exact" and trial.seen[0].target != trial.target:
         raise Reached(f"sent on as {trial.seen[0].target!r}")
 
 
-def _without_credentials(request: Seen) -> bytes:
+def _judge_arrival(trial: Trial, request: Seen) -> None:
+    try:
+        if trial.expect in ("one", "same"):
+            check_credentials(request, trial.token, trial.goes)
+        check_headers(request, trial.arrives)
+        if trial.signs:
+            check_signed(request, trial.signs)
+    except Unjudged as problem:
+        raise Reached(str(problem)) from None
+
+
+def _without_credentials(request: Seen, token: str | None) -> bytes:
     """Return a request without its token, whose base64url may spell anything."""
     kept = [f"{name}: {value}" for name, value in request.fields if name.lower() != "authorization"]
-    return "\n".join([request.target, *kept]).encode() + b"\n" + request.body
+    text = "\n".join([request.target, *kept])
+    return (text.replace(token, "") if token else text).encode() + b"\n" + request.body
 
 
 def _judge_answer(trial: Trial) -> None:
@@ -81,7 +104,7 @@ def _judge_answer(trial: Trial) -> None:
             assert status == trial.expect, shown
         case list():
             assert status in trial.expect, shown
-        case "pass" | "public" | "exact":
+        case "pass" | "public" | "exact" | "one":
             assert status == 200, shown
         case _:
             assert status == 200 or 400 <= status < 500, shown

@@ -9,14 +9,31 @@ from tests.security.casebook import Case, cases
 from tests.security.judge import judge
 from tests.security.tally import Tally
 
-FAMILIES = ("jwt", "header", "path")
+READINGS = ("credentials", "cookies", "forwarded", "emails", "names", "closing", "connection", "ours")
+FAMILIES = ("jwt", "header", "path", *READINGS)
 CASES = [case for family in FAMILIES for case in cases(family)]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_case(bench: Bench, tally: Tally, case: Case) -> None:
     with tally.of(case):
-        judge(bench.try_case(case.spec))
+        profile = "readings" if case.family in READINGS else "main"
+        judge(bench.try_case({"profile": profile, **case.spec}))
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["Authorization: Bearer {}", "Authorization: {}", "Cookie: session={}", "Sec-WebSocket-Protocol: {}", "query"],
+)
+def test_what_the_gateway_signed_for_an_upstream_is_no_callers_token(bench: Bench, tally: Tally, place: str) -> None:
+    # /jobs takes tokens of the very secret with which those for the upstream are signed.
+    with tally.of(Case(f"ours.replay[{place}]", "ours", True, {})):
+        honest = bench.try_case({"profile": "readings", "target": "/signed/any/x", "token": {}, "expect": "pass"})
+        signed = honest.seen[0].all("Authorization")[0].removeprefix("Bearer ")
+        target, lines = ("/jobs/x", [place.format(signed)]) if "{}" in place else (f"/jobs/x?token={signed}", [])
+        is_socket = place.startswith("Sec-")
+        spec = {"profile": "readings", "target": target, "headers": lines, "websocket": is_socket, "expect": 401}
+        judge(bench.try_case(spec))
 
 
 def test_no_address_of_a_token_was_ever_contacted(bench: Bench) -> None:

@@ -12,19 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.security.bench import Bench
+from tests.security.bench import HANDSHAKE, Bench
 from tests.security.casebook import Case, cases
 from tests.security.forge import token_for
 from tests.security.judge import EVIL, Reached, judge_refusal
 from tests.security.rig import Answer, Script, connected, exchange, first_answer
 from tests.security.tally import Tally
 
-HANDSHAKE = [
-    "Connection: Upgrade",
-    "Upgrade: websocket",
-    "Sec-WebSocket-Version: 13",
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-]
 SWITCHING = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Accept: {accept}\r\n\r\n"
