@@ -8,7 +8,8 @@ COPY requirements.lock requirements-build.lock ./
 # Every file is checked against its hash; wheels only, so nothing runs while installing.
 RUN /opt/gateway/bin/pip install --require-hashes --only-binary :all: -r requirements.lock \
  && python -m pip install --require-hashes --only-binary :all: -r requirements-build.lock
-COPY pyproject.toml ./
+# What pyproject.toml names goes into the wheel with it.
+COPY pyproject.toml README.md LICENSE ./
 COPY gateway gateway
 RUN python -m pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /wheels . \
  && /opt/gateway/bin/pip install --no-deps --no-index --no-compile /wheels/*.whl \

@@ -17,7 +17,7 @@ UV ?= uv
 PYTEST := PYTHONDONTWRITEBYTECODE= .venv/bin/python -m pytest -W error -q --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test security reference browser fuzz mutants bench lint types check lock clean
+.PHONY: help setup demo test coverage security reference browser fuzz mutants bench lint types check lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -39,6 +39,13 @@ demo: .venv/.ready ## a gateway and a stand-in upstream on loopback, with lines 
 
 test: .venv/.ready ## all tests but the slow ones and those that need Node or a browser
 	$(PYTEST) -m "not slow and not mastra and not node and not browser"
+
+coverage: .venv/.ready ## the same tests, and which lines and branches of the gateway none of them reaches
+	rm -rf .coverage
+	mkdir .coverage
+	$(PYTEST:%/python=%/python -m coverage run) -m "not slow and not mastra and not browser" $(TESTS)
+	.venv/bin/python -m coverage combine --quiet
+	.venv/bin/python -m coverage report
 
 security: .venv/.ready ## every attack, storm and fault, against the gateway as a process; prints what was tried
 	$(PYTEST) tests/security
@@ -86,5 +93,5 @@ lock_options = --quiet --universal --python-version 3.11 --generate-hashes --no-
 	--no-annotate --custom-compile-command "make lock"
 
 clean: ## remove .venv and caches
-	rm -rf .venv mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf .venv mutants .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

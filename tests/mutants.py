@@ -2,27 +2,34 @@
 
 Exit status 1 if a changed line of the gateway survives all tests and tests/mutants.yaml does not say why that is as it
 should be, or if it says so of one that does not survive any more. `--write` writes docs/mutants.md.
+
+A mutant is known by its function and by the statement that was changed, both as `ast.unparse` writes them: who moves
+the statement, breaks its line elsewhere, or rewords the comment behind it need not touch the list.
 """
 
 from __future__ import annotations
 
+import ast
+import difflib
 import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
 
 ROOT = Path(__file__).parent.parent
+WORK = ROOT / "mutants"
 ACCEPTED, PAGE = ROOT / "tests" / "mutants.yaml", ROOT / "docs" / "mutants.md"
 _RESULT = re.compile(r"^\s*(\S+): (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, order=True)
 class Mutant:
-    """One changed line. `where` is module and function."""
+    """One changed statement. `where` is module and function."""
 
     where: str
     old: str
@@ -35,25 +42,36 @@ class Mutant:
 
 def results() -> dict[str, str]:
     """Return the outcome of each mutant by mutmut's name for it."""
-    return dict(_RESULT.findall(_mutmut("results", "--all", "true")))
+    command = [sys.executable, "-m", "mutmut", "results", "--all", "true"]
+    return dict(_RESULT.findall(subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout))
 
 
 def mutant(name: str) -> Mutant:
-    """Return what a name of mutmut's stands for."""
-    lines = _mutmut("show", name).splitlines()
-    old = " ".join(line[1:].strip() for line in lines if re.match(r"-(?!-- )", line))
-    new = " ".join(line[1:].strip() for line in lines if re.match(r"\+(?!\+\+ )", line))
-    return Mutant(_where(name), old, new)
+    """Return what a name of mutmut's stands for, from the file in which mutmut keeps all versions of a function."""
+    module, _, function = name.rpartition(".")
+    functions = _functions((WORK / module.replace(".", "/")).with_suffix(".py"))
+    original = f"{function.partition('__mutmut')[0]}__mutmut_orig"
+    return Mutant(_where(name), *change(functions[original], functions[function]))
+
+
+@lru_cache(maxsize=1)
+def _functions(file: Path) -> dict[str, ast.AST]:
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef
+    nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+    return {node.name: node for node in nodes if isinstance(node, kinds)}
+
+
+def change(old: ast.AST, new: ast.AST) -> tuple[str, str]:
+    """Return the statements of a function that are only in the old one, and those that are only in the new one."""
+    before, after = (re.sub(r"\bdef \w+", "def", ast.unparse(one), count=1).splitlines() for one in (old, new))
+    lines = [line for line in difflib.ndiff(before, after) if line[0] in "-+"]
+    removed, added = ([line[2:].strip() for line in lines if line[0] == sign] for sign in "-+")
+    return " ".join(removed), " ".join(added)
 
 
 def _where(name: str) -> str:
     module, _, function = name.partition("__mutmut")[0].rpartition(".")
     return f"{module.removeprefix('gateway.')}.{re.sub('^x_|^xǁ', '', function).replace('ǁ', '.')}"
-
-
-def _mutmut(*arguments: str) -> str:
-    command = [sys.executable, "-m", "mutmut", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
 
 
 def main(*arguments: str) -> int:

@@ -12,7 +12,7 @@ from gateway.server.exposition import families
 from gateway.server.metrics import Gauges, Metrics
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 OPERATIONS = (ROOT / "docs" / "reference" / "operations.md").read_text()
 
 

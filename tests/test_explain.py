@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway.config.conditions import READERS
 from gateway.config.model import Config
 from gateway.explain.explain import explain
 from gateway.explain.general import general_advice
@@ -189,6 +190,18 @@ def test_token_is_not_kept() -> None:
     explained(head(f"Bearer {TOKENS['clerk-company']}"))
     assert len(CONFIG.policy.verified) == 0
     assert (CONFIG.policy.verified.hits, CONFIG.policy.verified.misses) == (0, 0)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_every_condition_of_the_file_says_what_it_saw(name: str) -> None:
+    example = f"{name}: {READERS[name].example}"
+    config = read(
+        f"upstream: http://x\nproviders: {{p: {{type: jwt, secret: {SECRET.decode()}}}}}\n"
+        f"routes: {{/api: {{provider: p, allow: {{{example}}}}}}}"
+    )
+    explanation = explain(config.policy, Keys(), head(f"Bearer {jobs()}"), NOW, Keys().status_of)
+    (rules,) = (step for step in explanation.steps if step.name == "rules")
+    assert rules.parts and all(part.found for part in rules.parts)
 
 
 CAUSES = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -49,6 +50,20 @@ def _layer(path: Path) -> str | None:
 def test_every_package_is_a_layer() -> None:
     packages = {path.parent.name for path in ROOT.glob("*/*.py")}
     assert packages == set(LAYERS)
+
+
+def test_the_gateway_lists_its_packages_from_the_bottom_up() -> None:
+    assert re.findall(r"^    (\w+)  ", gateway.__doc__ or "", re.MULTILINE) == list(LAYERS)
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_package_lists_each_of_its_modules_once(package: str) -> None:
+    folder = ROOT / package
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    page = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) or ""
+    order = page.partition("In reading order:")[2] or page
+    named = [name for name in re.findall(r"`(\w+)`", order) if name in modules]
+    assert sorted(named) == sorted(modules), "one place for each module: no more, no less"
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if _layer(path)], ids=_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ LOCKS = tuple(f"requirements{kind}.lock" for kind in ("", "-dev", "-build", "-br
 PROJECT_FILE: dict[str, Any] = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
 COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+APACHE_2 = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
 
 
 class _Loader(yaml.SafeLoader):
@@ -77,6 +79,33 @@ def test_every_dependency_has_a_lower_bound_and_is_locked() -> None:
     locked = {package.split("==")[0] for package in read_lock("requirements.lock")}
     assert {name_of(one) for one in dependencies} <= locked
     assert [one for one in dependencies if ">=" not in one] == []
+
+
+def test_license_is_said_once_and_its_text_comes_along() -> None:
+    project = PROJECT_FILE["project"]
+    assert project["license"] == "Apache-2.0"
+    assert project["license-files"] == ["LICENSE"]
+    text = (PROJECT / "LICENSE").read_bytes()
+    assert hashlib.sha256(text).hexdigest() == APACHE_2, "the text as the Apache foundation publishes it, to the byte"
+    # Who says it in both ways is refused by registries: PEP 639.
+    assert [one for one in project["classifiers"] if one.startswith("License ::")] == []
+
+
+def test_pythons_that_are_named_are_those_that_setup_looks_for() -> None:
+    named = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT_FILE["project"]["classifiers"]))
+    looked_for = re.search(r"for name in ((?:python3\.\d+ )+)", (PROJECT / "Makefile").read_text(encoding="utf-8"))
+    assert looked_for
+    assert sorted(f"python{version}" for version in named) == sorted(looked_for[1].split())
+    assert PROJECT_FILE["project"]["requires-python"] == f">={named[0]}"
+
+
+def test_image_has_every_file_that_the_wheel_is_made_of() -> None:
+    project = PROJECT_FILE["project"]
+    files = {"pyproject.toml", project["readme"], *project["license-files"], "gateway"}
+    copied = re.findall(r"^COPY (?!--)(.+) \S+$", (PROJECT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    allowed = (PROJECT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert files <= {name for names in copied for name in names.split()}
+    assert {f"!{name}" for name in files} <= set(allowed)
 
 
 def test_only_the_gateway_is_published() -> None:
