@@ -25,6 +25,8 @@ PROXY = "10.0.0.1"
         ("::ffff:10.0.0.9", "10.0.0.9"),
         ("[::ffff:10.0.0.9]:1", "10.0.0.9"),
         ("fe80::1%eth0", "fe80::1"),
+        ("192.0.2.9:\uff18\u0660", UNKNOWN),  # digits, but none of HTTP's
+        ("[2001:db8::1]:\u0661", UNKNOWN),
         ("unknown", UNKNOWN),  # Squid
         ("", UNKNOWN),
         ("_hidden", UNKNOWN),  # RFC 7239 section 6.3

@@ -65,3 +65,10 @@ def test_text_passes(value: str) -> None:
 def test_what_is_no_text_is_refused(value: str) -> None:
     with pytest.raises(Denied, match="control character"):
         check_head(RequestHead("GET", "/a", Headers([("Host", "a"), ("X", value)]), "", "http"), 1000, HttpVersion11)
+
+
+@pytest.mark.parametrize(("name", "value"), [("Host", "a:\uff11"), ("Host", "a:\u0661"), ("Content-Length", "\u0661")])
+def test_digits_are_those_of_ascii(name: str, value: str) -> None:
+    lines = [("Host", "a"), (name, value)] if name != "Host" else [(name, value)]
+    with pytest.raises(Denied, match=name):
+        check_head(RequestHead("GET", "/a", Headers(lines), "", "http"), 1000, HttpVersion11)

@@ -19,7 +19,7 @@ MAX_HEADERS = 256
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")  # RFC 9110 section 5.1; nothing before the colon
 _LENGTH_SHAPE = re.compile(r"[0-9]{1,18}")
 _PLAIN_LENGTH_SHAPE = re.compile(r"0|[1-9][0-9]{0,17}")  # of requests: ours is written anew
-_HOST_SHAPE = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::\d{0,5})?")
+_HOST_SHAPE = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::[0-9]{0,5})?")
 # Different in each message: not worth a place. `Referer` and `Location` are here for their queries: what may hold a
 # secret is not to lie about in memory.
 _PASSING = frozenset({"x-request-id", "traceparent", "tracestate", "etag", "referer", "location", "content-location"})

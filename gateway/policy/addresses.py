@@ -13,8 +13,8 @@ MAX_HOPS = 32
 Network = IPv4Network | IPv6Network
 
 # Azure's Application Gateway and IIS add the port; others put IPv6 into brackets, with or without one.
-_WITH_PORT = re.compile(r"(\d+\.\d+\.\d+\.\d+):\d{1,5}")
-_IN_BRACKETS = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::\d{1,5})?")
+_WITH_PORT = re.compile(r"([0-9]+\.[0-9]+\.[0-9]+\.[0-9]+):[0-9]{1,5}")
+_IN_BRACKETS = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?")
 
 
 def read_address(text: str) -> IPv4Address | IPv6Address | None:

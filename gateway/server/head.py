@@ -15,9 +15,9 @@ from gateway.server.runtime import Runtime
 
 # RFC 9110 section 7.2: a name or address with an optional port. The escapes and sub-delimiters that RFC 3986
 # section 3.2.2 lets a name hold are left out: no DNS name has them, and two servers read them in two ways.
-_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::\d{0,5})?")
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::[0-9]{0,5})?")
 # llhttp counts in 64 bits, and takes the largest number for "no length": the body would be read as requests.
-_LENGTH = re.compile(r"\d{1,18}")
+_LENGTH = re.compile(r"[0-9]{1,18}")
 _NO_TEXT = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _LINE_OVERHEAD_BYTES = 4  # ": " and the line's end
 
