@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 Value = str | int | float | bool | None  # a JSON value that a rule can ask for
 _LIST = re.compile(r"[\s,;|]+")  # a text that lists several: OAuth parts scopes by spaces, SAML attributes by commas
+_UNSEEN = frozenset({"Cc", "Cf"})
 
 
 def is_same(value: object, wanted: Value) -> bool | None:
@@ -41,5 +42,11 @@ def _is_number(value: object) -> bool:
 
 
 def _fold(text: str) -> str:
-    """Return a text as a careless reader compares it: case, white space around it, and Unicode's twins do not count."""
-    return text.strip().lower() if text.isascii() else unicodedata.normalize("NFKC", text).strip().casefold()
+    """Return a text as a careless reader compares it: case, white space around it, and Unicode's twins do not count.
+
+    Nor does what nobody sees: controls (C ends a text at NUL), marks of no width, soft hyphens, byte order marks.
+    """
+    if text.isascii() and text.isprintable():
+        return text.strip().lower()
+    twins = unicodedata.normalize("NFKC", text)
+    return "".join([c for c in twins if c.isspace() or unicodedata.category(c) not in _UNSEEN]).strip().casefold()
