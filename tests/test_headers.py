@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from secrets import token_hex
 
 import pytest
@@ -250,6 +251,18 @@ def test_exactly_the_verified_credential_goes_up(by: TokenSource | None, left: l
     # Mastra takes `Authorization: TOKEN` before any cookie, SimpleAuth its own field and cookie besides.
     found = kept(BY_COOKIE, BY_PROTOCOL, BEARER, *OTHERS, allow=allowed(by=by))
     assert found == [*left, ("Cookie", "b=2")]
+
+
+@pytest.mark.parametrize(
+    "name", ["mastra-token", "clerk_session", "auth0_session", "okta_session", "wos_session", "wos-session"]
+)
+def test_no_session_of_mastras_own_goes_up_beside_the_verified_token(name: str) -> None:
+    # Its providers look at the sessions of their logins before Authorization: somebody else's, whom no rule has judged.
+    lines = [("Cookie", f"a=1; {name}=evil; b=2"), BEARER]
+    assert kept(*lines, allow=allowed(by=BEARER_SOURCE)) == [("Cookie", "a=1; b=2"), BEARER]
+    source, verified = TokenSource("cookie", name), ("Cookie", f"{name}={TOKEN}")
+    route = replace(allowed().route, providers=(replace(PROVIDER, token_sources=(source,)),))
+    assert kept(verified, allow=Allow(route, "/api", withheld=route.withheld(source))) == [verified]
 
 
 @pytest.mark.parametrize("value", [f'__session="{TOKEN}"', f"__session ={TOKEN}", f"__session=\t{TOKEN} "])

@@ -53,9 +53,13 @@ UNTRUSTED = (
 REPLACED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Request-Id")
 # What the gateway says of its own spans, where it makes some (W3C Trace Context).
 TRACE = ("traceparent", "tracestate")
-# Where Mastra reads a credential besides Authorization: `SimpleAuth` takes a token from this field and this cookie, and
-# every provider takes one from this parameter of the query.
-MASTRA_FIELD, MASTRA_COOKIE, MASTRA_PARAMETER = "X-Playground-Access", "mastra-token", "apiKey"
+# Where Mastra reads a credential besides Authorization: `SimpleAuth` takes one from this field and the first cookie,
+# every provider takes one from this parameter of the query. The other cookies are sessions of its logins, which its
+# providers look at before Authorization (Clerk, Auth0, Okta, WorkOS, Mastra's own platform).
+MASTRA_FIELD, MASTRA_PARAMETER = "X-Playground-Access", "apiKey"
+MASTRA_COOKIES = frozenset(
+    {"mastra-token", "clerk_session", "auth0_session", "okta_session", "wos_session", "wos-session"}
+)
 
 # Who is asking, from where, and how the body is read is what was judged: `Connection` cannot name it away.
 # RFC 9110 section 7.6.1 forbids naming what is meant for all recipients.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.policy.cache import VerifiedTokens
-from gateway.policy.fields import MASTRA_COOKIE, MASTRA_PARAMETER, HeaderRules
+from gateway.policy.fields import MASTRA_COOKIES, MASTRA_PARAMETER, HeaderRules
 from gateway.policy.onward import AUTHORIZATION, NOTHING, Withheld
 from gateway.policy.paths import Path, plain_readings, split_target
 from gateway.policy.providers import Provider, TokenSource, token_sources
@@ -73,7 +73,7 @@ class Route:
             return NOTHING if forwards else AUTHORIZATION  # nobody verified that Authorization
         # Exactly the verified credential goes up in a place that an upstream may read one from.
         place = source.place if source is not None and forwards else None
-        cookies = {one.name for one in self.sources if one.place == "cookie"} | {MASTRA_COOKIE}
+        cookies = {one.name for one in self.sources if one.place == "cookie"} | MASTRA_COOKIES
         spent = source.name if source is not None and place == "cookie" else None
         return Withheld(
             authorization=place not in ("bearer", "bare"),
