@@ -267,6 +267,14 @@ def test_names_and_tokens_lose_white_space_and_nothing_else() -> None:
     assert found is not None and found.token == offered
 
 
+def test_value_of_the_query_is_decoded_as_far_as_tokens_need_it() -> None:
+    found = find_credential(head(), f"?apiKey={TOKEN.replace('.', '%2E')}", (QUERY,))
+    assert found is not None and found.token == TOKEN
+    with pytest.raises(Denied) as refusal:
+        find_credential(head(), "?apiKey=" + "%41" * 100, (QUERY,))
+    assert refusal.value.reason is Reason.TOKEN_MALFORMED
+
+
 def test_what_is_not_there_is_nothing() -> None:
     assert find_credential(head(), "", (BARE, BEARER)) is None
     nameless = RequestHead("POST", "/api", Headers([("Origin", "https://xxxx")]), "192.0.2.1", "https")

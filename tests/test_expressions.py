@@ -193,3 +193,20 @@ def test_an_address_that_nobody_knows_is_undecided() -> None:
     assert compile_expression("request.ip != '10.0.0.1'").holds(asked) is True
     asked.head.client_ip = "unknown"
     assert compile_expression("request.ip != '10.0.0.1'").holds(asked) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("INTERNAL.example", True), ("internal.example.", True), ("internal.example:80", False), ("[::1]:80", False)],
+)
+def test_host_has_one_spelling(host: str, expected: bool) -> None:
+    assert compile_expression("request.host == 'internal.example'").holds(asked_with(("Host", host))) is expected
+
+
+def test_without_a_host_there_is_none() -> None:
+    assert compile_expression("request.host != 'internal.example'").holds(asked_with()) is None
+
+
+def test_domain_of_an_email_is_in_lower_case() -> None:
+    found = facts(email="Ann@EVIL.com")
+    assert compile_expression("user.email == 'Ann@evil.com'").holds(found) is True

@@ -141,6 +141,8 @@ def test_prefix_segments() -> None:
         ("a%5Cb", ("a", "b")),
         ("api..", ("api",)),
         ("api.%20", ("api",)),
+        ("api%3Fx", ("api",)),  # to a server that decodes, and then parses again
+        ("api%23", ("api",)),
         ("api%20;x", ("api",)),
         ("%EF%BD%81pi", ("api",)),  # a of full width
         ("api%EF%BC%8Fx", ("api", "x")),  # a slash of full width
@@ -165,6 +167,7 @@ def test_plain_readings_are_what_a_laxer_parser_sees(segment: str, readings: tup
         ("/a/admin;x/y", "/a/admin", None),
         ("/a/admin%20/x", "/a/admin", None),
         ("/a/admin./x", "/a/admin", None),
+        ("/a/admin%3Fx", "/a/admin", None),
         ("/a/admin%2Fx", "/a/admin", None),
         ("/a%2Fadmin", "/a/admin", None),
         ("/a%252Fadmin%252Fx", "/a/admin", None),

@@ -59,14 +59,38 @@ def test_who_was_allowed_once_stays_while_strangers_are_there() -> None:
     assert "member" not in hall.closed and "guest" not in hall.closed
 
 
-@pytest.mark.parametrize("is_member", [True, False])
-def test_connection_that_is_being_served_is_never_closed(is_member: bool) -> None:
+def test_connection_on_which_a_known_caller_is_served_is_never_closed() -> None:
     hall = Hall(10, per_address=5)
     for number in range(5):
-        hall.enter(f"busy {number}").serve(is_member=is_member)
+        hall.enter(f"busy {number}").serve(is_member=True)
     hall.crowd(100, "same address")
     hall.crowd(100, "other", "192.0.2.2")
     assert not any(name.startswith("busy") for name in hall.closed)
+
+
+def test_strangers_do_not_hold_the_room_by_what_is_public() -> None:
+    # A slow upload, or an answer that nobody reads, on a public route: 320 of these shut everybody out.
+    hall = Hall(10)
+    busy = [hall.enter(f"busy {number}") for number in range(10)]
+    for place in busy:
+        place.serve(is_member=False)
+    member = hall.enter("member")
+    member.serve(is_member=True)
+    busy[1].rest()
+    served(hall.enter("idle goes first"))
+    hall.enter("oldest next").serve(is_member=True)
+    assert hall.closed == ["busy 0", "busy 1", "busy 2"] and hall.room.count == 10
+    for number in range(6):
+        hall.enter(f"known {number}").serve(is_member=True)
+    assert not {"member", "oldest next"} & set(hall.closed)
+
+
+def test_an_address_that_is_full_gives_up_what_is_public_before_what_is_known() -> None:
+    hall = Hall(100, per_address=3)
+    for number in range(3):
+        hall.enter(f"busy {number}").serve(is_member=number == 0)
+    hall.enter("new").serve(is_member=True)
+    assert hall.closed == ["busy 1"]
 
 
 def test_at_the_limit_guests_close_before_members_each_longest_idle_first() -> None:

@@ -204,6 +204,14 @@ def test_second_part_of_a_kept_slash_is_no_near_miss() -> None:
         matched(policy, "/api%2Fx")
 
 
+def test_second_part_of_a_kept_slash_behind_a_capture_is_a_near_miss_of_what_lies_below_it() -> None:
+    policy = Policy([route("/t/{tenant}/admin", upstream=KEEPS), route("/t/{tenant}", upstream=KEEPS)])
+    assert matched(policy, "/t/a%2Fb") == "/t/{tenant}"
+    for target in ("/t/a%2Fadmin", "/t/a%252Fadmin", "/t/a%2FADMIN", "/t/a%2Fadmin%2Fx"):
+        with pytest.raises(Denied):
+            matched(policy, target)
+
+
 def test_where_a_path_leads_is_remembered_by_method_and_is_bounded() -> None:
     policy = Policy(ROUTES)
     path, query, match = policy.find("/api/memory/x?a=b", "POST")

@@ -178,6 +178,9 @@ def _value(facts: Facts, name: str) -> Any:
             return dict(facts.principal.claims)
         case "user":
             value = getattr(facts.principal, field)
+            if field == "email" and value is not None:  # in one spelling, as conditions compare it
+                local, _, domain = value.rpartition("@")
+                value = f"{local}@{domain.lower()}"
             return list(value) if isinstance(value, tuple) else value
         case "request":
             return _request_value(facts, field)
@@ -192,13 +195,21 @@ def _request_value(facts: Facts, field: str) -> Any:
         case "path":
             return facts.path.text
         case "host":
-            return facts.head.headers.first("host") or ""
+            return _host(facts.head.headers.first("host"))
         case "headers":
             return _headers_onward(facts)
         case "ip":
             return None if read_address(facts.head.client_ip) is None else facts.head.client_ip
         case _:
             return datetime.datetime.fromtimestamp(facts.now, datetime.UTC)
+
+
+def _host(written: str | None) -> str | None:
+    """Return the host in one spelling: lower case, no closing dot; with its port, as it came. None: there is none."""
+    if not written:
+        return None
+    name, colon, port = written.lower().partition(":") if not written.startswith("[") else (written.lower(), "", "")
+    return name.removesuffix(".") + colon + port
 
 
 def _headers_onward(facts: Facts) -> dict[str, str] | None:

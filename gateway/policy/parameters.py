@@ -11,16 +11,17 @@ from functools import lru_cache
 from itertools import islice
 from urllib.parse import unquote_plus
 
+_MAX_ESCAPES = 64
 _OPENING, _BRACKET = r"(?:\[|%5[Bb])", r"(?:[\[\]]|%5[BbDd])[^&=]*"
 
 
 def parameter_values(query: str, name: str) -> list[str]:
-    """Return the values of the first two parameters of a name, decoded, empty ones too.
+    """Return the values of the first two parameters of a name, decoded, empty ones too; one of many escapes as it is.
 
     `query` is empty or begins with `?`.
     """
     found = islice(_pattern(name).finditer(f"&{query[1:]}"), 2)
-    return [unquote_plus(match["value"] or "") for match in found]
+    return [_decoded(match["value"] or "") for match in found]
 
 
 def without_parameter(query: str, name: str) -> str:
@@ -29,6 +30,11 @@ def without_parameter(query: str, name: str) -> str:
     if not count:
         return query
     return f"?{left[1:]}" if left[1:] else ""
+
+
+def _decoded(value: str) -> str:
+    # Whoever encodes what needs no encoding has us decode for nothing; what is left encoded is no token.
+    return unquote_plus(value) if value.count("%") <= _MAX_ESCAPES else value
 
 
 @lru_cache(maxsize=256)

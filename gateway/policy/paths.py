@@ -23,6 +23,7 @@ _HEX = "0123456789ABCDEFabcdef"
 _CANONICAL_ESCAPES = {
     a + b: chr(int(a + b, 16)) if chr(int(a + b, 16)) in _UNRESERVED else f"%{a}{b}".upper() for a in _HEX for b in _HEX
 }
+_END_OF_NAME = re.compile(r"[;?#]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MAX_LEVELS = 4  # of percent-encoding; deeper nesting has no honest use
 # What comes before authentication is bounded (CWE-400): nobody honest has so many, and each costs a look of its own.
@@ -95,7 +96,8 @@ def plain_readings(segment: str) -> tuple[str, ...]:
     """
     text = unicodedata.normalize("NFKC", _fully_decoded(segment))
     pieces = text.replace("\\", "/").split("/")
-    return tuple(piece.partition(";")[0].strip().rstrip(". ").casefold() for piece in pieces)
+    # Decoded once more, `?` and `#` end a path as well.
+    return tuple(_END_OF_NAME.split(piece, 1)[0].strip().rstrip(". ").casefold() for piece in pieces)
 
 
 def is_under(segments: tuple[str, ...], prefix: tuple[str, ...]) -> bool | None:

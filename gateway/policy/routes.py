@@ -180,6 +180,8 @@ class Policy:
             elif node.literals and not node.folded.isdisjoint(plain_readings(segment)[:1]):
                 raise Denied(Reason.TARGET_AMBIGUOUS, "a segment is spelt almost like a route's, but not the same")
             if node.capture is not None:
+                if path.has_encoded_slash and not node.capture.folded.isdisjoint(plain_readings(segment)[1:2]):
+                    raise Denied(Reason.TARGET_AMBIGUOUS, "behind an encoded slash stands what is a route's to others")
                 pending.append(((*literalness, 0), node.capture))
         found.sort(key=lambda item: (len(item[0]), item[0]), reverse=True)
         return [node for _, node in found]

@@ -4,8 +4,10 @@ Both wires, and whoever is still shaking hands for TLS, register here. Nothing t
 younger: neither bytes of a head, nor requests that are refused, nor answers that he does not read (CWE-770).
 
     stranger --an allowed request--> serving --it ends--> guest (a public route) or member (a verified caller)
-       |                          (never closed)            |                       |
-       +-- first, from nine tenths on                       +-- at the limit,       +-- then these
+       |                                |                   |                       |
+       |                                |                   +-- 2. at the limit     +-- 4. then these
+       |                                +-- 3. of guests, the one that began first; of members never
+       +-- 1. from nine tenths on
 """
 
 from __future__ import annotations
@@ -32,11 +34,11 @@ class Place:
         self._was_allowed = self._is_member = False
 
     def serve(self, *, is_member: bool) -> None:
-        """An allowed request begins: until it ends, the connection is not closed. `is_member`: its caller is known."""
+        """An allowed request begins. `is_member`: its caller is known, so the connection stays until it has ended."""
         if self._room is not None:
-            self._room.wait_no_longer(self)
             self._was_allowed = True
             self._is_member = self._is_member or is_member
+            self._room.work(self, is_member=self._is_member)
 
     def rest(self) -> None:
         """The request has ended; where none was allowed, nothing changes."""
@@ -62,6 +64,8 @@ class Room:
         # Who may be closed, each in the order in which they came, or have had their last answer.
         self._strangers: dict[Place, None] = {}
         self._guests: dict[Place, None] = {}
+        # Anybody can have a request on a public route take as long as he likes: by a slow upload, or reading nothing.
+        self._busy_guests: dict[Place, None] = {}
         self._members: dict[Place, None] = {}
         self._by_address: dict[str, dict[Place, None]] = {}
 
@@ -80,13 +84,20 @@ class Room:
         self.count += 1
         return place
 
+    def work(self, place: Place, *, is_member: bool) -> None:
+        """A place is served from now on."""
+        self.wait_no_longer(place)
+        if not is_member:
+            self._busy_guests[place] = None
+
     def wait(self, place: Place, *, is_member: bool) -> None:
         """A place is idle from now on."""
+        self.wait_no_longer(place)
         (self._members if is_member else self._guests)[place] = None
 
     def wait_no_longer(self, place: Place) -> None:
-        """A place is not idle, or is gone."""
-        for waiting in (self._strangers, self._members, self._guests):
+        """A place is in no list of those that may be closed."""
+        for waiting in (self._busy_guests, self._members, self._strangers, self._guests):
             if place in waiting:
                 del waiting[place]
                 return
@@ -117,7 +128,7 @@ class Room:
             return self._close_first_of(self._strangers)
         if self.count < self.limit:
             return True
-        return any(map(self._close_first_of, (self._guests, self._members, self._strangers)))
+        return any(map(self._close_first_of, (self._guests, self._busy_guests, self._members, self._strangers)))
 
     def _close_first_of(self, waiting: dict[Place, None]) -> bool:
         for place in waiting:
@@ -127,7 +138,7 @@ class Room:
 
     def _close_one_of(self, same: dict[Place, None]) -> bool:
         """Close one of an address's own, the least deserving: behind one address there may be more than one person."""
-        for waiting in (self._strangers, self._guests, self._members):
+        for waiting in (self._strangers, self._guests, self._busy_guests, self._members):
             for place in same:
                 if place in waiting:
                     self._close(place, "address")
