@@ -244,6 +244,13 @@ def test_misspelt_option_is_told_the_nearest(capsys: pytest.CaptureFixture[str])
     assert "unknown option --jsn (did you mean --json?)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["check", "serve", "token"])
+def test_file_without_its_option_is_told_how_to_name_it(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command([command, "other.yaml"]) == 2
+    said = f"gateway {command}: the file is named by -c (did you mean gateway {command} -c other.yaml?)\n"
+    assert capsys.readouterr().err == said
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_says_what_for_and_shows_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command([command, "--help"]) == 0
