@@ -25,7 +25,8 @@ from gateway.server.metrics import Metrics
 from gateway.server.outcome import Outcome
 from gateway.server.recent import MAX_REFUSALS, SLOTS, Recent
 from gateway.server.state import merge_states, state_of
-from tests.minting import SECRET
+from tests.configuring import read
+from tests.minting import SECRET, mint
 from tests.rawpeer import RawUpstream, ask
 from tests.running import BEARER, TOKEN, config_for, running, upstream_at
 
@@ -183,6 +184,28 @@ async def test_status_tells_what_happened_without_a_secret(gateway: Gateway) -> 
     assert "query" not in text and SECRET.decode() not in text and "user-1" not in text
 
 
+async def test_advice_about_a_refusal_is_that_of_the_providers_own_type(upstream: RawUpstream) -> None:
+    clerk = f"people: {{type: clerk, jwks_uri: '{upstream.url}/jwks', issuer: 'https://clerk.example.com'}}"
+    text = f"""
+      upstream: {upstream.url}
+      providers: {{jobs: {{type: jwt, secret: {SECRET.decode()}}}, {clerk}}}
+      routes:
+        /jobs: {{provider: jobs, allow: {{role: admin}}}}
+        /both: {{provider: [jobs, people], allow: {{role: admin}}}}
+        /people: {{provider: people, allow: authenticated}}
+    """
+    expired = mint({"sub": "user-1", "exp": 1}).encode()
+    async with running(read(text)) as gateway:
+        for path in (b"/jobs", b"/both", b"/people"):
+            await ask(
+                gateway.port, b"GET " + path + b" HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + expired + b"\r\n\r\n"
+            )
+            await ask(gateway.port, b"GET " + path + b" HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x.y\r\n\r\n")
+        refusals = {(one["route"], one["code"]): one["advice"] for one in state_of(gateway)["refusals"]}
+    assert refusals["/jobs", "token_expired"] == refusals["/both", "token_expired"] == "Get a new token."
+    assert "Auth0" not in "".join(refusals.values()) and "Clerk" not in refusals["/jobs", "token_malformed"]
+
+
 async def test_states_of_workers_add_up(gateway: Gateway) -> None:
     await ask(gateway.port, b"GET /api/x HTTP/1.1\r\nHost: a\r\n\r\n")
     one, other = json.loads(json.dumps(state_of(gateway))), json.loads(json.dumps(state_of(gateway)))
@@ -241,7 +264,8 @@ def test_recent_holds_five_minutes_and_no_more() -> None:
     assert len(slots) == SLOTS
     assert [sum(slot[name] for slot in slots) for name in ("allowed", "refused", "failed")] == [1, 150, 1]
     assert slots[-1]["decision_seconds"] == 0.0025
-    assert len(recent.refusals()) == MAX_REFUSALS and recent.refusals()[0]["request_id"] == "last"
+    refusals = recent.refusals(lambda refused: ())
+    assert len(refusals) == MAX_REFUSALS and refusals[0]["request_id"] == "last"
     for _ in range(SLOTS):
         recent.turn()
     assert all(slot["refused"] == 0 and slot["decision_seconds"] is None for slot in recent.slots())

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +111,12 @@ def test_upstream_learns_who_calls_and_not_what_the_caller_claims(printed: Paste
     answer = paste(printed.exports, f"{line} -H 'X-Auth-Email: root@yourcompany.com' -H 'x_auth_email: root@x.com'")
     assert '"X-Auth-Email": "alice@yourcompany.com"' in answer
     assert "root@" not in answer
+
+
+def test_status_page_is_named_and_there(printed: Paste) -> None:
+    (page,) = [line.split()[-1] for line in printed.lines if "status page: " in line]
+    with urllib.request.urlopen(page, timeout=10) as answer:
+        assert answer.status == 200
 
 
 def test_ctrl_c_ends_it_with_status_0(demo: subprocess.Popen[str], printed: Paste) -> None:

@@ -12,7 +12,7 @@ from gateway.config.document import ConfigError
 from gateway.config.env_file import SWITCH, read_lines
 from gateway.config.file import load
 from tests.configuring import file_with, full, mistakes, read
-from tests.terminal import GATEWAY, environment, seen_on_terminal
+from tests.terminal import GATEWAY, PROJECT, environment, seen_on_terminal
 
 SECRET = "kJ4v9QzT2mX7bW1cR8yL5nP3sD6fG0hA-env"
 KEY, OTHER_KEY = "pk_test_Y2xlcmsuZXhhbXBsZS5jb20k", "pk_live_Y2xlcmsueW91cmNvbXBhbnkuY29tJA"
@@ -233,6 +233,35 @@ def test_pasted_typescript_gets_one_line_that_helps(text: str, line: int, kind: 
     assert said.startswith(f"gateway.yaml:{line}:") and "found TypeScript" in said
     assert f"{{type: {kind}}}" in said and f"gateway init --type {kind}" in said
     assert "hunter2" not in said
+
+
+def test_function_is_told_to_become_a_rule() -> None:
+    function = "user => user.email?.endsWith('@a.com')"
+    routes = f"routes:\n  /api:\n    provider: jobs\n    allow: {function}\n    authorizeUser: {function}"
+    allow, key = mistakes(file_with(routes=routes))
+    assert "routes./api.allow: found a function of TypeScript, expected authenticated, a rule such as" in allow
+    assert "routes./api.authorizeUser: unknown key (a function becomes a rule, such as 'allow: {email_domain:" in key
+    assert "docs/how-to/from-mastra-jwt-auth.md" in full(file_with(routes=routes))
+
+
+@pytest.mark.parametrize("name", ["from-mastra-jwt-auth", "from-mastra-auth-auth0"])
+def test_page_that_is_named_has_functions_and_their_rules(name: str) -> None:
+    assert "Your `authorizeUser` as a rule" in (PROJECT / f"docs/how-to/{name}.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("sections", "hint"),
+    [
+        ({"providers": "providers: {jobs: auth0}"}, "(did you mean {type: auth0}?)"),
+        ({"providers": "providers: {jobs: MastraJwtAuth}"}, "(did you mean {type: jwt}?)"),
+        ({"upstream": "upstreams: {m: 'http://m:4111'}"}, "expected a mapping (did you mean {url: 'http://m:4111'}?)"),
+        ({"upstream": "upstreams: {m: [a]}"}, "expected a mapping"),
+        ({"tls": "tls: cert.pem"}, "expected a mapping"),
+    ],
+)  # fmt: skip
+def test_value_of_the_one_key_is_told_where_it_belongs(sections: dict[str, str], hint: str) -> None:
+    (said,) = [one for one in mistakes(file_with(**sections)) if "expected a" in one]
+    assert said.endswith(hint)
 
 
 def test_comment_about_typescript_is_none_and_a_good_file_stays_good() -> None:

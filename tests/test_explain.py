@@ -110,6 +110,16 @@ def explained(request: RequestHead, keys: Keys | None = None) -> Explanation:
     return explain(CONFIG.policy, keys, request, NOW, keys.status_of)
 
 
+def test_roles_of_clerk_come_with_an_organization() -> None:
+    own = read(
+        FILE.replace("/clerk: {provider: people, allow: company}", "/clerk: {provider: people, allow: {role: admin}}")
+    )
+    said = explain(own.policy, Keys(), head(f"Bearer {clerk()}", "/clerk"), NOW, Keys().status_of)
+    assert said.advice == (
+        "The token has no roles: in Clerk roles belong to organizations, so the session needs an active one.",
+    )
+
+
 TOKENS = {
     "clerk": clerk(),
     "clerk-company": clerk(email="ann@yourcompany.com"),

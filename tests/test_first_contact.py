@@ -46,14 +46,14 @@ def test_init_writes_a_file_that_passes_check_and_its_own_cases(
     assert (folder / "gateway.yaml").read_text().count("#") > 6, "it explains itself"
 
 
-def converse(folder: Path, typed: Sequence[str], **variables: str) -> tuple[int, str]:
+def converse(folder: Path, typed: Sequence[str], columns: int = 120, **variables: str) -> tuple[int, str]:
     """Return the exit status of `gateway init` on a terminal and what was seen; a line is typed at each question."""
     waiting = [f"{line}\n" for line in typed]
 
     def answer(seen: str) -> str | None:
         return waiting.pop(0) if waiting and re.search(r"[\]?)] $", seen) else None
 
-    status, seen = seen_on_terminal([*GATEWAY, "init"], 120, folder, variables, answer)
+    status, seen = seen_on_terminal([*GATEWAY, "init"], columns, folder, variables, answer)
     assert not waiting, seen
     return status, COLOUR.sub("", seen)
 
@@ -119,6 +119,14 @@ def test_bad_answer_is_asked_for_again_with_the_reason_and_nothing_is_lost(
     for part in written:
         assert part in text, text
     assert run_command(["check"]) == 0
+
+
+def test_reason_is_wrapped_between_words(folder: Path) -> None:
+    _, seen = converse(folder, ["http://mastra:4111/api", "", "clerk", "sk_test_abcdefgh", "\x04"], columns=60)
+    told = [line for line in seen.split("\n") if line.startswith("  ")]
+    assert len(told) > 5 and max(map(len, told)) <= 60
+    assert " ".join(line.strip() for line in told).count("found ") == 2
+    assert "which the gateway does not need: expected the publishable key" in " ".join(line.strip() for line in told)
 
 
 def test_init_knows_the_variables_beside_the_file(folder: Path) -> None:
@@ -242,6 +250,13 @@ def test_every_command_says_what_is_wrong_with_a_call_in_one_line(
 def test_misspelt_option_is_told_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["check", "--jsn"]) == 2
     assert "unknown option --jsn (did you mean --json?)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["check", "serve", "token"])
+def test_file_without_its_option_is_told_how_to_name_it(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command([command, "other.yaml"]) == 2
+    said = f"gateway {command}: the file is named by -c (did you mean gateway {command} -c other.yaml?)\n"
+    assert capsys.readouterr().err == said
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -110,6 +110,8 @@ def test_text_line_is_for_people_and_steers_no_terminal() -> None:
     )
     named = _Lines("text", has_colour=False).request(FIELDS | {"level": "warning", "user_agent": "Mozilla/5.0 (X11)"})
     assert named.endswith('route=/api ended=refused user_agent="Mozilla/5.0 (X11)"')
+    asked_about = _Lines("text", has_colour=False).request({"request_id": "5f2c0a7e"} | FIELDS)
+    assert asked_about.endswith("1.25 ms request_id=5f2c0a7e route=/api ended=refused"), "a client names it"
     coloured = _Lines("text", has_colour=True).request(FIELDS)
     assert coloured.startswith("\x1b[33m05:33:03") and coloured.endswith("\x1b[0m")
     assert "WARNING".lower() in _Lines("text", has_colour=False).format(record("keys are old", logging.WARNING))
@@ -129,6 +131,14 @@ def test_format_is_that_of_the_command_or_of_the_file(option: list[str], tmp_pat
         first = running.stdout.readline()
         running.terminate()
     assert first[2] == ":" and "listening on 127.0.0.1" in first
+
+
+def test_start_says_where_the_status_page_is(tmp_path: Path) -> None:
+    with served("upstream: http://127.0.0.1:9\nroutes: {/: {public: true}}\n", tmp_path) as gateway:
+        pass
+    said = [json.loads(line)["event"] for line in gateway.log.read_text().splitlines()]
+    assert f"status page, health and metrics on http://127.0.0.1:{gateway.admin}" in said
+    assert f"listening on 127.0.0.1:{gateway.port}, 1 route of {tmp_path / 'gateway.yaml'}" in said
 
 
 def test_subject_has_the_same_hash_after_a_restart(tmp_path: Path) -> None:

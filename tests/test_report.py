@@ -96,7 +96,7 @@ def test_sums_are_bounded() -> None:
     [
         (["missing.log"], 2, "missing.log cannot be read"),
         (["--nothing"], 2, "--help says more"),
-        (["/dev/null"], 1, "no request"),
+        (["/dev/null"], 1, "found no request in 0 lines; expected the gateway's JSON log (`--log-format json`)"),
     ],
 )
 def test_bad_call_is_told(arguments: list[str], status: int, expected: str, capsys: pytest.CaptureFixture[str]) -> None:

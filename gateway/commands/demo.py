@@ -70,7 +70,7 @@ def _run(call: argparse.Namespace) -> int:
         file = Path(folder) / "gateway.yaml"
         file.write_text(_FILE.format(port=port, admin_port=admin_port, upstream_port=upstream_port), encoding="utf-8")
         # The lines come when the gateway answers, and the gateway holds this thread until it ends.
-        lines = _lines(f"http://127.0.0.1:{port}", secret.encode(), file)
+        lines = _lines(f"http://127.0.0.1:{port}", admin_port, secret.encode(), file)
         threading.Thread(target=_print_when_well, args=(admin_port, lines), daemon=True).start()
         try:
             return serve(file, {"DEMO_SECRET": secret, "GATEWAY_STATE_DIR": str(file.parent)})
@@ -78,8 +78,9 @@ def _run(call: argparse.Namespace) -> int:
             return 0
 
 
-def _lines(address: str, secret: bytes, file: Path) -> Iterator[str]:
+def _lines(address: str, admin_port: int, secret: bytes, file: Path) -> Iterator[str]:
     yield f"# A gateway on {address}, in front of a stand-in for Mastra. Its file: {file}"
+    yield f"# Its status page: http://127.0.0.1:{admin_port}"
     yield "# Paste these lines into another terminal."
     yield f"export GATEWAY={address}"
     for name, claims in _tokens(int(time.time())):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -21,6 +23,7 @@ _AUDIENCE = {
     "auth0": "The identifier of the API in Auth0 (https://api.example.com)",
     "oidc": "The audience of its tokens (mastra)",
 }
+_INDENT = "  "
 _LATER = "asked-later"  # stands for an audience while the answers before it are checked
 
 
@@ -57,7 +60,7 @@ class Interview:
             if not why:
                 self._answers = answers
                 return
-            print_lines([(f"  {why}", "yellow")])
+            _tell(why)
 
     def _take_upstream(self, said: str) -> Answers:
         return replace(self._answers, upstream=upstream_in(said) or DEFAULT_UPSTREAM)
@@ -84,7 +87,14 @@ def _ask_kind() -> str:
         kind = kind_in(_question(f"Who issues the tokens: {', '.join(TYPES)}?"))
         if kind in TYPES:
             return kind
-        print_lines([(f"  found no type of provider, expected {listed(TYPES)}{nearest(kind, TYPES)}", "yellow")])
+        _tell(f"found no type of provider, expected {listed(TYPES)}{nearest(kind, TYPES)}")
+
+
+def _tell(why: str) -> None:
+    # Wrapped between words: the terminal would break them anywhere.
+    room = shutil.get_terminal_size().columns - len(_INDENT)
+    lines = textwrap.wrap(why, max(room, 20), break_long_words=False, break_on_hyphens=False)
+    print_lines((_INDENT + line, "yellow") for line in lines)
 
 
 def _question(words: str) -> str:

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import gateway
@@ -97,6 +98,8 @@ class _CallError(Exception):
 def _about_unknown(parsed: argparse.Namespace, unknown: Sequence[str]) -> str:
     """Return what to say of words that the command does not know, in place of argparse's, which forgets the command."""
     word = next((one for one in unknown if one.startswith("-")), unknown[0])
+    if not word.startswith("-") and "-c" in parsed.options and Path(word).suffix in (".yaml", ".yml"):
+        return f"gateway {parsed.command}: the file is named by -c (did you mean gateway {parsed.command} -c {word}?)"
     what = "option" if word.startswith("-") else "argument"
     near = nearest(word.partition("=")[0], parsed.options)
     return f"gateway {parsed.command}: unknown {what} {word}{near} (gateway {parsed.command} --help says more)"

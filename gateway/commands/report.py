@@ -34,7 +34,9 @@ def _run(call: argparse.Namespace) -> int:
     """Print the sums; return 0, or 1 if the logs hold no request at all."""
     report = sum_log(_lines_of(call.logs))
     if not report.requests:
-        raise Refusal(f"found no request in {report.skipped} lines; expected the gateway's JSON log")
+        raise Refusal(
+            f"found no request in {report.skipped} lines; expected the gateway's JSON log (`--log-format json`)"
+        )
     if call.json:
         print(json.dumps(_as_json(report, only_would=call.would_deny), indent=2))
         return 0

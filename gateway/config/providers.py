@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import cast
 
 from gateway.config import provider_fields as keys
-from gateway.config.document import Fields, Node, kind_of
+from gateway.config.document import Fields, Node, Text, kind_of
 from gateway.config.issuers import (
     Addresses,
     auth0_addresses,
@@ -20,6 +20,7 @@ from gateway.config.readers import Schema
 from gateway.config.reading import Reading, Unreadable, attempt, nearest
 from gateway.config.records import Values
 from gateway.config.secrets import WAY_OUT, check_at
+from gateway.config.typescript import CLASSES
 from gateway.config.variables import set_instead
 from gateway.policy.jwk import secret_key
 from gateway.policy.providers import ASYMMETRIC, BEARER, SYMMETRIC, ClerkKind, KeySource, Kind, Provider
@@ -59,7 +60,10 @@ class ProviderReader:
 
 def _kind(node: Node, reading: Reading) -> Kind:
     if not isinstance(node, Fields):
-        reading.refuse(node, f"found {kind_of(node)}, expected a provider: {{type: jwt}}, with its keys")
+        word = node.text if isinstance(node, Text) else ""
+        meant = CLASSES.get(word.lower(), word)
+        hint = f" (did you mean {{type: {meant}}}?)" if meant in keys.TYPES else ""
+        reading.refuse(node, f"found {kind_of(node)}, expected a provider: {{type: jwt}}, with its keys{hint}")
     kind = node.get("type")
     if kind is None:
         misspelt = next((entry.key for entry in node.entries if nearest(entry.key.text, ["type"])), None)

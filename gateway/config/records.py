@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, overload
 
-from gateway.config.document import Fields, Node, Place, kind_of
+from gateway.config.document import Fields, Node, Place, Text, kind_of
 from gateway.config.readers import Reader, Schema
 from gateway.config.reading import Reading, Unreadable, nearest
 from gateway.policy.words import listed
@@ -80,7 +80,8 @@ class Record:
         """
         if not isinstance(node, Fields):
             names = listed((f.name for f in self.fields), "and")
-            reading.refuse(node, f"found {kind_of(node)}, expected a mapping", f"its keys are {names}")
+            hint = self._meant_by(node)
+            reading.refuse(node, f"found {kind_of(node)}, expected a mapping{hint}", f"its keys are {names}")
         known = {f.name: f for f in self.fields}
         found: dict[str, Any] = {}
         nodes: dict[str, Node] = {}
@@ -105,6 +106,12 @@ class Record:
         shape: Schema = {"type": "object", "additionalProperties": False, "properties": properties}
         required = [f.name for f in self.fields if f.is_required]
         return shape | {"required": required} if required else shape
+
+    def _meant_by(self, node: Node) -> str:
+        """Return ` (did you mean {url: 'http://mastra:4111'}?)` where a text can only be the value of the one key."""
+        required = [f.name for f in self.fields if f.is_required]
+        is_shown = isinstance(node, Text) and node.shown == f"'{node.text}'"  # whole, and no secret
+        return f" (did you mean {{{required[0]}: {kind_of(node)}}}?)" if is_shown and len(required) == 1 else ""
 
     def _refuse_key(self, name: str, place: Place, reading: Reading) -> None:
         names = [f.name for f in self.fields]

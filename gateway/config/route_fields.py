@@ -46,7 +46,12 @@ UPSTREAM = Field(
 WEBSOCKET = Field("websocket", BOOLEAN, "let WebSocket connections through", "false")
 EXACT = Field("exact", BOOLEAN, "cover the path alone, not what lies below", "false")
 ENFORCE = Field("enforce", BOOLEAN, "`false`: refusals are only logged and counted, for trying a rule out", "true")
-ROUTE_RECORD = Record("routes", (PUBLIC, PROVIDER, ALLOW, DENY, UPSTREAM, WEBSOCKET, EXACT, ENFORCE))
+_FUNCTION = "a function becomes a rule, such as 'allow: {email_domain: yourcompany.com}'"
+ROUTE_RECORD = Record(
+    "routes",
+    (PUBLIC, PROVIDER, ALLOW, DENY, UPSTREAM, WEBSOCKET, EXACT, ENFORCE),
+    {"authorizeUser": _FUNCTION, "authorize": _FUNCTION},
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,9 @@ class RuleReader:
             if len(scope.names) >= _MAX_NAMES_DEEP:
                 self._reading.refuse(node, f"found rules that name each other more than {_MAX_NAMES_DEEP} deep")
             return self._by_name(word, scope)
+        if "=>" in word:
+            way = "docs/how-to/from-mastra-jwt-auth.md has functions and the rules that do the same"
+            self._reading.refuse(node, f"found a function of TypeScript, expected {_FORMS}", way)
         hint = nearest(word, [*self._named, "authenticated"])
         known = f"the rules are {', '.join(self._named)}" if self._named else "there are no 'rules:' in the file"
         self._reading.refuse(node, f"unknown rule {node.shown}, expected {_FORMS}{hint}", known)

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from gateway.config.variables import set_instead
 
 _REFERENCE = re.compile(r"\$\$|\$\{(?P<inside>[^}]*)(?P<end>\}?)")
+# How JavaScript names a variable: `process.env.NAME`, `import.meta.env.NAME`.
+_JAVASCRIPT = re.compile(r"(?:process|import\.meta)\.env(?:\.|\[['\"])(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:['\"]\])?!?")
 _INSIDE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>.*))?", re.DOTALL)
 
 
@@ -28,6 +30,9 @@ def substitute(text: str, environment: Mapping[str, str]) -> str:
 
     `:-` gives what counts when the variable is unset or empty, as in a shell. Raises `SubstitutionError`.
     """
+    pasted = _JAVASCRIPT.fullmatch(text)
+    if pasted is not None:
+        raise SubstitutionError(f"found TypeScript ({text}), expected ${{{pasted['name']}}}", 0)
     if "$" not in text:
         return text
     pieces: list[str] = []
@@ -46,6 +51,9 @@ def _value(found: re.Match[str], environment: Mapping[str, str]) -> str:
     if "${" in found["inside"]:
         raise SubstitutionError("a '${...}' inside another one is not replaced", found.start())
     inside = _INSIDE.fullmatch(found["inside"])
+    pasted = _JAVASCRIPT.fullmatch(found["inside"])
+    if pasted is not None:
+        raise SubstitutionError(f"found TypeScript ({found[0]}), expected ${{{pasted['name']}}}", found.start())
     if inside is None:
         raise SubstitutionError(
             "a '${...}' that names no variable, expected ${NAME} or ${NAME:-default} ('$$' is a plain dollar sign)",

@@ -150,9 +150,10 @@ def _missing_fact(deny: Deny, found: Findings) -> str | None:
             "place): assign app roles and ask for `role`, or let Entra write only groups that the application has."
         )
     if absent[0] in ("roles", "groups"):
-        way = f"name the claim with `{absent[0]}_claim` on the provider"
         if provider.kind == "clerk":
-            way = "in Clerk roles belong to organizations: the session needs an active one"
+            way = "in Clerk roles belong to organizations, so the session needs an active one"
+            return f"The token has no {absent[0]}: {way}."
+        way = f"name the claim with `{absent[0]}_claim` on the provider"
         return f"The token has no {absent[0]}: have the issuer add them, or {way}."
     if provider.kind == "auth0" and absent[0] == "permissions":
         return (

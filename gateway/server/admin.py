@@ -25,6 +25,7 @@ from gateway.config.model import Address
 from gateway.server.gateway import StartError
 
 _log = logging.getLogger("gateway.server")
+_EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104  # no address that one can open
 _MAX_QUESTION_BYTES = 64 * 1024
 # Names that nobody can register: RFC 6761, RFC 6762, RFC 8375, ICANN 2024-07-29 (internal); `svc` as clusters have it.
 _PRIVATE_NAMES = ("localhost", "local", "internal", "test", "home.arpa", "svc")
@@ -75,6 +76,8 @@ class Admin:
         site = web.TCPSite(self._runner, address.host or None, address.port)
         await self._listen(site, f"{address.host}:{address.port}")
         self.port = self._runner.addresses[0][1]
+        where = "localhost" if address.host in _EVERYWHERE else address.host
+        _log.info("status page, health and metrics on http://%s:%d", f"[{where}]" if ":" in where else where, self.port)
 
     async def start_on_path(self, path: str) -> None:
         """Listen on a Unix socket, for the process that speaks for all workers. Raises `StartError`."""

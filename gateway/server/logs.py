@@ -26,9 +26,7 @@ _MAX_LINES = 50_000  # that wait to be written: some 30 MB
 # Few and large: under load the thread that writes waits for the interpreter's lock before and after each.
 _BATCH_SECONDS, _MAX_BATCH = 0.05, 5_000
 _RED, _YELLOW, _DIM, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[2m", "\x1b[0m"
-_SHOWN_APART = frozenset(
-    {"time", "method", "path", "status", "code", "detail", "total_ms", "decision", "request_id", "level"}
-)
+_SHOWN_APART = frozenset({"time", "method", "path", "status", "code", "detail", "total_ms", "decision", "level"})
 
 
 class _Output:

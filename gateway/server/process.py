@@ -67,7 +67,8 @@ async def _run(
     watching = [loop.create_task(reloader.watch()), loop.create_task(give_back_memory())]
     if admin_path is not None:
         watching.append(loop.create_task(_end_with(master, stop)))
-    _log.info("listening on %s:%d, %d routes of %s", config.listen.host, gateway.port, len(config.policy.routes), path)
+    routes = f"{count} routes" if (count := len(config.policy.routes)) != 1 else "1 route"
+    _log.info("listening on %s:%d, %s of %s", config.listen.host, gateway.port, routes, path)
     gc.collect()
     gc.freeze()  # what was made at the start is never garbage: leave it out of every later collection
     await stop.wait()

@@ -6,11 +6,12 @@ Requests cost nothing here: a slot is the difference of two looks at the counter
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.explain.general import general_advice
+from gateway.policy.providers import Kind
 from gateway.policy.reasons import Reason
 from gateway.server.counters import Histogram
 from gateway.server.metrics import Metrics
@@ -60,11 +61,11 @@ class Recent:
         """Return the slots, the oldest first, the one that has just begun last; times are the 95th percentile."""
         return [*self._slots, self._between(self._last, self._look())]
 
-    def refusals(self) -> list[dict[str, Any]]:
-        """Return the last refusals, the newest first, each with what to do."""
+    def refusals(self, kinds_of: Callable[[Outcome], Collection[Kind]]) -> list[dict[str, Any]]:
+        """Return the last refusals, the newest first, each with what to do where the providers are of `kinds_of`."""
         return [
             log_fields(outcome, self._hash_subject(outcome.subject))
-            | {"advice": general_advice(_REASONS[outcome.code or ""])}
+            | {"advice": general_advice(_REASONS[outcome.code or ""], kinds_of(outcome))}
             for outcome in self._refusals
         ]
 

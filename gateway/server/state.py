@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Collection
 from typing import Any
 
 from gateway import __version__
 from gateway.config.describe import who_may_pass
 from gateway.config.document import printable
+from gateway.config.model import Config
 from gateway.keys.store import KeyStore
-from gateway.policy.providers import Provider
+from gateway.policy.providers import Kind, Provider
 from gateway.policy.routes import Route
 from gateway.policy.upstreams import Upstream
 from gateway.server.gateway import Gateway
 from gateway.server.metrics import Metrics
+from gateway.server.outcome import Outcome
 from gateway.server.reachability import Reachability
 from gateway.server.recent import MAX_REFUSALS, SLOT_SECONDS
 from gateway.server.trouble import no_worker_answers, troubles_of
@@ -58,7 +61,7 @@ def state_of(gateway: Gateway) -> dict[str, Any]:
             "misses": gauges.cache_misses,
         },
         "recent": {"slot_seconds": SLOT_SECONDS, "slots": gateway.recent.slots()},
-        "refusals": gateway.recent.refusals(),
+        "refusals": gateway.recent.refusals(lambda outcome: _kinds_of(outcome, config)),
     }
     return {"troubles": troubles_of(state)} | state
 
@@ -89,6 +92,13 @@ def merge_states(states: list[dict[str, Any]]) -> dict[str, Any]:
     merged["recent"] = first["recent"] | {"slots": [_slot(list(same)) for same in slots]}
     merged["troubles"] = troubles_of(merged)
     return merged
+
+
+def _kinds_of(outcome: Outcome, config: Config) -> Collection[Kind]:
+    """Return the type of the provider whose token it was; where that is not known, those of the route."""
+    own = {provider.kind for provider in config.providers if provider.name == outcome.provider}
+    routes = (route for route in config.policy.routes if route.key == outcome.route)
+    return own or {provider.kind for route in routes for provider in route.providers}
 
 
 def _route(route: Route, metrics: Metrics) -> dict[str, Any]:

@@ -202,11 +202,29 @@ def test_red_badge_has_its_reason_beside_it(page: Any) -> None:
 
 
 def test_gateway_that_is_not_ready_says_why(browser: Any, tmp_path: Path) -> None:
-    file = FILE.replace("KEYS", "http://127.0.0.1:9/jwks")
+    # A provider with a shared secret needs no keys, and would be ready.
+    file = "\n".join(line for line in FILE.replace("KEYS", "http://127.0.0.1:9/jwks").split("\n") if "jobs" not in line)
     with served(file, tmp_path, ready_path="/healthz") as gateway, opened(gateway, browser) as page:
         page.wait_for_selector("#ready.no")
         page.wait_for_selector("text=provider people has no usable keys")
         assert page.inner_text("#ready") == "not ready"
+
+
+def test_caret_below_a_line_of_the_file_stays_where_it_points_on_a_phone(browser: Any, tmp_path: Path) -> None:
+    file = FILE.replace("KEYS", "http://127.0.0.1:9/jwks")
+    with served(file, tmp_path, ready_path="/healthz") as gateway:
+        written = tmp_path / "gateway.yaml"
+        written.write_text(written.read_text().replace("provider: jobs, allow", "provider: jobs, alow"))
+        with opened(gateway, browser, viewport={"width": SIZES[0][0], "height": SIZES[0][1]}) as page:
+            page.wait_for_selector("text=the configuration in the file is not in force")
+            drawn = page.locator("#troubles .drawn")
+            assert drawn.inner_text().count("\n") == 1 and drawn.inner_text().endswith("^")
+            lines = drawn.evaluate(
+                "e => e.firstChild && Math.round(e.scrollHeight / parseFloat(getComputedStyle(e).lineHeight))"
+            )
+            assert lines == 2, "a line of the file was wrapped, and the caret points nowhere"
+            assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[0][0]
+            assert page.locator("#troubles code").all_inner_texts() == ["gateway check"]
 
 
 def test_expired_tokens_are_one_cause_whatever_their_seconds_and_paths(page: Any) -> None:
