@@ -57,7 +57,7 @@ def test_of_a_target(target: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a", "1 parts, a JWT has three"),
+        ("a", "1 part, a JWT has three"),
         ("a.b", "2 parts, a JWT has three"),
         ("a.b.c.d", "4 parts, a JWT has three"),
         ("a.b.c.d.e", "five parts: an encrypted token (JWE), which is not read here"),

@@ -128,7 +128,7 @@ def test_whole_address_header_and_ip_are_understood(folder: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["GET"], "the following arguments are required: PATH"),
+        (["GET"], "found a method without a path, expected both"),
         (["get", "/api"], "did you mean GET?"),
         (["G3T", "/api"], "is no method"),
         (["GET", "api"], "does not begin with '/'"),
@@ -152,3 +152,13 @@ def test_bad_call_gets_one_clear_line(
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err.count("\n") == 1
     assert expected in captured.err
+
+
+@pytest.mark.parametrize(
+    ("given", "found"), [("/api/agents", "a path without a method"), ("GET", "a method without a path")]
+)
+def test_half_a_request_is_told_what_is_missing(given: str, found: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["explain", given]) == 2
+    assert capsys.readouterr().err == (
+        f"gateway explain: found {found}, expected both: gateway explain GET /api/agents\n"
+    )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
 from gateway.policy import routes
+from gateway.policy.fields import Verdict
 from gateway.policy.paths import path_segments, split_target
+from gateway.policy.providers import BEARER, Provider, TokenSource
 from gateway.policy.reasons import Denied, Reason
 from gateway.policy.routes import Capture, MethodNotAllowed, Policy, Route
-from gateway.policy.upstreams import Upstream
+from gateway.policy.upstreams import Fact, Identity, Upstream
 
 PLAIN = Upstream("plain", "http://127.0.0.1:1")
 KEEPS = Upstream("keeps", "http://127.0.0.1:1", keeps_encoded_slash=True)
@@ -244,3 +247,26 @@ def test_every_covering_route_is_told_the_most_specific_first() -> None:
     ]  # fmt: skip
     assert [route.key for route in Policy(ROUTES).covering(split_target("/health")[0])] == ["/health", "/"]
     assert [route.key for route in Policy(ROUTES).covering(split_target("/health/x")[0])] == ["/"]
+
+
+PROVIDERS = (
+    Provider("a", "oidc", frozenset({"RS256"}), token_sources=(BEARER, TokenSource("query", "token"))),
+    Provider("b", "jwt", frozenset({"HS256"}), token_sources=(TokenSource("bare"), TokenSource("cookie", "s"))),
+)
+
+
+def test_what_follows_from_a_routes_providers() -> None:
+    guarded = Route("/a", ("a",), PLAIN, providers=PROVIDERS)
+    assert guarded.provider_names == ("a", "b") and guarded.spent_parameters == ("token", "apiKey")
+    assert [source.place for source in guarded.sources] == ["bearer", "query", "bare", "cookie"]
+    stays = {source.place for source in guarded.sources if not guarded.withheld(source).authorization}
+    assert stays == {"bearer", "bare"}
+    assert guarded.withheld(None).authorization and "s" in guarded.withheld(None).cookies
+    public = Route("/b", ("b",), PLAIN, public=True)
+    assert public.spent_parameters == () and not public.withheld(None).authorization
+
+
+def test_identity_headers_of_the_routes_are_no_clients_to_set_by_default() -> None:
+    told = replace(PLAIN, identity=Identity(headers=(("X-Who", Fact("subject")),)))
+    assert Policy([replace(route("/a"), upstream=told)]).header_rules.verdict_of("x.who") is Verdict.DROP
+    assert Policy([route("/a")]).header_rules.verdict_of("x.who") is Verdict.KEEP

@@ -38,8 +38,9 @@ examples:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "gateway explain METHOD PATH [options]"
     parser.add_argument("method", metavar="METHOD", help="GET, POST, ...")
-    parser.add_argument("path", metavar="PATH", help="the path with its query, or the whole address")
+    parser.add_argument("path", metavar="PATH", nargs="?", help="the path with its query, or the whole address")
     add_file_option(parser)
     parser.add_argument("--token", metavar="TOKEN", help="the token; - reads it from standard input")
     parser.add_argument("--claims", metavar="FILE", help="in place of a token: a JSON file, - or the JSON itself")
@@ -56,6 +57,9 @@ def _run(call: argparse.Namespace) -> int:
         raise BadCall("--token and --claims were given; expected one of them")
     if call.provider is not None and call.claims is None:
         raise BadCall("--provider says whose claims they are; expected --claims beside it")
+    if call.path is None:
+        what = "a path without a method" if "/" in call.method else "a method without a path"
+        raise BadCall(f"found {what}, expected both: gateway explain GET /api/agents")
     scheme, host, target = parse_target(call.path)
     asked = Asked(parse_method(call.method), target, tuple(parse_headers(call.header)), call.ip, scheme, host)
     now = parse_moment(call.at, time.time())

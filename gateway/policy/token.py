@@ -68,8 +68,8 @@ def parse_jws(text: str) -> tuple[Token, bytes]:
         # A decrypted token is not a verified one: CVE-2026-29000.
         raise Denied(Reason.TOKEN_UNSUPPORTED, "five parts: an encrypted token (JWE), which is not read here")
     if len(parts) != 3:
-        found = "more than five" if len(parts) > 5 else str(len(parts))
-        raise Denied(Reason.TOKEN_MALFORMED, f"{found} parts, a JWT has three")
+        found = "more than five parts" if len(parts) > 5 else f"{len(parts)} part{'s' if len(parts) > 1 else ''}"
+        raise Denied(Reason.TOKEN_MALFORMED, f"{found}, a JWT has three")
     read = _read_header if len(parts[0]) <= _MAX_REMEMBERED_HEADER else _read_header.__wrapped__
     header, algorithm, kid = read(parts[0])
     payload, signature = _decode(parts[1], "payload"), _decode(parts[2], "signature")
