@@ -29,6 +29,8 @@ from tests.security.conftest import Report
 from tests.security.meter import HONEST_SECONDS
 from tests.test_server import make_certificate
 
+pytestmark = pytest.mark.alone  # it counts seconds
+
 DESCRIPTORS = 512
 CONNECTIONS = 160  # of so many descriptors
 CALLS = 10
@@ -93,6 +95,14 @@ async def use_a_public_route(reader: asyncio.StreamReader, writer: asyncio.Strea
     await reader.read()
 
 
+async def upload_slowly_to_a_public_route(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"POST /public/x HTTP/1.1\r\nHost: a\r\nContent-Length: 999999\r\n\r\n")
+    while not writer.is_closing():
+        writer.write(b"x")
+        await writer.drain()
+        await asyncio.sleep(0.3)
+
+
 async def send_an_unwanted_upload(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.write(b"POST /api/x HTTP/1.1\r\nHost: a\r\nContent-Length: 999999\r\n\r\n")
     await reader.readuntil(b"\r\n\r\n")
@@ -115,6 +125,7 @@ ACTS: list[Act] = [
     be_refused_again_and_again,
     read_no_answer,
     use_a_public_route,
+    upload_slowly_to_a_public_route,
     send_an_unwanted_upload,
 ]
 
