@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -220,7 +221,16 @@ def standin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         yield port
 
 
-@pytest.mark.parametrize("page", WITH_SHELL, ids=lambda page: str(page.relative_to(ROOT)))
+# Pages that take seconds each; the quick run follows the tutorial and the others.
+_SLOW = frozenset({"find-out-why.md", "studio.md", "ci.md", "try-a-rule-out.md"})
+
+
+def _pages() -> list[Any]:
+    marks = {True: [pytest.mark.slow], False: []}
+    return [pytest.param(page, id=str(page.relative_to(ROOT)), marks=marks[page.name in _SLOW]) for page in WITH_SHELL]
+
+
+@pytest.mark.parametrize("page", _pages())
 def test_page_can_be_followed(page: Path, tmp_path: Path, standin: int) -> None:
     folder = tmp_path / "work"
     folder.mkdir()

@@ -420,7 +420,7 @@ async def test_silent_websocket_ends_on_both_sides_after_idle_timeout() -> None:
             assert not gateway.tunnels
 
 
-@pytest.mark.parametrize("who", ["client", "upstream"])
+@pytest.mark.parametrize("who", [pytest.param("client", marks=pytest.mark.slow), "upstream"])
 async def test_either_side_keeps_a_websocket_open(who: str) -> None:
     """Twenty pings, each within the time, last twice as long as that."""
     ping = frame(b"", 9, masked=who == "client")

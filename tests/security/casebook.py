@@ -9,13 +9,15 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
+_EVERY = 4
 FOLDER = Path(__file__).with_name("cases")
 _REPEATED = re.compile(r"<(.+?)\*(\d+)>", re.DOTALL)
 
@@ -42,6 +44,19 @@ def cases(family: str) -> list[Case]:
         twice = sorted({id for id in ids if ids.count(id) > 1})
         raise ValueError(f"{family}.yaml: two cases of one id: {twice[:5]}")
     return found
+
+
+def parameters(of: Iterable[Case]) -> list[Any]:
+    """Return cases as parameters of a test; of each row the first and every fourth are tried in the quick run as well.
+
+    `make security` tries all of them.
+    """
+    rows = itertools.groupby(of, key=lambda case: (case.family, case.id.partition("[")[0]))
+    return [
+        pytest.param(case, id=str(case), marks=[pytest.mark.slow] if number % _EVERY else [])
+        for _, row in rows
+        for number, case in enumerate(row)
+    ]
 
 
 def _expanded(family: str, entry: dict[str, Any]) -> Iterator[Case]:

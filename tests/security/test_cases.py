@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import groupby
-from typing import Any
-
 import pytest
 
 from tests.security.bench import Bench
-from tests.security.casebook import Case, cases
+from tests.security.casebook import Case, cases, parameters
 from tests.security.judge import judge
 from tests.security.tally import Tally
 
 READINGS = ("credentials", "cookies", "forwarded", "emails", "names", "closing", "connection", "ours")
 FAMILIES = ("jwt", "header", "path", *READINGS)
 CASES = [case for family in FAMILIES for case in cases(family)]
-_EVERY = 4  # of the combinations that one row stands for: so many of them are tried by `make security` alone
 
 
-def _marked() -> Iterator[Any]:
-    """Yield the cases; of each row the first one and every fourth are tried in the quick run as well."""
-    for _, row in groupby(CASES, key=lambda case: (case.family, case.id.partition("[")[0])):
-        for number, case in enumerate(row):
-            yield pytest.param(case, id=str(case), marks=[pytest.mark.slow] if number % _EVERY else [])
-
-
-@pytest.mark.parametrize("case", list(_marked()))
+@pytest.mark.parametrize("case", parameters(CASES))
 def test_case(bench: Bench, tally: Tally, case: Case) -> None:
     with tally.of(case):
         profile = "readings" if case.family in READINGS else "main"

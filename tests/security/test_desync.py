@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.security.bench import Bench
-from tests.security.casebook import Case, cases
+from tests.security.casebook import Case, cases, parameters
 from tests.security.judge import Reached, judge_refusal
 from tests.security.rig import TIMEOUT_SECONDS, Answer, Script, answers, everything, exchange, is_whole
 from tests.security.tally import Tally
@@ -31,7 +31,7 @@ REQUESTS, ANSWERS = cases("desync"), cases("answers")
 _numbers = itertools.count()
 
 
-@pytest.mark.parametrize("case", REQUESTS, ids=str)
+@pytest.mark.parametrize("case", parameters(REQUESTS))
 def test_request(bench: Bench, tally: Tally, case: Case) -> None:
     with tally.of(case):
         expect = case.spec["expect"]
@@ -93,7 +93,7 @@ def judge_next(bench: Bench) -> None:
         assert answer.status == 200, answer.raw
 
 
-@pytest.mark.parametrize("case", ANSWERS, ids=str)
+@pytest.mark.parametrize("case", parameters(ANSWERS))
 def test_answer(bench: Bench, tally: Tally, case: Case) -> None:
     with tally.of(case):
         target = f"{case.spec.get('route', '/public')}/up-{next(_numbers)}"
