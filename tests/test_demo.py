@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,10 +17,11 @@ from pathlib import Path
 import pytest
 
 import gateway
+from tests.programs import needs
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(gateway.__file__).parent.parent)}
 LAST_LINE = "# Ctrl-C ends the demo."
-pytestmark = pytest.mark.skipif(not (shutil.which("bash") and shutil.which("curl")), reason="needs bash and curl")
+pytestmark = needs("bash", "curl")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from gateway.commands.answers import Unfit, domain_in, issuer_in, kind_in, upstream_in
 from gateway.commands.main import _SUMMARIES, run_command
 from tests.processes import status_of
+from tests.programs import needs
 from tests.terminal import COLOUR, GATEWAY, environment, seen_on_terminal
 
 COMMANDS = [name for name, summary in _SUMMARIES.items() if summary]
@@ -284,7 +284,7 @@ def test_completion_knows_every_command_and_its_options(shell: str, capsys: pyte
         assert option in script
 
 
-@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+@needs("fish")
 def test_fish_completes(tmp_path: Path, folder: Path) -> None:
     made = subprocess.run([*GATEWAY, "completion", "fish"], env=environment(), capture_output=True, check=True)
     (tmp_path / "s").write_bytes(made.stdout)

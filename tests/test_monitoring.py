@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -30,6 +29,7 @@ from gateway.server.outcome import ENDINGS, Outcome
 from tests.jwks import serving_keys
 from tests.minting import SECRET
 from tests.processes import free_port, process, served, status_of
+from tests.programs import needs
 
 FOLDER = Path(gateway.__file__).parent.parent / "config" / "monitoring"
 DASHBOARD: dict[str, Any] = json.loads((FOLDER / "grafana.json").read_text())
@@ -115,10 +115,7 @@ routes:
   GET /public: {{public: true, upstream: down}}
   GET /jwks: {{public: true, upstream: up}}
 """
-needs_prometheus = pytest.mark.skipif(
-    shutil.which("prometheus") is None and "GATEWAY_REQUIRE_PROMETHEUS" not in os.environ,
-    reason="Prometheus is not installed",
-)
+needs_prometheus = needs("prometheus")
 
 
 @pytest.fixture(scope="module")
