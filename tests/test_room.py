@@ -226,3 +226,20 @@ def test_log_says_it_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     crowd.turn()
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 2 and "9 of at most 10 are open" in lines[0] and "60 idle ones were closed" in lines[1]
+
+
+def test_newcomer_is_refused_where_a_reload_has_lowered_the_limits_under_a_full_room() -> None:
+    hall = Hall(10)
+    busy = [hall.enter(f"member {number}", "192.0.2.2") for number in range(8)]
+    for place in busy:
+        place.serve(is_member=True)
+    served(hall.enter("idle"))
+    hall.room.limit, hall.room.per_address = 5, 1
+    assert hall.closed == []
+    hall.enter("new")  # its address had one connection, and that is closed; there is still no room
+    assert hall.closed == ["idle", "new"]
+    assert hall.room.refused == {"full": 1, "address": 0} and hall.room.count == 8
+    for place in busy[:6]:
+        place.leave()
+    hall.enter("newer")
+    assert hall.closed == ["idle", "new"] and hall.room.count == 3

@@ -72,7 +72,7 @@ class Room:
     def enter(self, peer: str, close: Callable[[], object]) -> Place:
         """Return a place for a new connection, made by closing others if need be; without one it is itself closed."""
         address = _address_of(peer)
-        same = self._by_address.setdefault(address, {})
+        same = self._by_address.get(address, {})
         is_over = len(same) >= self.per_address and not self._is_exempt(peer)
         if is_over and not self._close_one_of(same):
             return self._refuse(address, close, "address")
@@ -112,8 +112,6 @@ class Room:
             del self._by_address[place.address]
 
     def _refuse(self, address: str, close: Callable[[], object], why: Why) -> Place:
-        if not self._by_address[address]:
-            del self._by_address[address]
         self.refused[why] += 1
         close()
         return Place(None, address, close)
