@@ -16,7 +16,6 @@ from hypothesis import settings
 
 from gateway.policy import token
 from gateway.proxy import headers
-from gateway.server.gateway import Gateway
 from tests.alone import turn
 from tests.desk import Desk, open_desk
 from tests.secrecy import Listener
@@ -67,13 +66,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminalreporter.write_line(line)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def road() -> None:
-    """With GATEWAY_EXPRESS=off the gateways of this process serve on the reference path, too, whatever their config."""
-    if os.environ.get("GATEWAY_EXPRESS") == "off":
-        Gateway._make_lane = lambda self: None  # type: ignore[method-assign]
-
-
 @pytest.fixture(autouse=True)
 def nothing_remembered() -> None:
     """What one test had read is read anew by the next: a memory would hide a mistake that came later."""
@@ -83,7 +75,7 @@ def nothing_remembered() -> None:
 
 @pytest.fixture
 async def desk() -> AsyncIterator[Desk]:
-    """A lane without a network."""
+    """A listener without a network."""
     async with open_desk() as opened:
         yield opened
 

@@ -1,19 +1,19 @@
-"""The express lane without a network: transports of our own, that say when they are full, and who sits at them."""
+"""The wires without a network: transports of our own, that say when they are full, and who sits at them."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.express.pool import Pool
-from gateway.express.upstream import UpstreamConnection
+from gateway.proxy.wire import Connections, Upstream
 from gateway.server.gateway import Gateway
-from gateway.server.lane import Lane
-from gateway.server.lane_connection import LaneConnection
+from gateway.transport.client import ClientConnection
+from gateway.transport.listener import Listener
+from gateway.transport.pool import Pool
+from gateway.transport.upstream import UpstreamConnection
 from tests.running import config_for, running, upstream_at
 
 
@@ -66,17 +66,31 @@ class Wire(asyncio.Transport):
         self.has_ended = True
 
 
+class _Opening(Connections):
+    """Connections of which the next one that is opened is this."""
+
+    def __init__(self, pool: Pool, next_one: UpstreamConnection) -> None:
+        self._pool, self._next = pool, next_one
+
+    def take(self) -> Upstream:
+        kept = self._pool.take_kept()
+        return self._next if kept is None else kept
+
+    def open(self) -> Upstream:
+        return self._next
+
+
 @dataclass
 class Desk:
-    """A lane without a network: clients, and the connections to the upstream."""
+    """A listener without a network: clients, and the connections to the upstream."""
 
     gateway: Gateway
-    lane: Lane
+    listener: Listener
     upstreams: list[UpstreamConnection] = field(default_factory=list)
 
-    def client(self, room: int = 1 << 40) -> tuple[LaneConnection, Wire]:
+    def client(self, room: int = 1 << 40) -> tuple[ClientConnection, Wire]:
         """Return a client's connection and its transport."""
-        connection, wire = LaneConnection(self.lane), Wire(room)
+        connection, wire = ClientConnection(self.listener), Wire(room)
         wire.protocol = connection
         connection.connection_made(wire)
         return connection, wire
@@ -84,9 +98,7 @@ class Desk:
     @property
     def pool(self) -> Pool:
         """The connections to the upstream."""
-        pool = self.gateway.runtime.pool("default")
-        assert pool is not None
-        return pool
+        return self.gateway.pools["default"]
 
     def upstream(self, room: int = 1 << 40) -> tuple[UpstreamConnection, Wire]:
         """Return an idle connection to the upstream, which is taken next, and its transport."""
@@ -94,6 +106,14 @@ class Desk:
         wire.protocol = connection
         connection.connection_made(wire)
         self.pool.release(connection)
+        return connection, wire
+
+    def opening(self) -> tuple[UpstreamConnection, Wire]:
+        """Return the connection that is opened next, and the transport that it will have."""
+        connection, wire = UpstreamConnection(self.pool), Wire()
+        wire.protocol = connection
+        connection.opening = asyncio.get_running_loop().create_task(asyncio.sleep(0))
+        self.gateway.runtime.upstreams = {"default": _Opening(self.pool, connection)}
         return connection, wire
 
     def is_idle(self, connection: UpstreamConnection) -> bool:
@@ -108,9 +128,8 @@ class Desk:
 
 @asynccontextmanager
 async def open_desk() -> AsyncIterator[Desk]:
-    """Run a lane for the length of a block."""
+    """Run a listener for the length of a block."""
     async with running(config_for(upstream_at("http://127.0.0.1:9"))) as gateway:
-        lane = Lane(gateway, gateway._server, time.time)
-        yield Desk(gateway, lane)
-        lane.limits.flush_seconds = 0.0  # nobody takes what is still to be written
-        await lane.stop()
+        assert gateway.listener is not None
+        yield Desk(gateway, gateway.listener)
+        gateway.listener.limits.flush_seconds = 0.0  # nobody takes what is still to be written

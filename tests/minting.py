@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 from base64 import urlsafe_b64encode
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -21,7 +22,11 @@ NOW = 1_800_000_000.0
 
 keep_secret(SECRET.decode())
 keep_secret(OTHER_SECRET.decode())
-_HASHES = {"256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}
+_HASHES: dict[str, Callable[[], hashes.HashAlgorithm]] = {
+    "256": hashes.SHA256,
+    "384": hashes.SHA384,
+    "512": hashes.SHA512,
+}
 
 
 def b64(data: bytes | str) -> str:

@@ -58,6 +58,14 @@ def status_of(url: str) -> int:
         return 0
 
 
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Wait for something that other processes do."""
+    deadline = time.monotonic() + START_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.05)  # polls other processes; nothing is ordered by it
+
+
 @contextmanager
 def process(
     command: list[str],

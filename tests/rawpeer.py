@@ -9,6 +9,7 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
+from typing import cast
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
 DEADLINE_SECONDS = 20.0
@@ -78,6 +79,11 @@ async def answer_ok(visit: Visit) -> None:
     await visit.send(OK)
 
 
+async def _turns() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
 class RawUpstream:
     """An upstream on loopback that records the bytes of every request and answers by a script."""
 
@@ -95,12 +101,16 @@ class RawUpstream:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
-    ):
+    ) -> None:
         assert self._server is not None
+        # An accepted connection has its task, which would close it, only some turns later; and a server of Python 3.11
+        # that is closed meanwhile takes no more and leaves the socket open (`assert self._sockets`, base_events.py).
+        await _turns()
         self._server.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await _turns()
 
     @property
     def url(self) -> str:
@@ -131,6 +141,8 @@ class RawUpstream:
         finally:
             self.left.set()
             writer.close()
+            if self._server is None or not self._server.is_serving():
+                writer.transport.abort()  # a test's end does not wait for who reads nothing
             self._tasks.discard(task)
 
 
@@ -139,6 +151,11 @@ class RawClient:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """Both directions of the connection; `StreamWriter` tells of one."""
+        return cast(asyncio.Transport, self.writer.transport)
 
     @classmethod
     @asynccontextmanager

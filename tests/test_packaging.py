@@ -16,7 +16,8 @@ import gateway
 from tests.programs import needs
 
 PROJECT = Path(gateway.__file__).parent.parent
-LOCKS = tuple(f"requirements{kind}.lock" for kind in ("", "-dev", "-build", "-browser", "-bench", "-mutants"))
+KINDS = ("", "-dev", "-build", "-browser", "-bench", "-deploy", "-engines", "-mutants")
+LOCKS = tuple(f"requirements{kind}.lock" for kind in KINDS)
 PROJECT_FILE: dict[str, Any] = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
 COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -27,7 +28,12 @@ class _Loader(yaml.SafeLoader):
     """Reads Compose's own tags as what they stand on."""
 
 
-_Loader.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
+def _override(loader: _Loader, node: yaml.Node) -> list[Any]:
+    assert isinstance(node, yaml.SequenceNode)
+    return list(loader.construct_sequence(node))
+
+
+_Loader.add_constructor("!override", _override)
 SCALE_FILE: dict[str, Any] = yaml.load((PROJECT / "docker-compose.scale.yml").read_text(encoding="utf-8"), _Loader)  # noqa: S506
 SCALED: dict[str, dict[str, Any]] = SCALE_FILE["services"]
 _PIN = re.compile(r"^(?P<name>[a-z0-9-]+)==(?P<version>\S+)(?: ; [^\\]+)? \\$")
@@ -101,11 +107,51 @@ def test_pythons_that_are_named_are_those_that_setup_looks_for() -> None:
 
 def test_image_has_every_file_that_the_wheel_is_made_of() -> None:
     project = PROJECT_FILE["project"]
-    files = {"pyproject.toml", project["readme"], *project["license-files"], "gateway"}
+    files = {"pyproject.toml", "setup.py", project["readme"], *project["license-files"], "gateway"}
     copied = re.findall(r"^COPY (?!--)(.+) \S+$", (PROJECT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
     allowed = (PROJECT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert files <= {name for names in copied for name in names.split()}
     assert {f"!{name}" for name in files} <= set(allowed)
+
+
+def stages() -> list[list[str]]:
+    """Return the instructions of the Dockerfile, by stage; continued lines are one."""
+    text = (PROJECT / "Dockerfile").read_text(encoding="utf-8")
+    lines = re.sub(r"(?m)^#.*\n", "", text).replace("\\\n", " ").splitlines()
+    found: list[list[str]] = []
+    for line in filter(None, lines):
+        if line.startswith("FROM "):
+            found.append([])
+        found[-1].append(line)
+    return found
+
+
+def test_layer_of_dependencies_is_made_of_the_lock_alone() -> None:
+    first, _, last = stages()
+    assert first[0].endswith(" AS dependencies")
+    assert [line for line in first if line.startswith(("COPY", "ADD"))] == ["COPY requirements.lock ./"]
+    assert [line for line in first if line.startswith("ARG")] == []  # a value that changes would make another layer
+    assert [line for line in last if line.startswith(("COPY", "ADD"))] == [
+        "COPY --from=dependencies /opt/gateway /opt/gateway",
+        "COPY --from=build /own /opt/gateway",  # nothing but the gateway's own wheel
+    ]
+
+
+def test_what_is_only_an_extra_may_be_missing_where_the_image_is_compiled() -> None:
+    # mypyc reads the types of what is imported, and the image has the locked packages alone.
+    missing = {one["module"] for one in PROJECT_FILE["tool"]["mypy"]["overrides"] if one["ignore_missing_imports"]}
+    for name in PROJECT_FILE["project"]["optional-dependencies"]:
+        assert f"{name}.*" in missing
+
+
+def test_image_says_what_it_is() -> None:
+    last = stages()[-1]
+    (label,) = (line for line in last if line.startswith("LABEL "))
+    said = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]*)"', label))
+    assert set(said) == {"title", "description", "licenses", "version", "revision"}
+    assert said["title"] == PROJECT_FILE["project"]["name"] and said["licenses"] == PROJECT_FILE["project"]["license"]
+    assert f"ARG VERSION={gateway.__version__}" in last and said["version"] == "$VERSION"
+    assert last[-1] == label, "what changes with each commit comes last, so that it makes no layer anew"
 
 
 def test_only_the_gateway_is_published() -> None:
@@ -115,7 +161,7 @@ def test_only_the_gateway_is_published() -> None:
 
 def test_whatever_is_published_is_for_this_machine_alone() -> None:
     ports = [port for service in (*SERVICES.values(), *SCALED.values()) for port in service.get("ports", ())]
-    assert len(ports) == 6 and [port for port in ports if not port.startswith("127.0.0.1:")] == []
+    assert len(ports) == 7 and [port for port in ports if not port.startswith("127.0.0.1:")] == []
 
 
 def test_scaled_gateways_have_no_fixed_port_and_the_balancer_has_it() -> None:
@@ -126,15 +172,37 @@ def test_scaled_gateways_have_no_fixed_port_and_the_balancer_has_it() -> None:
 
 def test_only_the_balancer_is_believed_about_where_requests_come_from() -> None:
     (network,) = SCALE_FILE["networks"]["balance"]["ipam"]["config"]
-    assert SCALED["gateway"]["environment"] == {"TRUSTED_PROXY": network["subnet"]}
+    assert SCALED["gateway"]["environment"] == {"TRUSTED_PROXY": network["subnet"], "DRAIN_DELAY": "5s"}
     members = {name for name, service in SCALED.items() if "balance" in service["networks"]}
     assert members == {"gateway", "balancer"} and not any("balance" in one["networks"] for one in networked())
     file = yaml.safe_load((PROJECT / "config" / "compose.yaml").read_text(encoding="utf-8"))
     assert file["trusted_proxies"] == ["${TRUSTED_PROXY:-127.0.0.1}"]
+    assert file["drain_delay"] == "${DRAIN_DELAY:-0s}"
+    assert SERVICES["gateway"]["stop_grace_period"] == "45s"  # the delay, 30 s of drain_timeout, and 10 s
 
 
 def networked() -> list[dict[str, Any]]:
     return [service for service in SERVICES.values() if "networks" in service]
+
+
+def test_envoy_asks_two_gateways_on_a_network_that_nobody_else_is_on() -> None:
+    envoy, deciding, printing = SERVICES["envoy"], [SERVICES["decide-1"], SERVICES["decide-2"]], SERVICES["print"]
+    assert all(one["profiles"] == ["envoy"] for one in (envoy, *deciding, printing))
+    file = yaml.safe_load((PROJECT / "config" / "compose.yaml").read_text(encoding="utf-8"))
+    (network,) = COMPOSE["networks"]["decide"]["ipam"]["config"]
+    assert file["decisions"]["from"] == ["127.0.0.1", network["subnet"]]
+    members = {name for name, service in SERVICES.items() if "decide" in service.get("networks", ())}
+    assert members == {"envoy", "decide-1", "decide-2"}
+    asked = [word for word in printing["command"] if word.startswith("decide-")]
+    assert asked == ["decide-1:9191", "decide-2:9191"]
+    assert {one["environment"]["DECISIONS"] for one in deciding} == {"0.0.0.0:9191"}
+
+
+def test_envoy_sees_no_secret_and_the_gateways_no_more_than_their_file() -> None:
+    assert SERVICES["envoy"]["volumes"] == ["engine:/run/engine:ro"]
+    assert SERVICES["envoy"]["entrypoint"][-1].startswith("/run/engine/")
+    assert SERVICES["print"]["network_mode"] == "none" and "engine:/run/engine" in SERVICES["print"]["volumes"]
+    assert all(volume.endswith(":ro") for volume in SERVICES["decide-1"]["volumes"])
 
 
 def test_monitoring_is_a_profile_with_the_dashboard_in_it() -> None:
@@ -182,7 +250,8 @@ def test_service_may_do_no_more_than_it_must(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert "privileged" not in service
-    assert "user" not in service  # the image's own, which is not root
+    # The image's own, which is not root; Envoy's is, and so the file says another.
+    assert ("user" in service) is (name == "envoy") and re.fullmatch(r"[1-9]\d*:[1-9]\d*", service.get("user", "1:1"))
 
 
 def test_gateway_cannot_write_its_secret() -> None:

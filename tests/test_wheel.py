@@ -48,7 +48,14 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the `bin` of a fresh environment that holds the wheel and what the lock file pins, nothing else."""
     folder = tmp_path_factory.mktemp("installed")
     venv.create(folder, with_pip=True)
-    pip = [folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet"]
+    pip: list[str | Path] = [
+        folder / "bin" / "python",
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--quiet",
+    ]
     run(*pip, "install", "--require-hashes", "-r", PROJECT / "requirements.lock", cwd=folder)
     (wheel,) = built.glob("*.whl")
     run(*pip, "install", "--no-deps", "--no-index", wheel, cwd=folder)
@@ -82,4 +89,4 @@ def test_it_serves_and_brings_its_page_along(installed: Path, tmp_path: Path) ->
     with process(command, tmp_path / "log", lambda: status_of(ready) == 200, cwd=tmp_path):
         assert status_of(f"http://127.0.0.1:{port}/api/agents") == 401
         with urllib.request.urlopen(f"http://127.0.0.1:{admin}/", timeout=5) as page:
-            assert page.read() == (PROJECT / "gateway" / "server" / "status.html").read_bytes()
+            assert page.read() == (PROJECT / "gateway" / "endpoints" / "status.html").read_bytes()

@@ -16,7 +16,7 @@ from gateway.commands.call import BadCall, Command, Refusal
 from gateway.commands.health import ask
 from gateway.commands.mint import mint_token
 from gateway.commands.standin import StandinThread
-from gateway.server.run import serve
+from gateway.processes.run import serve
 
 _PORT = 8080
 _TOKEN_SECONDS = 24 * 3600

@@ -14,7 +14,7 @@ from gateway.config.document import ConfigError
 from gateway.config.file import load_text
 from gateway.config.model import Config
 from gateway.config.variables import with_prefixes
-from gateway.server.subject import keep_once
+from gateway.record.subject import keep_once
 
 TYPES = ("jwt", "clerk", "auth0", "oidc")
 WITH_AUDIENCE = ("auth0", "oidc")

@@ -8,6 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from gateway.commands.asking import parse_headers, parse_method, parse_moment, parse_target, read_claims, read_token
@@ -17,7 +18,7 @@ from gateway.commands.reading import read_file
 from gateway.config.model import Config
 from gateway.explain.explain import explain, with_note_of_scheme
 from gateway.explain.issuer import StandInIssuer, complete_claims
-from gateway.explain.request import Asked, NoProviderError, head_for, provider_for, route_of, token_in
+from gateway.explain.request import Asked, NoProviderError, client_step, head_for, provider_for, route_of, token_in
 from gateway.explain.step import Explanation, Step, Verdict
 from gateway.explain.walk import source_asked
 from gateway.keys.fetch import Fetcher
@@ -46,7 +47,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--claims", metavar="FILE", help="in place of a token: a JSON file, - or the JSON itself")
     parser.add_argument("--provider", metavar="NAME", help="whose claims; iss, aud, exp and their kind are filled in")
     parser.add_argument("--header", metavar="LINE", action="append", default=[], help="'Name: value', repeatable")
-    parser.add_argument("--ip", metavar="ADDRESS", default="127.0.0.1", help="the client address (default: 127.0.0.1)")
+    parser.add_argument(
+        "--ip",
+        metavar="ADDRESS",
+        default="127.0.0.1",
+        help="who is connected: the client, or a proxy (default: 127.0.0.1)",
+    )
     parser.add_argument("--at", metavar="TIME", help="decide as at this moment, 2026-11-21T05:00:00Z (default: now)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -70,6 +76,8 @@ def _run(call: argparse.Namespace) -> int:
         explanation = _explain_token(config, asked, pasted, now)
     else:
         explanation = _explain_claims(config, asked, claims, call.provider, now)
+    if (client := client_step(asked, config)) is not None:
+        explanation = replace(explanation, steps=(client, *explanation.steps))
     if call.json:
         print(json.dumps(explanation.as_json(), indent=2))
     else:

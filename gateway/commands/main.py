@@ -16,6 +16,7 @@ from typing import NoReturn
 
 import gateway
 from gateway.commands.call import BadCall, Command, Refusal, nearest, say
+from gateway.record.build import build, outdated
 
 # Each is a module of this package with a `COMMAND`. Those without a summary are for containers, and not listed.
 _SUMMARIES = {
@@ -26,6 +27,7 @@ _SUMMARIES = {
     "test": "ask the cases beside the rules, and what a change would change",
     "report": "sum a log: who was refused, or would be, and by which rule",
     "token": "mint a test token for a provider of type jwt",
+    "compile": "print the configuration of nginx, Envoy or another engine in front",
     "schema": "print the JSON Schema of the file",
     "demo": "run a gateway and a stand-in for Mastra, with lines to paste",
     "completion": "print the script with which a shell completes commands",
@@ -63,6 +65,9 @@ def run_command(arguments: Sequence[str]) -> int:
     except _CallError as problem:
         say(str(problem))
         return 2
+    for source in outdated()[:1]:
+        ways = "'make compiled' builds them anew, 'make pure' takes them away"
+        say(f"gateway: what runs is compiled from other sources, first {source}: {ways}")
     try:
         status: int = parsed.run(parsed)
         sys.stdout.flush()
@@ -128,7 +133,7 @@ def make_parser(called: Sequence[str]) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"gateway {gateway.__version__}")
+    parser.add_argument("--version", action="version", version=f"gateway {gateway.__version__} ({build()})")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in _SUMMARIES.items():
         # argparse lists a command that has any `help`, even None.

@@ -7,7 +7,7 @@ import secrets
 from pathlib import Path
 
 from gateway.commands.call import Command, Refusal
-from gateway.server.subject import keep_once
+from gateway.record.subject import keep_once
 
 _SECRET_BYTES = 48
 

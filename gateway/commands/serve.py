@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from gateway.commands.call import Command, add_file_option, environment_of, require_file
-from gateway.server.run import serve
+from gateway.processes.run import serve
 
 _EXAMPLES = """\
 examples:

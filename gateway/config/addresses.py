@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 import idna
@@ -25,6 +26,14 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_same_place(one: Address | Path, other: Address | Path | None) -> bool:
+    """True if two listeners cannot both be had: the same port, on the same host or on all of them."""
+    if not isinstance(one, Address) or not isinstance(other, Address) or one.port == 0 or one.port != other.port:
+        return False
+    wildcards = {"0.0.0.0", "::"}  # noqa: S104  # compared, not listened on
+    return one.host == other.host or bool(wildcards & {one.host, other.host})
 
 
 def host_of(text: str) -> str:

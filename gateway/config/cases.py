@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.config.addresses import HEADER_NAME
-from gateway.config.document import ConfigError, Fields, Node, Place, Problem, Source
+from gateway.config.document import ConfigError, Node, Place, Problem, Source
 from gateway.config.json_values import JsonObject
 from gateway.config.lists import ListOf, MappingOf
 from gateway.config.model import ALLOW, DENY, Case
@@ -72,7 +72,7 @@ PROVIDER = Field(
 HEADERS = Field(
     "headers", MappingOf(text("a header's value"), _header_name, "headers by name"), "further headers of the request"
 )
-IP = Field("ip", text("an address"), "the client's address", "127.0.0.1")
+IP = Field("ip", text("an address"), "who is connected: the client, or one of `trusted_proxies`", "127.0.0.1")
 AT = Field("at", moment(), "when it is asked", "now")
 WOULD_DENY = Field(
     "would_deny", Scalar("a code such as access_denied", _code), "the code that `enforce: false` lets pass", "not asked"
@@ -126,14 +126,14 @@ def load_cases(path: Path, environment: Mapping[str, str]) -> tuple[Case, ...]:
         raise ConfigError([Problem(str(path), 0, 0, "", said)]) from None
     written = decode(str(path), data)
     reading = Reading(Source(str(path), written), environment, path.parent)
-    cases = attempt(lambda: _read(parse(written, reading), reading))
+    cases = attempt(_read, written, reading)
     if cases is None or not reading.is_clean:
         raise reading.error()
     return cases
 
 
-def _read(root: Fields, reading: Reading) -> tuple[Case, ...]:
-    values = _CASE_FILE.read(root, reading)
+def _read(written: str, reading: Reading) -> tuple[Case, ...]:
+    values = _CASE_FILE.read(parse(written, reading), reading)
     if TESTS not in values:
         reading.add(Place(1, 1, ""), "'tests' is missing, expected a list of cases")
         raise Unreadable

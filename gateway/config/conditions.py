@@ -9,12 +9,12 @@ from typing import Any
 
 from gateway.config.addresses import NETWORK
 from gateway.config.claim_names import check_claim_name
-from gateway.config.document import Fields, Items, Node, Text, kind_of
+from gateway.config.document import Entry, Fields, Items, Node, kind_of
 from gateway.config.domains import EMAIL, EMAIL_DOMAIN
 from gateway.config.json_values import json_scalar
 from gateway.config.lists import some
 from gateway.config.readers import Mistake, Reader, Scalar, Schema, text
-from gateway.config.reading import Reading, Unreadable, attempt
+from gateway.config.reading import Reading, attempt_each
 from gateway.config.server import METHOD
 from gateway.config.targets import RULE_PATH
 from gateway.policy.claim_names import steps_of
@@ -68,11 +68,8 @@ class _Claims:
     def read(self, node: Node, reading: Reading) -> Rule:
         if not isinstance(node, Fields) or not node.entries:
             reading.refuse(node, f"found {kind_of(node)}, expected a claim's name and its value: {{plan: enterprise}}")
-        claims = [attempt(lambda key=e.key, value=e.value: _claim(key, value, reading)) for e in node.entries]  # type: ignore[misc]
-        good = tuple(claim for claim in claims if claim is not None)
-        if len(good) < len(claims):
-            raise Unreadable
-        return good[0] if len(good) == 1 else AllOf(good)
+        claims = attempt_each(_claim, node.entries, reading)
+        return claims[0] if len(claims) == 1 else AllOf(claims)
 
     def schema(self) -> Schema:
         one: Schema = {"type": ["string", "number", "boolean", "null"]}
@@ -80,7 +77,8 @@ class _Claims:
         return {"type": "object", "minProperties": 1, "additionalProperties": value}
 
 
-def _claim(key: Text, value: Node, reading: Reading) -> Claim:
+def _claim(entry: Entry, reading: Reading) -> Claim:
+    key, value = entry.key, entry.value
     name = key.text
     if not name:
         reading.refuse_at(key.place, "found an empty name, expected a claim's")
@@ -91,11 +89,7 @@ def _claim(key: Text, value: Node, reading: Reading) -> Claim:
     members = value.members if isinstance(value, Items) else (value,)
     if not members:
         reading.refuse(value, "found an empty list, expected the value that the claim must have, or several")
-    values = [attempt(lambda member=member: (json_scalar(member, reading),)) for member in members]  # type: ignore[misc]
-    good = tuple(found[0] for found in values if found is not None)
-    if len(good) < len(values):
-        raise Unreadable
-    return Claim(name, steps_of(name), good)
+    return Claim(name, steps_of(name), attempt_each(json_scalar, members, reading))
 
 
 def _texts(expected: str, make: Callable[[tuple[str, ...]], Rule]) -> _Made:

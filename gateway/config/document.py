@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Literal
 
 Style = Literal["plain", "quoted", "literal", "folded"]
@@ -105,7 +106,17 @@ def names_secret(key: str) -> bool:
     """True for a key whose value is hidden in every message, also if it is misspelt (`secrte`)."""
     if key.endswith("_file"):
         return False
-    return bool(_SECRET_NAME.fullmatch(key) or difflib.get_close_matches(key.lower(), ("secret", "secrets"), 1, 0.75))
+    return bool(_SECRET_NAME.fullmatch(key)) or _is_near_secret(key.lower())
+
+
+def _is_near_secret(key: str) -> bool:
+    # Longer ones are never as near: 2 * 7 common characters of 7 + 12 are less than 0.75. Keys of routes are long.
+    return len(key) < 12 and _is_spelt_like_secret(key)
+
+
+@lru_cache(maxsize=256)  # a file has the same few keys again and again
+def _is_spelt_like_secret(key: str) -> bool:
+    return bool(difflib.get_close_matches(key, ("secret", "secrets"), 1, 0.75))
 
 
 def printable(line: str) -> str:
@@ -199,8 +210,13 @@ class Source:
 
     def __init__(self, file: str, text: str) -> None:
         self.file = file
-        self.lines = _LINE_END.split(text)
+        self._text = text
         self._masks: list[tuple[int, int, int, int]] = []
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The lines without their ends. A file without mistakes need not be cut into them."""
+        return _LINE_END.split(self._text)
 
     def line(self, number: int) -> str:
         """Return a line, counted from 1, unmasked; empty where there is none."""

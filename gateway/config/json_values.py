@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.config.document import Fields, Items, Node, Text, kind_of
 from gateway.config.readers import Schema
-from gateway.config.reading import Reading, Unreadable, attempt
+from gateway.config.reading import Reading, Unreadable, attempt_each
 from gateway.policy.likeness import Value
 
 # RFC 8259 section 6; `010`, `1_000` and `0x1F` are text.
@@ -33,15 +33,10 @@ class JsonObject:
 def _json_tree(node: Node, reading: Reading) -> Any:
     match node:
         case Fields(entries=entries):
-            members = {e.key.text: attempt(lambda e=e: (_json_tree(e.value, reading),)) for e in entries}  # type: ignore[misc]
-            if None in members.values():
-                raise Unreadable
-            return {name: found[0] for name, found in members.items() if found is not None}
+            values = attempt_each(_json_tree, [entry.value for entry in entries], reading)
+            return {entry.key.text: value for entry, value in zip(entries, values, strict=True)}
         case Items(members=items):
-            listed = [attempt(lambda item=item: (_json_tree(item, reading),)) for item in items]  # type: ignore[misc]
-            if None in listed:
-                raise Unreadable
-            return [found[0] for found in listed if found is not None]
+            return list(attempt_each(_json_tree, items, reading))
         case Text():
             return json_scalar(node, reading)
 

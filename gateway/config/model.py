@@ -47,6 +47,25 @@ class Limits:
     connections_per_address: int = 1_000
 
 
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """Where engines ask for decisions: an address, or the path of a Unix socket; and from which networks.
+
+    None of these: whoever reaches a socket, or is on this machine.
+    """
+
+    listen: Address | Path
+    asked_from: tuple[IPv4Network | IPv6Network, ...] = ()
+
+    @property
+    def where(self) -> str:
+        """Return the place as the file writes it."""
+        if isinstance(self.listen, Path):
+            return f"unix:{self.listen}"
+        host = f"[{self.listen.host}]" if ":" in self.listen.host else self.listen.host
+        return f"{host}:{self.listen.port}"
+
+
 LogFormat = Literal["json", "text"]
 
 
@@ -140,3 +159,5 @@ class Config:
     admin_hosts: tuple[str, ...] = ()
     express: bool = True
     traces: str = "pass"  # or `opentelemetry`
+    decisions: Decisions | None = None
+    drain_delay_seconds: float = 0.0

@@ -25,6 +25,7 @@ from gateway.config.document import (
     Text,
     names_secret,
 )
+from gateway.config.events import events_of
 from gateway.config.reading import Reading, Unreadable
 from gateway.config.substitution import SubstitutionError, substitute
 from gateway.config.syntax import explain_syntax
@@ -63,7 +64,7 @@ class _Builder:
 
     def __init__(self, text: str, reading: Reading) -> None:
         self._reading = reading
-        self._events = yaml.parse(text, Loader=yaml.SafeLoader)
+        self._events = events_of(text)
         self._line = 1  # of the last event, from 1
         self._nodes = 0
         self._deepest = 0
@@ -182,7 +183,7 @@ class _Builder:
             place = _place(event, own)
             if self._refuse_tag(event, place):
                 return None
-            if event.value == "<<" and event.style is None:
+            if event.value == "<<" and not event.style:
                 self._reading.add(
                     place, "found a merge key ('<<'), which is not used here (rules have names for reuse)"
                 )

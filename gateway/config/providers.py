@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
-from gateway.config import provider_fields as keys
+from gateway.config import provider_fields as fields
 from gateway.config.document import Fields, Node, Text, kind_of
 from gateway.config.issuers import (
     Addresses,
@@ -23,7 +23,7 @@ from gateway.config.secrets import WAY_OUT, check_at
 from gateway.config.typescript import CLASSES
 from gateway.config.variables import set_instead
 from gateway.policy.jwk import secret_key
-from gateway.policy.providers import ASYMMETRIC, BEARER, SYMMETRIC, ClerkKind, KeySource, Kind, Provider
+from gateway.policy.providers import ASYMMETRIC, BEARER, PRESETS, SYMMETRIC, ClerkKind, KeySource, Kind, Provider
 from gateway.policy.secrets import check_secret
 from gateway.policy.words import listed
 
@@ -40,11 +40,11 @@ class ProviderReader:
 
     def read(self, node: Node, reading: Reading) -> Provider:
         kind = _kind(node, reading)
-        values = keys.RECORDS[kind].read(node, reading)
-        provider = attempt(lambda: _common(kind, values, reading))
-        if kind == "jwt":
+        values = fields.RECORDS[kind].read(node, reading)
+        provider = attempt(_common, kind, values, reading)
+        if PRESETS[kind].family is SYMMETRIC:
             return _with_secrets(provider, values, reading)
-        addresses = attempt(lambda: _addresses(kind, values, reading))
+        addresses = attempt(_addresses, kind, values, reading)
         if provider is None or addresses is None or values.broken:
             raise Unreadable
         source = _key_source(addresses, values)
@@ -52,7 +52,7 @@ class ProviderReader:
 
     def schema(self) -> Schema:
         kinds: list[Schema] = []
-        for kind, record in keys.RECORDS.items():
+        for kind, record in fields.RECORDS.items():
             shape = record.schema()
             kinds.append({**shape, "properties": {**shape["properties"], "type": {"const": kind}}})
         return {"type": "object", "required": ["type"], "oneOf": kinds}
@@ -62,26 +62,26 @@ def _kind(node: Node, reading: Reading) -> Kind:
     if not isinstance(node, Fields):
         word = node.text if isinstance(node, Text) else ""
         meant = CLASSES.get(word.lower(), word)
-        hint = f" (did you mean {{type: {meant}}}?)" if meant in keys.TYPES else ""
+        hint = f" (did you mean {{type: {meant}}}?)" if meant in fields.TYPES else ""
         reading.refuse(node, f"found {kind_of(node)}, expected a provider: {{type: jwt}}, with its keys{hint}")
     kind = node.get("type")
     if kind is None:
         misspelt = next((entry.key for entry in node.entries if nearest(entry.key.text, ["type"])), None)
         if misspelt is not None:
             reading.refuse_at(misspelt.place, "unknown key (did you mean 'type'?)")
-        reading.refuse_at(node.key_place, f"'type' is missing, expected {listed(keys.TYPES)}")
-    return cast(Kind, keys.TYPE.reader.read(kind, reading))
+        reading.refuse_at(node.key_place, f"'type' is missing, expected {listed(fields.TYPES)}")
+    return cast(Kind, fields.TYPE.reader.read(kind, reading))
 
 
 def _common(kind: Kind, values: Values, reading: Reading) -> Provider:
     """Return what all presets have. Independent mistakes each get their message."""
-    algorithms = attempt(lambda: _algorithms(kind, values, reading))
-    audiences = attempt(lambda: (_audiences(kind, values, reading),))
-    sources = values.get(keys.TOKEN_FROM, (BEARER,))
-    attempt(lambda: _check_pages(values, reading))
-    parties = values.get(keys.AUTHORIZED_PARTIES)
-    if keys.AZP in values and parties is None and keys.AUTHORIZED_PARTIES.name not in values.broken:
-        reading.add(values.key_place(keys.AZP), "found azp without 'authorized_parties', expected both or none")
+    algorithms = attempt(_algorithms, kind, values, reading)
+    audiences = attempt(_audiences, kind, values, reading)
+    sources = values.get(fields.TOKEN_FROM, (BEARER,))
+    attempt(_check_pages, values, reading)
+    parties = values.get(fields.AUTHORIZED_PARTIES)
+    if fields.AZP in values and parties is None and fields.AUTHORIZED_PARTIES.name not in values.broken:
+        reading.add(values.key_place(fields.AZP), "found azp without 'authorized_parties', expected both or none")
         raise Unreadable
     if algorithms is None or audiences is None:
         raise Unreadable
@@ -89,54 +89,55 @@ def _common(kind: Kind, values: Values, reading: Reading) -> Provider:
         name="",
         kind=kind,
         algorithms=algorithms,
-        audiences=audiences[0],
-        leeway_seconds=values.get(keys.LEEWAY, 5.0),
-        types=frozenset({"jwt"} if kind == "clerk" else {"jwt", "at+jwt"}),
-        subject_claim=values.get(keys.SUBJECT_CLAIM, "sub"),
-        email_claim=values.get(keys.EMAIL_CLAIM),
-        requires_verified_email=values.get(keys.EMAIL_VERIFIED) == "required",
-        roles_claim=values.get(keys.ROLES_CLAIM),
-        groups_claim=values.get(keys.GROUPS_CLAIM),
+        audiences=audiences or None,
+        leeway_seconds=values.get(fields.LEEWAY, 5.0),
+        types=PRESETS[kind].types,
+        subject_claim=values.get(fields.SUBJECT_CLAIM, "sub"),
+        email_claim=values.get(fields.EMAIL_CLAIM),
+        requires_verified_email=values.get(fields.EMAIL_VERIFIED) == "required",
+        roles_claim=values.get(fields.ROLES_CLAIM),
+        groups_claim=values.get(fields.GROUPS_CLAIM),
         token_sources=sources,
         authorized_parties=frozenset(parties) if parties else None,
-        requires_authorized_party=values.get(keys.AZP) != "if_present",
-        clerk_kinds=frozenset(cast(ClerkKind, word) for word in values.get(keys.ACCEPT, ("session",))),
-        origins=frozenset({*(values.get(keys.PAGES) or ()), *(parties or ())}),
+        requires_authorized_party=values.get(fields.AZP) != "if_present",
+        clerk_kinds=frozenset(cast(ClerkKind, word) for word in values.get(fields.ACCEPT, ("session",))),
+        origins=frozenset({*(values.get(fields.PAGES) or ()), *(parties or ())}),
     )
 
 
 def _algorithms(kind: Kind, values: Values, reading: Reading) -> frozenset[str]:
-    default = "HS256" if kind == "jwt" else "RS256"
-    given = values.get(keys.ALGORITHMS)
-    chosen = frozenset(given or (default,))
-    if keys.ALGORITHMS.name in values.broken:
+    preset = PRESETS[kind]
+    given = values.get(fields.ALGORITHMS)
+    chosen = frozenset(given or (preset.default_algorithm,))
+    if fields.ALGORITHMS.name in values.broken:
         raise Unreadable
     if chosen & SYMMETRIC and chosen & ASYMMETRIC:
         # Key confusion: a public key taken for a shared secret (RFC 8725 section 3.1, CVE-2016-5431).
         names = f"{listed(sorted(chosen & SYMMETRIC), 'and')} beside {listed(sorted(chosen & ASYMMETRIC), 'and')}"
         reading.refuse(
-            values.node(keys.ALGORITHMS),
+            values.node(fields.ALGORITHMS),
             f"found {names}, expected one family: HS... for a secret, the others for public keys",
         )
-    if kind == "jwt" and not chosen <= SYMMETRIC:
-        hint = "expected HS256, HS384 or HS512 for a shared secret (public keys: 'type: oidc')"
-        reading.refuse(values.node(keys.ALGORITHMS), f"found {listed(sorted(chosen), 'and')}, {hint}")
-    if kind != "jwt" and not chosen <= ASYMMETRIC:
-        hint = "expected RS256, ES256, EdDSA or their kind for public keys (a shared secret: 'type: jwt')"
-        reading.refuse(values.node(keys.ALGORITHMS), f"found {listed(sorted(chosen), 'and')}, {hint}")
+    if not chosen <= preset.family:
+        hint = (
+            "expected HS256, HS384 or HS512 for a shared secret (public keys: 'type: oidc')"
+            if preset.family is SYMMETRIC
+            else "expected RS256, ES256, EdDSA or their kind for public keys (a shared secret: 'type: jwt')"
+        )
+        reading.refuse(values.node(fields.ALGORITHMS), f"found {listed(sorted(chosen), 'and')}, {hint}")
     return chosen
 
 
-def _audiences(kind: Kind, values: Values, reading: Reading) -> frozenset[str] | None:
-    """Return the audiences that count; None for any, which an oidc provider must ask for by `none`."""
-    if keys.AUDIENCES.name in values.broken:
+def _audiences(kind: Kind, values: Values, reading: Reading) -> frozenset[str]:
+    """Return the audiences that count; empty for any, which an oidc provider must ask for by `none`."""
+    if fields.AUDIENCES.name in values.broken:
         raise Unreadable
-    chosen = values.get(keys.AUDIENCES)
+    chosen = values.get(fields.AUDIENCES)
     if chosen:
         return frozenset(chosen)
     if kind == "auth0":
         if chosen is not None:
-            reading.refuse(values.node(keys.AUDIENCES), "found none, expected the API's identifier in Auth0")
+            reading.refuse(values.node(fields.AUDIENCES), "found none, expected the API's identifier in Auth0")
         from_environment = reading.environment.get("AUTH0_AUDIENCE", "").strip()
         if from_environment:
             return frozenset({from_environment})
@@ -148,45 +149,45 @@ def _audiences(kind: Kind, values: Values, reading: Reading) -> frozenset[str] |
             values.place,
             "'audience' is missing, expected what the tokens' aud must hold ('none': tokens for anybody count)",
         )
-    return None
+    return frozenset()
 
 
 def _check_pages(values: Values, reading: Reading) -> None:
-    sources = values.get(keys.TOKEN_FROM, (BEARER,))
-    is_known = keys.TOKEN_FROM.name not in values.broken
-    if keys.PAGES in values and is_known and all(source.place != "cookie" for source in sources):
-        where = values.key_place(keys.PAGES)
+    sources = values.get(fields.TOKEN_FROM, (BEARER,))
+    is_known = fields.TOKEN_FROM.name not in values.broken
+    if fields.PAGES in values and is_known and all(source.place != "cookie" for source in sources):
+        where = values.key_place(fields.PAGES)
         reading.refuse_at(where, "found origins without a cookie, expected 'token_from: [{cookie: NAME}]' as well")
 
 
 def _with_secrets(provider: Provider | None, values: Values, reading: Reading) -> Provider:
-    secrets = attempt(lambda: _secrets(values, reading))
+    secrets = attempt(_secrets, values, reading)
     if provider is None or secrets is None or values.broken:
         raise Unreadable
     for secret in secrets:
         why = check_secret(secret, provider.algorithms)
         if why is not None:  # long enough for HS256, which is not written out: what asks for more is
             shown = listed(sorted(provider.algorithms), "and")
-            reading.refuse(values.node(keys.ALGORITHMS), f"found {shown} beside a short secret: {why}", WAY_OUT)
-    issuers = values.get(keys.ISSUERS)
+            reading.refuse(values.node(fields.ALGORITHMS), f"found {shown} beside a short secret: {why}", WAY_OUT)
+    issuers = values.get(fields.ISSUERS)
     return replace(
         provider,
         secrets=tuple(secret_key(secret, provider.algorithms) for secret in secrets),
         issuers=frozenset(issuers) if issuers else None,
-        requires_expiry=values.get(keys.EXPIRY) != "optional",
+        requires_expiry=values.get(fields.EXPIRY) != "optional",
     )
 
 
 def _secrets(values: Values, reading: Reading) -> tuple[bytes, ...]:
-    names = (keys.SECRET_KEY, keys.SECRETS, keys.SECRET_FILE_KEY)
+    names = (fields.SECRET_KEY, fields.SECRETS, fields.SECRET_FILE_KEY)
     present = [field for field in names if field in values]
     if len(present) > 1:
         place = values.key_place(present[1])
         shown = listed((field.name for field in present), "and")
         reading.refuse_at(place, f"found {shown}, expected one of them ('secrets' holds several)")
     if present:
-        alone = values.get(keys.SECRET_KEY) or values.get(keys.SECRET_FILE_KEY)
-        return (alone,) if alone else values.need(keys.SECRETS)
+        alone = values.get(fields.SECRET_KEY) or values.get(fields.SECRET_FILE_KEY)
+        return (alone,) if alone else values.need(fields.SECRETS)
     if {field.name for field in names} & values.broken:
         raise Unreadable
     for variable in _JWT_VARIABLES:
@@ -200,10 +201,10 @@ def _secrets(values: Values, reading: Reading) -> tuple[bytes, ...]:
 
 
 def _addresses(kind: str, values: Values, reading: Reading) -> Addresses:
-    if {keys.ISSUERS.name, keys.JWKS_URI.name, keys.DOMAIN.name, keys.PUBLISHABLE_KEY.name} & values.broken:
+    if {fields.ISSUERS.name, fields.JWKS_URI.name, fields.DOMAIN.name, fields.PUBLISHABLE_KEY.name} & values.broken:
         raise Unreadable
     addresses = _ADDRESSES[kind](values, reading)
-    if not values.get(keys.ALLOW_HTTP) and keys.ALLOW_HTTP.name not in values.broken:
+    if not values.get(fields.ALLOW_HTTP) and fields.ALLOW_HTTP.name not in values.broken:
         check_plain_http(values, addresses, reading)
     check_discovery(values, addresses, reading)
     return addresses
@@ -211,7 +212,7 @@ def _addresses(kind: str, values: Values, reading: Reading) -> Addresses:
 
 def _key_source(addresses: Addresses, values: Values) -> KeySource:
     default = KeySource(None, None)
-    jwks = values.get(keys.JWKS)
+    jwks = values.get(fields.JWKS)
     if jwks is None:
         jwks = Values({}, {}, values.place, frozenset())
     if jwks.broken:
@@ -219,10 +220,10 @@ def _key_source(addresses: Addresses, values: Values) -> KeySource:
     return KeySource(
         issuer=addresses.issuers[0] if addresses.jwks_uri is None else None,
         jwks_uri=addresses.jwks_uri,
-        allow_http=values.get(keys.ALLOW_HTTP, default.allow_http),
-        ttl_seconds=jwks.get(keys.KEYS_TTL, default.ttl_seconds),
-        stale_if_error_seconds=jwks.get(keys.STALE, default.stale_if_error_seconds),
-        timeout_seconds=jwks.get(keys.TIMEOUT, default.timeout_seconds),
-        cooldown_seconds=jwks.get(keys.COOLDOWN, default.cooldown_seconds),
-        max_bytes=jwks.get(keys.MAX_SIZE, default.max_bytes),
+        allow_http=values.get(fields.ALLOW_HTTP, default.allow_http),
+        ttl_seconds=jwks.get(fields.KEYS_TTL, default.ttl_seconds),
+        stale_if_error_seconds=jwks.get(fields.STALE, default.stale_if_error_seconds),
+        timeout_seconds=jwks.get(fields.TIMEOUT, default.timeout_seconds),
+        cooldown_seconds=jwks.get(fields.COOLDOWN, default.cooldown_seconds),
+        max_bytes=jwks.get(fields.MAX_SIZE, default.max_bytes),
     )

@@ -6,12 +6,14 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Concatenate, NoReturn, ParamSpec, TypeVar
 
 from gateway.config.document import ConfigError, Node, Place, Problem, Source, Text, printable, without_secrets
 from gateway.config.typescript import find_typescript
 
+M = TypeVar("M")
 T = TypeVar("T")
+P = ParamSpec("P")
 ReadFile = Callable[[Path], bytes]
 _MAX_MOUNTED_BYTES = 1024 * 1024
 
@@ -31,20 +33,16 @@ class Reading:
         self.files: list[Path] = []  # those that the file names: secrets, certificates
         self._folder = folder
         self._read_file = read_file
-        self._problems: list[Problem] = []
-        self._warnings: list[Problem] = []
+        self._problems: dict[Problem, None] = {}  # each once, in the order they were found
+        self._warnings: dict[Problem, None] = {}
 
     def add(self, place: Place, message: str, note: str = "") -> None:
         """Collect a mistake."""
-        problem = self._problem(place, message, note)
-        if problem not in self._problems:
-            self._problems.append(problem)
+        self._problems.setdefault(self._problem(place, message, note))
 
     def warn(self, place: Place, message: str) -> None:
         """Collect a warning: the file is valid, and probably not what was meant."""
-        warning = self._problem(place, message, "")
-        if warning not in self._warnings:
-            self._warnings.append(warning)
+        self._warnings.setdefault(self._problem(place, message, ""))
 
     def refuse_at(self, place: Place, message: str, note: str = "") -> NoReturn:
         """Collect a mistake and give its value up."""
@@ -125,12 +123,28 @@ class Reading:
         return Place(first + before.count("\n"), indent + len(before.rpartition("\n")[2]) + 1, node.place.path)
 
 
-def attempt(step: Callable[[], T]) -> T | None:
+def attempt(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
     """Return what a step gives, or None where it could not: so that the next one can still say what it finds."""
     try:
-        return step()
+        return step(*args, **kwargs)
     except Unreadable:
         return None
+
+
+def attempt_each(
+    step: Callable[Concatenate[M, P], T], members: Iterable[M], *args: P.args, **kwargs: P.kwargs
+) -> tuple[T, ...]:
+    """Return what a step gives for each member; None may be among it. Raises `Unreadable`, after the last was tried."""
+    given: list[T] = []
+    is_broken = False
+    for member in members:
+        try:
+            given.append(step(member, *args, **kwargs))
+        except Unreadable:
+            is_broken = True
+    if is_broken:
+        raise Unreadable
+    return tuple(given)
 
 
 def start_of(node: Node) -> Place:

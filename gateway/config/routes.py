@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TypeVar
 
-from gateway.config import route_fields as keys
+from gateway.config import route_fields as fields
 from gateway.config.document import Entry, Fields, Items, Node, kind_of
 from gateway.config.readers import Mistake, text_of
 from gateway.config.reading import Reading, Unreadable, attempt, nearest
@@ -47,13 +47,13 @@ def read_routes(node: Node, known: Known, reading: Reading) -> tuple[ReadRoute, 
     routes: list[ReadRoute] = []
     good_keys: list[tuple[Entry, RouteKey, bool]] = []
     for entry in node.entries:
-        key = attempt(lambda entry=entry: _key(entry, reading))  # type: ignore[misc]  # bound in the same turn
-        values = attempt(lambda entry=entry: keys.ROUTE_RECORD.read(entry.value, reading))  # type: ignore[misc]
+        key = attempt(_key, entry, reading)
+        values = attempt(fields.ROUTE_RECORD.read, entry.value, reading)
         if values is None:
             continue
         if key is not None:
-            good_keys.append((entry, key, values.get(keys.EXACT, False)))
-        route = attempt(lambda e=entry, k=key, v=values: _Route(e, k, v, known, reading).read())  # type: ignore[misc]
+            good_keys.append((entry, key, values.get(fields.EXACT, False)))
+        route = attempt(_Route(entry, key, values, known, reading).read)
         if route is not None:
             routes.append(ReadRoute(route, entry))
     _refuse_overlaps(good_keys, reading)
@@ -81,7 +81,7 @@ class _Route:
         """Return the route. Raises `Unreadable`."""
         values = self._values
         upstream = attempt(self._upstream)
-        guard = attempt(self._nobody if values.get(keys.PUBLIC) else self._guard)
+        guard = attempt(self._nobody if values.get(fields.PUBLIC) else self._guard)
         if self._key is None or upstream is None or guard is None or values.broken:
             raise Unreadable
         providers, allow, deny = guard
@@ -90,21 +90,21 @@ class _Route:
             segments=self._key.segments,
             upstream=upstream,
             methods=self._key.methods,
-            public=values.get(keys.PUBLIC, False),
-            exact=values.get(keys.EXACT, False),
+            public=values.get(fields.PUBLIC, False),
+            exact=values.get(fields.EXACT, False),
             providers=providers,
             allow=allow,
             deny=deny,
-            websocket=values.get(keys.WEBSOCKET, False),
-            enforce=values.get(keys.ENFORCE, True),
+            websocket=values.get(fields.WEBSOCKET, False),
+            enforce=values.get(fields.ENFORCE, True),
         )
 
     def _upstream(self) -> Upstream:
         upstreams = self._known.upstreams
-        node = self._values.get(keys.UPSTREAM)
+        node = self._values.get(fields.UPSTREAM)
         if node is not None:
             return _named(node, "upstream", upstreams, self._reading)
-        if upstreams is None or keys.UPSTREAM.name in self._values.broken:
+        if upstreams is None or fields.UPSTREAM.name in self._values.broken:
             raise Unreadable
         if len(upstreams) > 1:
             names = listed(upstreams)
@@ -116,7 +116,7 @@ class _Route:
 
     def _nobody(self) -> tuple[tuple[Provider, ...], tuple[Rule, ...], tuple[Rule, ...]]:
         """The guard of a public route: there is none, and none may look as if."""
-        for field in (keys.PROVIDER, keys.ALLOW, keys.DENY, keys.ENFORCE):
+        for field in (fields.PROVIDER, fields.ALLOW, fields.DENY, fields.ENFORCE):
             if field in self._values:
                 found = (
                     f"found '{field.name}' on a public route, which asks nobody for a token, expected one or the other"
@@ -128,32 +128,32 @@ class _Route:
     def _guard(self) -> tuple[tuple[Provider, ...], tuple[Rule, ...], tuple[Rule, ...]]:
         self._check_complete()
         providers = attempt(self._providers)
-        allow = attempt(lambda: self._rules(self._values.get(keys.ALLOW)))
-        deny = attempt(lambda: self._rules(self._values.get(keys.DENY)))
+        allow = attempt(self._rules, self._values.get(fields.ALLOW))
+        deny = attempt(self._rules, self._values.get(fields.DENY))
         if not providers or not allow or deny is None:
             raise Unreadable
         return providers, allow, deny
 
     def _check_complete(self) -> None:
         values, place = self._values, self._entry.key.place
-        missing = [f for f in (keys.PROVIDER, keys.ALLOW) if f not in values and f.name not in values.broken]
-        if keys.PUBLIC.name in values.broken:
+        missing = [f for f in (fields.PROVIDER, fields.ALLOW) if f not in values and f.name not in values.broken]
+        if fields.PUBLIC.name in values.broken:
             return
         if len(missing) == 2:
             self._reading.add(place, "nobody is named, expected 'provider' and 'allow', or 'public: true'")
-        elif missing == [keys.PROVIDER]:
+        elif missing == [fields.PROVIDER]:
             self._reading.add(place, "'provider' is missing, expected the name of a provider whose tokens count")
-        elif missing == [keys.ALLOW]:
+        elif missing == [fields.ALLOW]:
             hint = "expected who may pass ('allow: authenticated': everybody with a token that counts)"
             self._reading.add(place, f"'allow' is missing, {hint}")
 
     def _providers(self) -> tuple[Provider, ...]:
-        node = self._values.need(keys.PROVIDER)
+        node = self._values.need(fields.PROVIDER)
         members = node.members if isinstance(node, Items) else (node,)
         if not members:
             self._reading.refuse(node, "found an empty list, expected the name of a provider")
         known = self._known.providers
-        found = [attempt(lambda m=m: _named(m, "provider", known, self._reading)) for m in members]  # type: ignore[misc]
+        found = [attempt(_named, member, "provider", known, self._reading) for member in members]
         providers = [provider for provider in found if provider is not None]
         for first, second in combinations(providers, 2):
             if first is second:
@@ -205,23 +205,20 @@ def _named(node: Node, what: str, known: Mapping[str, T | None] | None, reading:
 
 def _refuse_overlaps(found: Sequence[tuple[Entry, RouteKey, bool]], reading: Reading) -> None:
     """Refuse routes of which no rule says which one counts: the same shape, a method in common."""
-    by_shape: dict[tuple[object, ...], list[tuple[Entry, RouteKey]]] = {}
-    for entry, key, exact in found:
+    by_shape: dict[tuple[object, ...], dict[str | None, tuple[int, Entry]]] = {}
+    for number, (entry, key, exact) in enumerate(found):
         shape = (exact, *("{}" if isinstance(segment, Capture) else f"/{segment}" for segment in key.segments))
-        for other, other_key in by_shape.setdefault(shape, []):
-            if _share_methods(key.methods, other_key.methods):
-                where = f"line {other.key.place.line}"
-                shown = other.key.text
-                said = f"overlaps '{shown}' ({where}): the same paths and methods, expected one of them"
-                reading.add(entry.key.place, said)
-                break
-        by_shape[shape].append((entry, key))
-
-
-def _share_methods(first: frozenset[str] | None, second: frozenset[str] | None) -> bool:
-    if first is None or second is None:
-        return first is second  # named methods go before any
-    return not first.isdisjoint(second)
+        firsts = by_shape.setdefault(shape, {})  # by method, and None for any: named methods go before it
+        methods: Iterable[str | None] = (None,) if key.methods is None else key.methods
+        taken = [firsts[method] for method in methods if method in firsts]
+        if taken:
+            _, other = min(taken, key=lambda numbered: numbered[0])
+            where = f"line {other.key.place.line}"
+            shown = other.key.text
+            said = f"overlaps '{shown}' ({where}): the same paths and methods, expected one of them"
+            reading.add(entry.key.place, said)
+        for method in methods:
+            firsts.setdefault(method, (number, entry))
 
 
 def captures_of(routes: Iterable[ReadRoute]) -> frozenset[str]:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from gateway.config.conditions import READERS
 from gateway.config.document import Entry, Fields, Items, Node, Place, Text, kind_of
 from gateway.config.readers import BOOLEAN, text_of
-from gateway.config.reading import Reading, Unreadable, attempt, nearest
+from gateway.config.reading import Reading, Unreadable, attempt, attempt_each, nearest
 from gateway.policy.expressions import VARIABLES, Expression, ExpressionError, compile_expression
 from gateway.policy.rules import AllOf, AnyOf, Authenticated, EmailDomain, Named, Not, Rule, Unenforced, When
 
-T = TypeVar("T")
 SUBDOMAINS = "include_subdomains"
 ENFORCE = "enforce"
 KEYS = (*READERS, SUBDOMAINS, "any", "all", "not", "when", ENFORCE)
@@ -50,7 +48,7 @@ class RuleReader:
         unused = tuple(name for name in self._named if name not in self.used)
         for name in unused:
             if name not in self.used:  # by another unused one, meanwhile
-                attempt(lambda name=name: self._by_name(name, _Scope(captures)))  # type: ignore[misc]  # same turn
+                attempt(self._by_name, name, _Scope(captures))
         return unused
 
     def _alternatives(self, node: Node, scope: _Scope) -> tuple[Rule, ...]:
@@ -58,7 +56,7 @@ class RuleReader:
             return (self._rule(node, scope),)
         if not node.members:
             self._reading.refuse(node, f"found an empty list, which is no rule, expected {_FORMS}")
-        return self._try(lambda member: self._rule(member, scope), node.members)
+        return attempt_each(self._rule, node.members, scope)
 
     def _rule(self, node: Node, scope: _Scope) -> Rule:
         match node:
@@ -94,7 +92,7 @@ class RuleReader:
         key = name, scope.captures
         if key not in self._known:
             inner = replace(scope, names=(*scope.names, name))
-            rules = attempt(lambda: self._alternatives(self._named[name], inner))
+            rules = attempt(self._alternatives, self._named[name], inner)
             self._known[key] = None if rules is None else Named(name, rules[0] if len(rules) == 1 else AnyOf(rules))
         known = self._known[key]
         if known is None:  # said already, once
@@ -105,7 +103,7 @@ class RuleReader:
         conditions = [entry for entry in node.entries if entry.key.text not in (SUBDOMAINS, ENFORCE)]
         self._check_subdomains(node)
         enforces = self._enforces(node, conditions)
-        rules = self._try(lambda entry: self._condition(entry, node, scope), conditions)
+        rules = attempt_each(self._condition, conditions, node, scope)
         # Expressions last: they cost more than comparisons.
         ordered = tuple(sorted(rules, key=lambda rule: isinstance(rule, When)))
         rule = ordered[0] if len(ordered) == 1 else AllOf(ordered)
@@ -146,7 +144,7 @@ class RuleReader:
     def _tree(self, name: str, value: Node, scope: _Scope) -> Rule:
         if not isinstance(value, Items) or not value.members:
             self._reading.refuse(value, f"found {kind_of(value)}, expected a list of rules")
-        rules = self._try(lambda member: self._rule(member, scope), value.members)
+        rules = attempt_each(self._rule, value.members, scope)
         return AnyOf(rules) if name == "any" else AllOf(rules)
 
     def _check_subdomains(self, node: Fields) -> None:
@@ -187,17 +185,6 @@ class RuleReader:
             begin = node.text.rfind(unknown[1], 0, offset + len(unknown[1]))
             offset = begin if begin >= 0 else offset
         return self._reading.place_in(node, min(offset, len(node.text)))
-
-    def _try(self, step: Callable[[T], Rule], members: Sequence[T]) -> tuple[Rule, ...]:
-        """Return what a step makes of each; all are tried before giving up."""
-        rules: list[Rule] = []
-        for member in members:
-            rule = attempt(lambda member=member: step(member))  # type: ignore[misc]  # bound in the same turn
-            if rule is not None:
-                rules.append(rule)
-        if len(rules) < len(members):
-            raise Unreadable
-        return tuple(rules)
 
 
 def _words(problem: ExpressionError, scope: _Scope) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.config.addresses import UPSTREAM_URL
 from gateway.config.cases import TESTS
+from gateway.config.decisions import DECISIONS
 from gateway.config.lists import MappingOf, check_name
 from gateway.config.observing import OBSERVING_FIELDS
 from gateway.config.providers import ProviderReader
@@ -37,5 +38,5 @@ ROUTES = Field(
     "what leads where, and past whom: `[METHOD,... ]/prefix`",
 )
 FILE_RECORD = Record(
-    "the file", (*SERVER_FIELDS, *OBSERVING_FIELDS, UPSTREAM, UPSTREAMS, PROVIDERS, RULES, ROUTES, TESTS)
+    "the file", (*SERVER_FIELDS, *OBSERVING_FIELDS, DECISIONS, UPSTREAM, UPSTREAMS, PROVIDERS, RULES, ROUTES, TESTS)
 )

@@ -197,16 +197,24 @@ STRIP_HEADERS = Field(
     "[]",
 )
 CORS = Field("cors", _CorsReader(), "answer preflights here and let pages of other origins read answers")
+DRAIN_DELAY = Field(
+    "drain_delay",
+    duration(allow_zero=True),
+    "after SIGTERM, how long requests are still taken while `/readyz` is 503; `drain_timeout` begins behind it",
+    "0s",
+)
 DRAIN_TIMEOUT = Field(
     "drain_timeout", duration(allow_zero=True), "after SIGTERM, how long open requests may still take", "30s"
 )
 EXPRESS = Field(
     "express",
     BOOLEAN,
-    "serve requests of the common shape on the fast road; `false`: all on the reference path",
+    "read requests and responses by a fast grammar of our own; `false`: all by aiohttp's parser",
     "true",
 )
-SERVER_FIELDS = (EXPRESS, LISTEN, TLS, ADMIN, WORKERS, TRUSTED_PROXIES, LIMITS, STRIP_HEADERS, CORS, DRAIN_TIMEOUT)
+SERVER_FIELDS = (
+    EXPRESS, LISTEN, TLS, ADMIN, WORKERS, TRUSTED_PROXIES, LIMITS, STRIP_HEADERS, CORS, DRAIN_DELAY, DRAIN_TIMEOUT,
+)  # fmt: skip
 
 
 def count_cores() -> int:

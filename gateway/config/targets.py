@@ -6,9 +6,9 @@ import re
 from urllib.parse import quote
 
 from gateway.config.readers import Mistake, Scalar
+from gateway.policy.denied import Denied
 from gateway.policy.expressions import VARIABLES
 from gateway.policy.paths import canonical_path
-from gateway.policy.reasons import Denied
 from gateway.policy.routes import Capture, Segment
 
 _CAPTURE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.explain.walk import Findings
+from gateway.policy.denied import DeniedByRules
 from gateway.policy.expressions import Facts
-from gateway.policy.guard import DeniedByRules, label_of
+from gateway.policy.guard import label_of
 from gateway.policy.routes import Policy, Route
 from gateway.policy.rules import AllOf, AnyOf, Named, Not, Rule, Unenforced, evaluate
 from gateway.policy.words import words_of

@@ -17,6 +17,14 @@ ADVICE: dict[Reason, str] = {
         "Look for a proxy or client that sends `Content-Length` with `Transfer-Encoding`, two `Host` lines, "
         "bare line feeds or control characters."
     ),
+    Reason.QUESTION_MALFORMED: (
+        "Have the engine ask with each of its fields once, without a body, from an address in `decisions.from`. "
+        "The log's `detail` says what was missing."
+    ),
+    Reason.ENGINE_LIMITED: (
+        "Send the plain path and no token in the query; the log's `detail` names the header that the engine cannot "
+        "remove. Engines differ: HAProxy and Envoy remove any, nginx and HAProxy send any target."
+    ),
     Reason.PLAIN_HTTP: "Write https:// in the client's address of the gateway; `tls` in the file makes it so.",
     Reason.SEVERAL_CREDENTIALS: (
         "Send one token in one place, once: not in a header and the query, no two `Authorization` lines, "
@@ -72,6 +80,10 @@ ADVICE: dict[Reason, str] = {
     Reason.UPSTREAM_BROKEN: "Look at the upstream's log of that time.",
     Reason.UPSTREAM_TIMEOUT: (
         "Raise `response_timeout`, or see what the agent waits for; Mastra itself gives up at 180 s."
+    ),
+    Reason.DECISION_UNAVAILABLE: (
+        "Said by an engine whose configuration `gateway compile` printed: see whether the gateway runs, and whether "
+        "the engine may reach `decisions.listen`."
     ),
     Reason.KEYS_UNAVAILABLE: (
         "Check that the gateway reaches the issuer; `/status` on the admin port has the last error."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.explain.step import Step, shown
 from gateway.policy.decision import Allow
-from gateway.policy.reasons import Denied
+from gateway.policy.denied import Denied
 from gateway.policy.upstreams import Identity
 from gateway.policy.words import listed
 from gateway.proxy.identity import identity_lines, signed_token

@@ -12,6 +12,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.api_jws import PyJWS
 
+from gateway.policy.decision import Keys
 from gateway.policy.jwk import Key
 from gateway.policy.providers import KeySource, Provider
 
@@ -21,7 +22,7 @@ _RSA_BITS = 2048
 _CURVES: dict[str, ec.EllipticCurve] = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1()}
 
 
-class StandInIssuer:
+class StandInIssuer(Keys):
     """Signs for every provider, and is the key store that knows its keys. Keys are made once each, when first asked."""
 
     def __init__(self) -> None:

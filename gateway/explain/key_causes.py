@@ -8,9 +8,10 @@ import binascii
 from gateway.explain.step import shown
 from gateway.explain.walk import Findings
 from gateway.policy.decision import Deny
+from gateway.policy.denied import Denied
 from gateway.policy.jwk import secret_key
 from gateway.policy.providers import ASYMMETRIC, SYMMETRIC, Provider
-from gateway.policy.reasons import Denied, Reason
+from gateway.policy.reasons import Reason
 from gateway.policy.verify import check_signature
 from gateway.policy.words import listed
 

@@ -11,11 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 
 from gateway.config.model import Config
+from gateway.policy.denied import Denied
 from gateway.policy.expressions import Facts
 from gateway.policy.model import Headers, Principal, RequestHead
 from gateway.policy.paths import Path, split_target
 from gateway.policy.providers import Provider
-from gateway.policy.reasons import Denied, Reason
+from gateway.policy.reasons import Reason
 from gateway.policy.routes import Match, Route
 from gateway.policy.rules import (
     AddressIn,

@@ -8,16 +8,19 @@ from typing import Any
 from urllib.parse import quote
 
 from gateway.config.model import Config
+from gateway.explain.step import Step
+from gateway.policy.addresses import is_within
+from gateway.policy.denied import Denied
 from gateway.policy.model import Headers, RequestHead
 from gateway.policy.paths import split_target
 from gateway.policy.providers import BEARER, Provider, TokenSource
-from gateway.policy.reasons import Denied
 from gateway.policy.routes import Route
+from gateway.proxy.runtime import client_told
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request as somebody describes it, without its token."""
+    """A request as somebody describes it, without its token. `ip` is who is connected: the client, or a proxy."""
 
     method: str
     target: str
@@ -41,7 +44,22 @@ def head_for(asked: Asked, config: Config, token: str | None) -> RequestHead:
         route = route_of(config, asked.method, target)
         source = route.providers[0].token_sources[0] if route is not None and route.providers else BEARER
         target, given = _with_token(token, source, target, given)
-    return RequestHead(asked.method, target, Headers(given), asked.ip, asked.scheme)
+    headers = Headers(given)
+    client, scheme, _ = client_told(config.trusted_proxies, asked.ip, asked.scheme, headers)
+    return RequestHead(asked.method, target, headers, client, scheme)
+
+
+def client_step(asked: Asked, config: Config) -> Step | None:
+    """Return whose address the request has, and who says so; None where nobody says anything of it."""
+    headers = Headers(list(asked.headers))
+    told = ", ".join(headers.all("x-forwarded-for"))
+    if not told:
+        return None
+    client, scheme, _ = client_told(config.trusted_proxies, asked.ip, asked.scheme, headers)
+    if is_within(asked.ip, config.trusted_proxies):
+        return Step("client", "yes", f"{client} ({scheme}), as {asked.ip} of trusted_proxies says: {told}")
+    expected = "a connection from one of trusted_proxies, or no X-Forwarded-For"
+    return Step("client", "unknown", f"{client}; what it says of others is not believed: {told}", expected)
 
 
 def token_in(pasted: str) -> tuple[str, bool]:

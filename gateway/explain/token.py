@@ -6,10 +6,10 @@ import datetime
 from collections.abc import Callable
 
 from gateway.explain.step import Step, shown
+from gateway.policy.denied import Denied
 from gateway.policy.providers import Provider
-from gateway.policy.reasons import Denied
 from gateway.policy.token import Token
-from gateway.policy.verify import CLAIM_CHECKS, CLERK_CATEGORIES
+from gateway.policy.verify import CLAIM_CHECKS
 from gateway.policy.words import listed
 
 _OF_HEADER = frozenset({"typ", "cat"})
@@ -73,12 +73,12 @@ def _leeway(provider: Provider) -> str:
 
 
 def _kinds(provider: Provider) -> str:
-    names = [name for name, kind in CLERK_CATEGORIES.items() if kind in provider.clerk_kinds]
+    names = [name for name, kind in provider.preset.categories.items() if kind in provider.clerk_kinds]
     return f"absent, or a {listed(sorted(provider.clerk_kinds))} token ({', '.join(names)})"
 
 
 def _parties(provider: Provider) -> str:
-    if provider.kind != "clerk" or provider.authorized_parties is None:
+    if not provider.preset.compares_azp or provider.authorized_parties is None:
         return ""
     optional = "" if provider.requires_authorized_party else ", or absent"
     return f"{listed(sorted(provider.authorized_parties))}{optional}"
@@ -96,8 +96,8 @@ EXPECTED: dict[str, Callable[[Provider], str]] = {
     "jti": lambda p: "",
     "client_id": lambda p: "",
     "sid": lambda p: "",
-    "cat": lambda p: _kinds(p) if p.kind == "clerk" else "",
-    "sts": lambda p: "not pending" if p.kind == "clerk" else "",
+    "cat": lambda p: _kinds(p) if p.preset.categories else "",
+    "sts": lambda p: "not pending" if p.preset.refuses_pending else "",
     "azp": _parties,
     "cnf": lambda p: "",
 }

@@ -18,13 +18,14 @@ from gateway.keys.store import SourceStatus
 from gateway.policy.claims import principal_of
 from gateway.policy.credentials import Credential, find_credential
 from gateway.policy.decision import Keys, NoKey, check_place
+from gateway.policy.denied import Denied, DeniedByRules
 from gateway.policy.expressions import Facts
-from gateway.policy.guard import DeniedByRules, check_rules
+from gateway.policy.guard import check_rules
 from gateway.policy.jwk import Key
 from gateway.policy.model import Principal, RequestHead
 from gateway.policy.paths import Path, split_target
 from gateway.policy.providers import KeySource, Provider, TokenSource
-from gateway.policy.reasons import Denied, Reason
+from gateway.policy.reasons import Reason
 from gateway.policy.routes import Match, Policy, Route
 from gateway.policy.token import Token, parse_token
 from gateway.policy.verify import check_signature, pick_provider

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Set
 from dataclasses import dataclass, field
 from math import inf
-from typing import Literal
+from typing import Final, Literal
 
 from gateway.policy.decision import NoKey
 from gateway.policy.jwk import Key, KeySet
@@ -14,12 +14,12 @@ from gateway.policy.providers import KeySource
 
 State = Literal["fresh", "stale", "none"]
 
-_REFRESH_SHARE = 0.8  # of the TTL: leaves time for a second and third try before it ends
-_JITTER_SHARE = 0.1  # so that many gateways started together do not ask together for ever
-_FIRST_PAUSE_SECONDS = 1.0
-_MAX_PAUSE_WITHOUT_KEYS_SECONDS = 5.0  # callers are being refused: look again soon
-_MAX_MISSED = 16  # one that is still unknown is enough for the next cool-down
-_MIN_PAUSE_SECONDS = 0.1  # whatever the file says: after a fetch there is always a pause, so nothing can loop
+_REFRESH_SHARE: Final = 0.8  # of the TTL: leaves time for a second and third try before it ends
+_JITTER_SHARE: Final = 0.1  # so that many gateways started together do not ask together for ever
+_FIRST_PAUSE_SECONDS: Final = 1.0
+_MAX_PAUSE_WITHOUT_KEYS_SECONDS: Final = 5.0  # callers are being refused: look again soon
+_MAX_MISSED: Final = 16  # one that is still unknown is enough for the next cool-down
+_MIN_PAUSE_SECONDS: Final = 0.1  # whatever the file says: after a fetch there is always a pause, so nothing can loop
 
 
 @dataclass(slots=True)
@@ -59,18 +59,23 @@ class Entry:
     def find(self, kid: str | None, algorithm: str, now: float, *, is_fetching: bool) -> Key | NoKey:
         """Return the key that fits, or why there is none and whether waiting for a fetch may help."""
         keys = self.keys
-        is_fresh = now - self.fetched_at < self.source.ttl_seconds  # the common case, in one step
-        if keys is None or not (is_fresh or self._may_use(now, is_fetching)):
-            return NoKey(fetch_may_help=now >= self.retry_at, is_outage=True)
+        if keys is None or not self._may_use(now, is_fetching):
+            return NoKey(fetch_may_help=self.fetch_may_help(kid, now, is_fetching=is_fetching), is_outage=True)
         key = keys.find(kid, algorithm)
         if key is not None:
             return key
-        # Of a kid that is there with another algorithm, a second look brings nothing.
-        is_unknown = kid not in keys.kids
-        is_cool = now >= self.cooldown_until
-        if is_unknown and not is_cool:
+        may_help = self.fetch_may_help(kid, now, is_fetching=is_fetching)
+        if not may_help and kid not in keys.kids:
             self._note_miss(kid)
-        return NoKey(fetch_may_help=is_unknown and is_cool, is_outage=False)
+        return NoKey(fetch_may_help=may_help, is_outage=False)
+
+    def fetch_may_help(self, kid: str | None, now: float, *, is_fetching: bool) -> bool:
+        """Return whether a fetch may be asked for now by whoever found no key of this kid."""
+        keys = self.keys
+        if keys is None or not self._may_use(now, is_fetching):
+            return now >= self.retry_at
+        # Of a kid that is there with another algorithm, a second look brings nothing.
+        return kid not in keys.kids and now >= self.cooldown_until
 
     def _note_miss(self, kid: str | None) -> None:
         if self.answered[kid] > 0:
@@ -83,15 +88,12 @@ class Entry:
         return max(self.cooldown_until, self.retry_at, now) if self.missed else None
 
     def _may_use(self, now: float, is_fetching: bool) -> bool:
-        match self.state(now):
-            case "fresh":
-                return True
-            case "stale":
-                # Only after the key server had its chance to say that a key is gone: without a failure since
-                # the last good answer, and a recent one, the caller waits for the fetch instead.
-                return self.failures_in_a_row > 0 and (is_fetching or now < self.retry_at)
-            case "none":
-                return False
+        if now - self.fetched_at < self.source.ttl_seconds:
+            return True  # the common case, in one step
+        # Stale keys count only after the key server had its chance to say that a key is gone: without a failure
+        # since the last good answer, and a recent one, the caller waits for the fetch instead.
+        is_failing = self.failures_in_a_row > 0 and (is_fetching or now < self.retry_at)
+        return is_failing and self.state(now) == "stale"
 
     def accept(self, keys: KeySet, asked: Set[str | None], now: float, chance: float) -> bool:
         """Take a good answer; True if the key ids have changed. `asked` are the kids that callers wait for.

@@ -8,10 +8,11 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from gateway.keys.entry import Entry, State
 from gateway.keys.fetch import FetchError, describe_source
-from gateway.policy.decision import NoKey
+from gateway.policy.decision import Keys, NoKey
 from gateway.policy.jwk import Key, KeySetError, read_key_set
 from gateway.policy.providers import KeySource
 
@@ -19,9 +20,9 @@ Fetch = Callable[[KeySource], Awaitable[bytes]]
 
 _log = logging.getLogger("gateway.keys")
 # Callers waiting for one source. More are refused at once: a key server that hangs must not pile up requests.
-_MAX_WAITERS = 1024
-_MAX_KIDS_LOGGED = 10
-_MANY_KEYS = 100
+_MAX_WAITERS: Final = 1024
+_MAX_KIDS_LOGGED: Final = 10
+_MANY_KEYS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class _Slot:
     waiters: int = 0
 
 
-class KeyStore:
+class KeyStore(Keys):
     """Keys by source. `find` answers at once; `fetch` waits for the one fetch that may help.
 
     `fetch` returns the JWKS document of a source or raises `FetchError`, within the source's timeout.
@@ -99,7 +100,7 @@ class KeyStore:
         return answer
 
     async def fetch(self, source: KeySource, kid: str | None = None) -> None:
-        """Wait until the source's fetch has ended, well or badly; start it unless one runs.
+        """Wait until the source's fetch has ended, well or badly; start it unless one runs or has just ended.
 
         Raises nothing. Whoever is cancelled while waiting leaves the fetch and the other callers alone.
         """
@@ -107,6 +108,9 @@ class KeyStore:
             return
         slot = self._slots.setdefault(source, _Slot(Entry(source)))
         if slot.waiters >= _MAX_WAITERS:
+            return
+        # The fetch that ran when the caller was told to ask may have ended before his turn: it was his, too.
+        if slot.fetching is None and not slot.entry.fetch_may_help(kid, self._clock(), is_fetching=False):
             return
         slot.waiters += 1
         slot.asked.add(kid)
@@ -239,8 +243,8 @@ class KeyStore:
             self._note_failure(slot, str(error))
         # Fail closed: what a key server sends is half-trusted, and a surprise in reading it must neither end
         # the background refresh nor reach a caller (CVE-2025-64527: Envoy crashed on a failing fetch).
-        except Exception as error:
-            self._note_failure(slot, f"unexpected {type(error).__name__}")
+        except Exception as surprise:
+            self._note_failure(slot, f"unexpected {type(surprise).__name__}")
         else:
             if entry.accept(keys, slot.asked, self._clock(), self._chance()):
                 _log.info("keys of %s: now %s", describe_source(entry.source), _list_kids(keys.kids))

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Final
 
-UNKNOWN = "unknown"  # what Squid writes for an address that it does not tell
+UNKNOWN: Final = "unknown"  # what Squid writes for an address that it does not tell
 # Of a chain no more is read, whoever wrote it: each proxy adds one, and nobody has so many (CWE-400).
-MAX_HOPS = 32
+MAX_HOPS: Final = 32
 
 Network = IPv4Network | IPv6Network
 
 # Azure's Application Gateway and IIS add the port; others put IPv6 into brackets, with or without one.
-_WITH_PORT = re.compile(r"([0-9]+\.[0-9]+\.[0-9]+\.[0-9]+):[0-9]{1,5}")
-_IN_BRACKETS = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?")
+_WITH_PORT: Final = re.compile(r"([0-9]+\.[0-9]+\.[0-9]+\.[0-9]+):[0-9]{1,5}")
+_IN_BRACKETS: Final = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?")
 
 
 def read_address(text: str) -> IPv4Address | IPv6Address | None:

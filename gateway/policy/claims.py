@@ -7,17 +7,18 @@ as a string or an array. After this module nobody needs to know.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 
 from gateway.policy.claim_names import Claims, claim_at, has_claim, read_claim, steps_of
+from gateway.policy.denied import Denied
 from gateway.policy.model import Principal
-from gateway.policy.providers import Provider
-from gateway.policy.reasons import Denied, Reason
+from gateway.policy.providers import Preset, Provider
+from gateway.policy.reasons import Reason
 
-_LOCAL_PART_REFUSED = re.compile(r"[\x00-\x20\x7f\"',;:<>()\[\]{}\\]")
+_LOCAL_PART_REFUSED: Final = re.compile(r"[\x00-\x20\x7f\"',;:<>()\[\]{}\\]")
 # Canonical, or not compared: `evil.com.` and `.evil.com` are `evil.com` to some, and a `deny` must not miss them.
-_DOMAIN = re.compile(r"(?=.{1,253}\Z)(?:(?!-)[A-Za-z0-9-]{1,63}(?<!-)\.)*(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_DOMAIN: Final = re.compile(r"(?=.{1,253}\Z)(?:(?!-)[A-Za-z0-9-]{1,63}(?<!-)\.)*(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def principal_of(claims: Claims, provider: Provider) -> Principal:
@@ -28,7 +29,9 @@ def principal_of(claims: Claims, provider: Provider) -> Principal:
     email_name = email_claim(claims, provider)
     counts = _is_email_verified(claims, email_name, provider)
     email, domain = read_email(read_claim(claims, email_name)) if counts else (None, None)
-    organization, roles, permissions = (_clerk_organization if provider.kind == "clerk" else _organization)(claims)
+    preset = provider.preset
+    read_organization = _organization_and_role if preset.organization_role else _organization
+    organization, roles, permissions = read_organization(claims, preset)
     issuer = claims.get("iss")
     return Principal(
         provider=provider.name,
@@ -76,7 +79,7 @@ def email_claim(claims: Claims, provider: Provider) -> str:
     """Return the name of the claim that holds the email."""
     if provider.email_claim is not None:
         return provider.email_claim
-    if provider.kind == "auth0" and "email" not in claims:
+    if provider.preset.has_namespaced_claims and "email" not in claims:
         found = _namespaced(claims, "email")
         return found[0] if len(found) == 1 else "email"
     return "email"
@@ -119,8 +122,7 @@ def told_claim(principal: Principal, name: str) -> Any:
 
 def _client(claims: Claims, provider: Provider) -> str | None:
     """Return the client's id; None where two names of it disagree. Clerk's azp is the origin of a page, no client."""
-    names = ("client_id",) if provider.kind == "clerk" else ("azp", "client_id")
-    return _agreed(*(claims.get(name) for name in names))
+    return _agreed(*(claims.get(name) for name in provider.preset.client_claims))
 
 
 def _scopes(claims: Claims) -> tuple[str, ...] | None:
@@ -139,7 +141,7 @@ def _readings(claims: Claims, chosen: str | None, provider: Provider, *names: st
         values = [read_claim(claims, chosen)]
     else:
         values = [claims.get(name) for name in names]
-        namespaced = _namespaced(claims, *names) if provider.kind == "auth0" else []
+        namespaced = _namespaced(claims, *names) if provider.preset.has_namespaced_claims else []
         if len(namespaced) > 1:
             return [None]  # of which application they are, nobody knows
         values += [claims[name] for name in namespaced]
@@ -160,24 +162,24 @@ def _merged(several: list[Reading]) -> Reading:
 Organization = tuple[str | None, list[Reading], Reading]  # its id, roles and permissions
 
 
-def _organization(claims: Claims) -> Organization:
+def _organization(claims: Claims, preset: Preset) -> Organization:
     """Return the organization's id (`org_id`; names can change, ids cannot); roles and permissions are elsewhere."""
     identifier = claims.get("org_id")
     return (identifier if isinstance(identifier, str) and identifier else None), [], None
 
 
-def _clerk_organization(claims: Claims) -> Organization:
+def _organization_and_role(claims: Claims, preset: Preset) -> Organization:
     """Return organization id, roles and permissions of a Clerk session token, version 1 or 2.
 
     A role comes out as both `admin` and `org:admin`, a permission as `org:FEATURE:ACTION`, as Clerk's own SDKs
     name them. Source: Clerk, "Session tokens", version 2 claims.
     """
-    compact = claims.get("o")
+    compact = claims.get(preset.organization_object)
     if isinstance(compact, dict):
         permissions = _clerk_permissions(claims, compact)
     else:
-        compact, permissions = {}, _strings(claims.get("org_permissions"))
-    said = (compact.get("rol"), claims.get("org_role"))
+        compact, permissions = {}, _strings(claims.get(preset.organization_permissions))
+    said = (compact.get("rol"), claims.get(preset.organization_role))
     roles = [_clerk_role(role) for role in said if role is not None and role != ""]
     return _agreed(compact.get("id"), claims.get("org_id")), roles, permissions
 

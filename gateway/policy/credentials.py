@@ -6,28 +6,33 @@ import re
 import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.policy.cookies import cookie_values
+from gateway.policy.denied import Denied
 from gateway.policy.model import RequestHead
 from gateway.policy.onward import token_protocols
 from gateway.policy.parameters import parameter_values
 from gateway.policy.providers import BEARER, TokenSource
-from gateway.policy.reasons import Denied, Reason
+from gateway.policy.reasons import Reason
 
-MAX_TOKEN_BYTES = 16 * 1024
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 section 9.2.1; TRACE never gets here
-_BEARER = re.compile(r"bearer +([^\s,]+)", re.IGNORECASE)  # the scheme in any case: RFC 9110 section 11.1
-_BEARER_SCHEME = re.compile(r"bearer(?![A-Za-z0-9])", re.IGNORECASE)
-_NOT_BARE = re.compile(r"[\s,]")
-TOKEN_CHARACTERS = (string.ascii_letters + string.digits + "._~+/=-").encode()  # RFC 6750 section 2.1, b64token
+MAX_TOKEN_BYTES: Final = 16 * 1024
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 section 9.2.1; TRACE never gets here
+_BEARER: Final = re.compile(r"bearer +([^\s,]+)", re.IGNORECASE)  # the scheme in any case: RFC 9110 section 11.1
+_BEARER_SCHEME: Final = re.compile(r"bearer(?![A-Za-z0-9])", re.IGNORECASE)
+_NOT_BARE: Final = re.compile(r"[\s,]")
+TOKEN_CHARACTERS: Final = (string.ascii_letters + string.digits + "._~+/=-").encode()  # RFC 6750 section 2.1, b64token
 
 
-@dataclass(slots=True)  # made for every request: see `decision`
+@dataclass(slots=True, init=False)  # made for every request: see `decision`
 class Credential:
     """A token and where it stood."""
 
     token: str
     source: TokenSource
+
+    def __init__(self, token: str, source: TokenSource) -> None:
+        self.token, self.source = token, source
 
     def __repr__(self) -> str:
         return f"Credential({self.source!r})"

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final
+
+from mypy_extensions import mypyc_attr
 
 from gateway.policy.cache import cache_key
 from gateway.policy.claims import principal_of
 from gateway.policy.credentials import Credential, check_origin, find_credential
+from gateway.policy.denied import Denied, DeniedByRules, MethodNotAllowed
 from gateway.policy.expressions import Facts
-from gateway.policy.guard import DeniedByRules, check_rules
+from gateway.policy.guard import check_rules
 from gateway.policy.jwk import Key
 from gateway.policy.model import Principal, RequestHead
 from gateway.policy.onward import NOTHING, Withheld
 from gateway.policy.parameters import without_parameter
 from gateway.policy.paths import Path
 from gateway.policy.providers import KeySource, Provider
-from gateway.policy.reasons import Denied, Reason
-from gateway.policy.routes import Match, MethodNotAllowed, Policy, Route
+from gateway.policy.reasons import Reason
+from gateway.policy.routes import Match, Policy, Route
 from gateway.policy.token import Token, parse_token
 from gateway.policy.verify import check_claims, check_signature, pick_provider
 
 # What `enforce: false` may let pass: who is asking, never how the request is written.
-_OBSERVABLE = frozenset({401, 403, 503})
+_OBSERVABLE: Final = frozenset({401, 403, 503})
 # Refused while looking for the credential, though there was one.
-_BROKEN_TOKENS = frozenset({Reason.TOKEN_MALFORMED, Reason.TOKEN_TOO_LARGE})
+_BROKEN_TOKENS: Final = frozenset({Reason.TOKEN_MALFORMED, Reason.TOKEN_TOO_LARGE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +42,18 @@ class NoKey:
     is_outage: bool
 
 
-class Keys(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Keys:
     """The key store as deciding sees it: an answer at once, never a fetch."""
+
+    __slots__ = ()
 
     def find(self, source: KeySource, kid: str | None, algorithm: str, now: float) -> Key | NoKey:
         """Return the one key that fits, or why there is none. `now` is Unix seconds."""
-        ...
+        raise NotImplementedError
 
 
-@dataclass(slots=True)  # made for every request, as `_Asked`
+@dataclass(slots=True, init=False)  # made for every request, as `_Asked`
 class Allow:
     """The request may go on, as `target`: the canonical path that was judged, with its query.
 
@@ -57,24 +63,51 @@ class Allow:
 
     route: Route
     target: str
-    principal: Principal | None = None
-    withheld: Withheld = NOTHING
-    would_deny: Deny | None = None
+    principal: Principal | None
+    withheld: Withheld
+    would_deny: Deny | None
+
+    def __init__(
+        self,
+        route: Route,
+        target: str,
+        principal: Principal | None = None,
+        withheld: Withheld = NOTHING,
+        would_deny: Deny | None = None,
+    ) -> None:
+        self.route, self.target, self.principal = route, target, principal
+        self.withheld, self.would_deny = withheld, would_deny
 
 
-@dataclass(slots=True)  # made for every request, as `_Asked`
+@dataclass(slots=True, init=False)  # made for every request, as `_Asked`
 class Deny:
     """The request stops here. `detail` is for the log only."""
 
     reason: Reason
     detail: str
-    route: Route | None = None
-    principal: Principal | None = None
-    provider: str | None = None
-    had_token: bool = False
-    allowed_methods: tuple[str, ...] = ()  # METHOD_NOT_ALLOWED
-    missing_scopes: tuple[str, ...] = ()  # INSUFFICIENT_SCOPE
-    rule: str | None = None  # the rule that refused, as the file calls it
+    route: Route | None
+    principal: Principal | None
+    provider: str | None
+    had_token: bool
+    allowed_methods: tuple[str, ...]  # METHOD_NOT_ALLOWED
+    missing_scopes: tuple[str, ...]  # INSUFFICIENT_SCOPE
+    rule: str | None  # the rule that refused, as the file calls it
+
+    def __init__(
+        self,
+        reason: Reason,
+        detail: str,
+        route: Route | None = None,
+        principal: Principal | None = None,
+        provider: str | None = None,
+        had_token: bool = False,
+        allowed_methods: tuple[str, ...] = (),
+        missing_scopes: tuple[str, ...] = (),
+        rule: str | None = None,
+    ) -> None:
+        self.reason, self.detail, self.route, self.principal = reason, detail, route, principal
+        self.provider, self.had_token, self.rule = provider, had_token, rule
+        self.allowed_methods, self.missing_scopes = allowed_methods, missing_scopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +130,9 @@ def decide(policy: Policy, keys: Keys, head: RequestHead, now: float, *, may_fet
     """
     try:
         path, query, match = policy.find(head.target, head.method)
-    except MethodNotAllowed as refusal:
-        return Deny(refusal.reason, refusal.detail, allowed_methods=refusal.allowed)
     except Denied as refusal:
-        return Deny(refusal.reason, refusal.detail)
+        allowed = refusal.allowed if isinstance(refusal, MethodNotAllowed) else ()
+        return Deny(refusal.reason, refusal.detail, allowed_methods=allowed)
     if match.route.public:
         return _with_websocket_checked(Allow(match.route, path.text + query, None, match.route.withheld(None)), head)
     asked = _Asked(policy, keys, head, now, match, path, query, may_fetch)
@@ -112,7 +144,9 @@ def decide(policy: Policy, keys: Keys, head: RequestHead, now: float, *, may_fet
     return decision
 
 
-@dataclass(slots=True)  # not frozen: making a frozen one takes three times as long, and this is made for every request
+# Not frozen: making a frozen one takes three times as long, and this is made for every request. For the same reason the
+# constructor is written: compiled, it is called without a dictionary, and a generated one stays interpreted.
+@dataclass(slots=True, init=False)
 class _Asked:
     """Everything one decision looks at. Nobody writes to it."""
 
@@ -124,6 +158,13 @@ class _Asked:
     path: Path
     query: str
     may_fetch: bool
+
+    def __init__(
+        self, policy: Policy, keys: Keys, head: RequestHead, now: float, match: Match, path: Path, query: str,
+        may_fetch: bool,
+    ) -> None:  # fmt: skip
+        self.policy, self.keys, self.head, self.now = policy, keys, head, now
+        self.match, self.path, self.query, self.may_fetch = match, path, query, may_fetch
 
     def facts(self, principal: Principal, withheld: Withheld) -> Facts:
         """Return what rules may ask about."""

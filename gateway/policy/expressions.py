@@ -10,7 +10,7 @@ import datetime
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from cel_expr_python import cel
 
@@ -23,7 +23,7 @@ from gateway.policy.paths import Path
 _TEXT, _TEXTS = cel.Type.STRING, cel.Type.List(cel.Type.STRING)
 
 # Names with a dot are variables of their own, so that a misspelt `user.emial` is refused when the file is read.
-VARIABLES: Mapping[str, Any] = {
+VARIABLES: Final[Mapping[str, Any]] = {
     "claims": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
     "user.subject": _TEXT,
     "user.email": _TEXT,
@@ -42,9 +42,9 @@ VARIABLES: Mapping[str, Any] = {
     "request.ip": _TEXT,
     "request.time": cel.Type.TIMESTAMP,
 }
-_ROOTS = frozenset(name.partition(".")[0] for name in VARIABLES)
-_NO_RULES = HeaderRules()
-_FIRST_COUNTS = frozenset(
+_ROOTS: Final = frozenset(name.partition(".")[0] for name in VARIABLES)
+_NO_RULES: Final = HeaderRules()
+_FIRST_COUNTS: Final = frozenset(
     {
         "age", "authorization", "content-length", "content-type", "etag", "expires", "from", "host",
         "if-modified-since", "if-unmodified-since", "last-modified", "location", "max-forwards",
@@ -52,15 +52,15 @@ _FIRST_COUNTS = frozenset(
     }
 )  # fmt: skip
 # Source: the grammar of CEL, "string and bytes values".
-_LITERAL = re.compile(
+_LITERAL: Final = re.compile(
     r"""[rR](?:\"{3}.*?\"{3}|'{3}.*?'{3}|"[^"\n]*"|'[^'\n]*')"""
     r"""|"{3}(?:\\.|[^\\])*?"{3}|'{3}(?:\\.|[^\\])*?'{3}|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|//[^\n]*""",
     re.DOTALL,
 )
-_MATCHES = re.compile(r"\bmatches\s*\(")
-_NO_LITERAL = "the pattern of matches() is no literal: write it out, as in matches('^a')"
-_ONE_LITERAL = re.compile(r"[rR]?'+")
-_PLACE = re.compile(r"ERROR: <input>:(\d+):(\d+): ([^\n]*)")
+_MATCHES: Final = re.compile(r"\bmatches\s*\(")
+_NO_LITERAL: Final = "the pattern of matches() is no literal: write it out, as in matches('^a')"
+_ONE_LITERAL: Final = re.compile(r"[rR]?'+")
+_PLACE: Final = re.compile(r"ERROR: <input>:(\d+):(\d+): ([^\n]*)")
 
 
 class ExpressionError(ValueError):
@@ -72,7 +72,7 @@ class ExpressionError(ValueError):
         self.column = column
 
 
-@dataclass(slots=True)  # made for every request: see `decision`
+@dataclass(slots=True, init=False)  # made for every request: see `decision`
 class Facts:
     """What rules may ask about: the caller, the request as it goes on, and what the route's captures stood for.
 
@@ -84,8 +84,21 @@ class Facts:
     path: Path
     captures: Mapping[str, str]
     now: float
-    rules: HeaderRules = _NO_RULES
-    withheld: Withheld = NOTHING
+    rules: HeaderRules
+    withheld: Withheld
+
+    def __init__(
+        self,
+        principal: Principal,
+        head: RequestHead,
+        path: Path,
+        captures: Mapping[str, str],
+        now: float,
+        rules: HeaderRules = _NO_RULES,
+        withheld: Withheld = NOTHING,
+    ) -> None:
+        self.principal, self.head, self.path, self.captures = principal, head, path, captures
+        self.now, self.rules, self.withheld = now, rules, withheld
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterable
 from enum import Enum
 from functools import lru_cache
+from typing import Final
 
 from gateway.policy.model import Headers
 
 # A name that ends in `*` stands for every name that begins so.
 # RFC 9110 sections 7.6.1 and 10.1.1, RFC 9113 section 8.2.2; `Proxy` becomes HTTP_PROXY in CGI: CVE-2016-5385.
-HOP_BY_HOP = (
+HOP_BY_HOP: Final = (
     "Connection",
     "Keep-Alive",
     "Proxy",
@@ -28,9 +29,9 @@ HOP_BY_HOP = (
     "Expect",
 )
 # How long a request's body is says whoever sends it on.
-FRAMING = ("Content-Length",)
+FRAMING: Final = ("Content-Length",)
 # What servers believe of a proxy, and so of anybody who can write a header.
-UNTRUSTED = (
+UNTRUSTED: Final = (
     "Forwarded",
     "X-Forwarded",
     "X-Forwarded-*",
@@ -48,56 +49,54 @@ UNTRUSTED = (
     "X-HTTP-Method-Override",
     "X-Method-Override",
     "X-Clerk-Auth-*",
+    "X-Gateway-*",  # what engines and the gateway say to each other
 )
 # What the gateway says in the client's place.
-REPLACED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Request-Id")
+REPLACED: Final = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Request-Id")
 # What the gateway says of its own spans, where it makes some (W3C Trace Context).
-TRACE = ("traceparent", "tracestate")
+TRACE: Final = ("traceparent", "tracestate")
 # Where Mastra reads a credential besides Authorization: `SimpleAuth` takes one from this field and the first cookie,
 # every provider takes one from this parameter of the query. The other cookies are sessions of its logins, which its
 # providers look at before Authorization (Clerk, Auth0, Okta, WorkOS, Mastra's own platform).
 MASTRA_FIELD, MASTRA_PARAMETER = "X-Playground-Access", "apiKey"
-MASTRA_COOKIES = frozenset(
+MASTRA_COOKIES: Final = frozenset(
     {"mastra-token", "clerk_session", "auth0_session", "okta_session", "wos_session", "wos-session"}
 )
 
 # Who is asking, from where, and how the body is read is what was judged: `Connection` cannot name it away.
 # RFC 9110 section 7.6.1 forbids naming what is meant for all recipients.
-_NEVER_NAMED_AWAY = frozenset(
+_NEVER_NAMED_AWAY: Final = frozenset(
     {
         "host", "authorization", "cookie", "origin", "content-type", "content-encoding", "content-length",
         "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "sec-websocket-extensions",
     }
 )  # fmt: skip
-_PLAIN_OPTIONS = frozenset({"close", "keep-alive", "upgrade", "te", "http2-settings", ""})
+_PLAIN_OPTIONS: Final = frozenset({"close", "keep-alive", "upgrade", "te", "http2-settings", ""})
 
 # About the message or the connection, or somebody's own words: no place for a fact about the caller.
-_NO_IDENTITY = (
+_NO_IDENTITY: Final = (
     "Host", "Cookie", "Set-Cookie", "Authorization", "Origin", "Referer", "Range", "Date", "Content-*", "Sec-*",
     "Access-Control-*", MASTRA_FIELD,
 )  # fmt: skip
 
 # To a server that reads fields as CGI variables each of these is `_`: `X.Auth.Email` is `X-Auth-Email` (lighttpd, old
 # httpd; CVE-2025-64484 and CVE-2026-39858 are its kind).
-_FOLDED = {code: "-" for code in range(128) if not chr(code).isalnum()}
-_FOLDED_OPTIONS = {**_FOLDED, ord(","): ",", ord(" "): None, ord("\t"): None}
+_FOLDED: Final = {code: "-" for code in range(128) if not chr(code).isalnum()}
+_FOLDED_OPTIONS: Final = {**_FOLDED, ord(","): ",", ord(" "): None, ord("\t"): None}
 
-_SECRET = re.compile(
+_SECRET: Final = re.compile(
     r"auth|token|key|secret|jwt|session|csrf|xsrf|cookie|passw|signature|assertion|sec-websocket-protocol"
     r"|(?<!allow-)credential|playground-access",
     re.IGNORECASE,
 )
 
 # Clients choose names: the memory of their verdicts must not grow with what they send.
-_MAX_REMEMBERED_NAMES = 1024
-_MAX_REMEMBERED_LENGTH = 64
+_MAX_REMEMBERED_NAMES: Final = 1024
+_MAX_REMEMBERED_LENGTH: Final = 64
 
 
 class Verdict(Enum):
-    """What becomes of a client's field: all but KEEP and DROP depend on where the credential of the request stood.
-
-    `passing`: whether it goes on, and whether that is still to be said for each request.
-    """
+    """What becomes of a client's field: all but KEEP and DROP depend on where the credential of the request stood."""
 
     DROP = 0
     KEEP = 1
@@ -106,12 +105,8 @@ class Verdict(Enum):
     PROTOCOLS = 4
     MASTRA = 5
 
-    def __init__(self, number: int) -> None:
-        # An attribute, since an Enum is hashed in Python: strangers choose names, and each is looked at.
-        self.passing: tuple[bool, bool] = number > 0, number > 1
 
-
-_CREDENTIALS = {
+_CREDENTIALS: Final = {
     "authorization": Verdict.AUTHORIZATION,
     "cookie": Verdict.COOKIE,
     "sec-websocket-protocol": Verdict.PROTOCOLS,
@@ -138,8 +133,8 @@ class Names:
         return folded in self._whole or folded.startswith(self._prefixes)
 
 
-_BUILT_IN = (*HOP_BY_HOP, *FRAMING, *UNTRUSTED, *REPLACED)
-_REFUSED_FOR_IDENTITY = Names((*_BUILT_IN, *TRACE, *_NO_IDENTITY))
+_BUILT_IN: Final = (*HOP_BY_HOP, *FRAMING, *UNTRUSTED, *REPLACED)
+_REFUSED_FOR_IDENTITY: Final = Names((*_BUILT_IN, *TRACE, *_NO_IDENTITY))
 
 
 def may_carry_identity(name: str) -> bool:
@@ -160,12 +155,18 @@ class HeaderRules:
     """
 
     def __init__(self, strip_headers: Iterable[str] = (), identity_names: Iterable[str] = ()) -> None:
-        self._dropped = Names((*_BUILT_IN, *strip_headers, *identity_names))
+        self.patterns = (*_BUILT_IN, *strip_headers, *identity_names)
+        self._dropped = Names(self.patterns)
         self._remembered = lru_cache(_MAX_REMEMBERED_NAMES)(self._judge)
 
     def verdict_of(self, name: str) -> Verdict:
         """Return what becomes of a client's field of this name."""
         return self._remembered(name) if len(name) <= _MAX_REMEMBERED_LENGTH else self._judge(name)
+
+    def passing(self, name: str) -> tuple[bool, bool]:
+        """Return whether a client's field of this name goes on, and whether that is said anew for each request."""
+        verdict = self.verdict_of(name)
+        return verdict is not Verdict.DROP, verdict is not Verdict.DROP and verdict is not Verdict.KEEP
 
     def _judge(self, name: str) -> Verdict:
         folded = name.lower().translate(_FOLDED)  # `fold`, without a call: a stranger may send 256 new names

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gateway.policy.denied import DeniedByRules
 from gateway.policy.expressions import Facts
-from gateway.policy.reasons import Denied, Reason
+from gateway.policy.reasons import Reason
 from gateway.policy.routes import Route
 from gateway.policy.rules import (
     CONDITIONS,
@@ -20,15 +21,6 @@ from gateway.policy.rules import (
     scopes_of,
 )
 from gateway.policy.words import listed, words_of
-
-
-class DeniedByRules(Denied):
-    """A rule said no. `rule` names it as the file does; `scopes` are those that alone are missing (RFC 6750)."""
-
-    def __init__(self, reason: Reason, detail: str, rule: str, scopes: tuple[str, ...] = ()) -> None:
-        super().__init__(reason, detail)
-        self.rule = rule
-        self.scopes = scopes
 
 
 def check_rules(route: Route, facts: Facts) -> DeniedByRules | None:

@@ -8,14 +8,14 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-_SYMMETRIC = frozenset({"HS256", "HS384", "HS512"})
-_RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
-_CURVES: dict[object, tuple[ec.EllipticCurve, str]] = {
+_SYMMETRIC: Final = frozenset({"HS256", "HS384", "HS512"})
+_RSA: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
+_CURVES: Final[dict[object, tuple[ec.EllipticCurve, str]]] = {
     "P-256": (ec.SECP256R1(), "ES256"),
     "P-384": (ec.SECP384R1(), "ES384"),
     "P-521": (ec.SECP521R1(), "ES512"),
@@ -23,14 +23,14 @@ _CURVES: dict[object, tuple[ec.EllipticCurve, str]] = {
 # RFC 7518 section 3.3 asks for 2048 bits or more. The upper bounds are OpenSSL's own: a key server must
 # not be able to make one verification last for seconds.
 _MIN_RSA_BITS, _MAX_RSA_BITS, _MAX_EXPONENT_BITS = 2048, 16384, 64
-_MIN_RSA_EXPONENT = 3
-_BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
-_ED25519_PRIME = 2**255 - 19
-_ED25519_D = -121665 * pow(121666, -1, _ED25519_PRIME) % _ED25519_PRIME
+_MIN_RSA_EXPONENT: Final = 3
+_BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+")
+_ED25519_PRIME: Final = 2**255 - 19
+_ED25519_D: Final = -121665 * pow(121666, -1, _ED25519_PRIME) % _ED25519_PRIME
 # Moduli of Infineon's broken generator are powers of 65537 modulo every small prime: CVE-2017-15361 (ROCA).
-_ROCA_PRIMES = [p for p in range(3, 168, 2) if all(p % d for d in range(3, p, 2))]
-_ROCA_RESIDUES = {p: frozenset(pow(65537, power, p) for power in range(p)) for p in _ROCA_PRIMES}
-_MAX_FAULTS_NAMED = 5
+_ROCA_PRIMES: Final = [p for p in range(3, 168, 2) if all(p % d for d in range(3, p, 2))]
+_ROCA_RESIDUES: Final = {p: frozenset(pow(65537, power, p) for power in range(p)) for p in _ROCA_PRIMES}
+_MAX_FAULTS_NAMED: Final = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -234,7 +234,7 @@ def _read_okp(jwk: dict[str, Any]) -> tuple[frozenset[str], Any, str]:
     return frozenset({"EdDSA"}), material, _thumbprint(kty="OKP", crv="Ed25519", x=_encode(x))
 
 
-_READERS: dict[str, Callable[[dict[str, Any]], tuple[frozenset[str], Any, str]]] = {
+_READERS: Final[dict[str, Callable[[dict[str, Any]], tuple[frozenset[str], Any, str]]]] = {
     "RSA": _read_rsa,
     "EC": _read_ec,
     "OKP": _read_okp,

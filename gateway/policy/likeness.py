@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from typing import Final
 
 Value = str | int | float | bool | None  # a JSON value that a rule can ask for
-_LIST = re.compile(r"[\s,;|]+")  # a text that lists several: OAuth parts scopes by spaces, SAML attributes by commas
-_UNSEEN = frozenset({"Cc", "Cf"})
+_LIST: Final = re.compile(
+    r"[\s,;|]+"
+)  # a text that lists several: OAuth parts scopes by spaces, SAML attributes by commas
+_UNSEEN: Final = frozenset({"Cc", "Cf"})
 
 
 def is_same(value: object, wanted: Value) -> bool | None:
@@ -18,7 +21,10 @@ def is_same(value: object, wanted: Value) -> bool | None:
     1, as it is in Python; 1 and 1.0 are one number.
     """
     if isinstance(value, str) and isinstance(wanted, str):
-        return value == wanted or (None if _fold(wanted) in (_fold(value), *_LIST.split(_fold(value))) else False)
+        if value == wanted:
+            return True
+        found, asked = _fold(value), _fold(wanted)
+        return None if asked == found or asked in _LIST.split(found) else False
     if _is_number(value) and _is_number(wanted):
         return value == wanted
     if value is None or wanted is None or isinstance(value, bool):

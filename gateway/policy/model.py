@@ -24,6 +24,11 @@ class Headers:
         """Every line, in the order they came."""
         return self._lines
 
+    @property
+    def raw(self) -> bytes:
+        """The lines as they are written, each with its end before it."""
+        return "".join([f"\r\n{name}: {value}" for name, value in self.lines]).encode("utf-8", "surrogateescape")
+
     def all(self, lower_name: str) -> Sequence[str]:
         """Return every value of a header; the name is given in lower case."""
         return (self._by_name or self._sorted()).get(lower_name, ())
@@ -48,7 +53,7 @@ class Headers:
         return by_name
 
 
-@dataclass(slots=True)  # made for every request: see `decision`
+@dataclass(slots=True, init=False)  # made for every request: see `decision`
 class RequestHead:
     """A request line and its headers, as they came, plus who is on the other end of the socket.
 
@@ -65,16 +70,27 @@ class RequestHead:
     headers: Headers
     client_ip: str
     scheme: str  # http or https
-    bearer: str | None = field(default=None, repr=False)
+    bearer: str | None = field(repr=False)
+
+    def __init__(
+        self, method: str, target: str, headers: Headers, client_ip: str, scheme: str, bearer: str | None = None
+    ) -> None:
+        self.method, self.target, self.headers = method, target, headers
+        self.client_ip, self.scheme, self.bearer = client_ip, scheme, bearer
 
     @property
     def wants_websocket(self) -> bool:
         """True if this asks for a WebSocket (RFC 6455 section 4.1)."""
-        upgrades = self.headers.all("upgrade")
-        return bool(upgrades) and "websocket" in [value.strip().lower() for value in upgrades]
+        return asks_for_websocket(self.headers)
 
 
-@dataclass(slots=True)  # not frozen, for the same reason; nobody writes to it
+def asks_for_websocket(headers: Headers) -> bool:
+    """Return whether one of the `Upgrade` fields names a WebSocket (RFC 6455 section 4.1)."""
+    upgrades = headers.all("upgrade")
+    return bool(upgrades) and "websocket" in [value.strip().lower() for value in upgrades]
+
+
+@dataclass(slots=True, init=False)  # not frozen, for the same reason; nobody writes to it
 class Principal:
     """Whom a verified token speaks for. Every field is safe to compare as it stands.
 
@@ -87,18 +103,41 @@ class Principal:
     subject: str
     issuer: str | None
     claims: Mapping[str, Any]
-    expires_at: float | None = None
-    email: str | None = None
-    email_domain: str | None = None
-    organization: str | None = None
-    client: str | None = None
-    roles: tuple[str, ...] | None = None
-    groups: tuple[str, ...] | None = None
-    scopes: tuple[str, ...] | None = None
-    permissions: tuple[str, ...] | None = None
-    email_name: str = "email"  # of the claim that the email is read from: nobody is told what is in it but `email`
+    expires_at: float | None
+    email: str | None
+    email_domain: str | None
+    organization: str | None
+    client: str | None
+    roles: tuple[str, ...] | None
+    groups: tuple[str, ...] | None
+    scopes: tuple[str, ...] | None
+    permissions: tuple[str, ...] | None
+    email_name: str  # of the claim that the email is read from: nobody is told what is in it but `email`
     # What others make of it once, and keep with it: its headers for an upstream.
-    kept: dict[str, bytes] = field(default_factory=dict, compare=False)
+    kept: dict[str, bytes] = field(init=False, compare=False)
+
+    def __init__(
+        self,
+        provider: str,
+        subject: str,
+        issuer: str | None,
+        claims: Mapping[str, Any],
+        expires_at: float | None = None,
+        email: str | None = None,
+        email_domain: str | None = None,
+        organization: str | None = None,
+        client: str | None = None,
+        roles: tuple[str, ...] | None = None,
+        groups: tuple[str, ...] | None = None,
+        scopes: tuple[str, ...] | None = None,
+        permissions: tuple[str, ...] | None = None,
+        email_name: str = "email",
+    ) -> None:
+        self.provider, self.subject, self.issuer, self.claims = provider, subject, issuer, claims
+        self.expires_at, self.organization, self.client = expires_at, organization, client
+        self.email, self.email_domain, self.email_name = email, email_domain, email_name
+        self.roles, self.groups, self.scopes, self.permissions = roles, groups, scopes, permissions
+        self.kept = {}
 
     def __repr__(self) -> str:
         # Claims are personal: never in a log or a traceback.

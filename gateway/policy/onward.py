@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from itertools import islice
+from typing import Final
 
 from gateway.policy.cookies import plainly_written, without_cookies
 from gateway.policy.fields import HeaderRules, Verdict, fold, named_by_connection
@@ -12,9 +13,9 @@ from gateway.policy.model import RequestHead
 
 Line = tuple[str, str]
 
-_MIN_TOKEN_LENGTH = 33  # of a sub-protocol
+_MIN_TOKEN_LENGTH: Final = 33  # of a sub-protocol
 # Three parts between two dots: the one that we read.
-_TOKEN_PROTOCOL = re.compile(r",[ \t]*(?=[^, \t]{33})(?P<token>[^,. \t]*\.[^,. \t]*\.[^,. \t]*)[ \t]*(?=,|\Z)")
+_TOKEN_PROTOCOL: Final = re.compile(r",[ \t]*(?=[^, \t]{33})(?P<token>[^,. \t]*\.[^,. \t]*\.[^,. \t]*)[ \t]*(?=,|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,8 @@ class Withheld:
         return value
 
 
-NOTHING = Withheld()
-AUTHORIZATION = Withheld(authorization=True)
+NOTHING: Final = Withheld()
+AUTHORIZATION: Final = Withheld(authorization=True)
 
 
 def lines_onward(head: RequestHead, rules: HeaderRules, withheld: Withheld) -> list[Line]:

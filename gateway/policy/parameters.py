@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from itertools import islice
+from typing import Final
 from urllib.parse import unquote_plus
 
-_MAX_ESCAPES = 64
+_MAX_ESCAPES: Final = 64
 _OPENING, _BRACKET = r"(?:\[|%5[Bb])", r"(?:[\[\]]|%5[BbDd])[^&=]*"
 
 

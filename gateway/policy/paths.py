@@ -10,25 +10,27 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass, replace
+from typing import Final
 from urllib.parse import unquote
 
-from gateway.policy.reasons import Denied, Reason
+from gateway.policy.denied import Denied
+from gateway.policy.reasons import Reason
 
 # The common case in one match: segments of plain characters, none of them `.` or `..`.
-_PLAIN = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9\-._~!$&'()*+,=:@]+)*/?")
-_TARGET = re.compile(r"[\x21-\x7e]+")
-_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_PLAIN: Final = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9\-._~!$&'()*+,=:@]+)*/?")
+_TARGET: Final = re.compile(r"[\x21-\x7e]+")
+_UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 # What an escape becomes, by its two digits in any case: a look for each costs a stranger less of us than a call.
-_HEX = "0123456789ABCDEFabcdef"
-_CANONICAL_ESCAPES = {
+_HEX: Final = "0123456789ABCDEFabcdef"
+_CANONICAL_ESCAPES: Final = {
     a + b: chr(int(a + b, 16)) if chr(int(a + b, 16)) in _UNRESERVED else f"%{a}{b}".upper() for a in _HEX for b in _HEX
 }
-_END_OF_NAME = re.compile(r"[;?#]")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_MAX_LEVELS = 4  # of percent-encoding; deeper nesting has no honest use
+_END_OF_NAME: Final = re.compile(r"[;?#]")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_MAX_LEVELS: Final = 4  # of percent-encoding; deeper nesting has no honest use
 # What comes before authentication is bounded (CWE-400): nobody honest has so many, and each costs a look of its own.
-MAX_SEGMENTS = 128
-MAX_ESCAPES = 1024  # some 340 characters of Japanese
+MAX_SEGMENTS: Final = 128
+MAX_ESCAPES: Final = 1024  # some 340 characters of Japanese
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,64 @@
 """Who issues tokens and how we check them. A provider type is a preset of this record, not a class.
 
 jwt, clerk, auth0 and oidc differ in data only: issuer, audience, algorithms, where keys live, how
-claims become a principal. The check itself exists once, in `verify`.
+claims become a principal. What the file cannot say of a type is its row in `PRESETS`; the check itself exists
+once, in `verify`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from gateway.policy.jwk import Key
 
 Kind = Literal["jwt", "clerk", "auth0", "oidc"]
 ClerkKind = Literal["session", "template"]
 
-SYMMETRIC = frozenset({"HS256", "HS384", "HS512"})
-ASYMMETRIC = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
+SYMMETRIC: Final = frozenset({"HS256", "HS384", "HS512"})
+ASYMMETRIC: Final = frozenset(
+    {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """What a type of provider says of its tokens. An empty name: no claim is asked."""
+
+    family: frozenset[str]  # of algorithms: SYMMETRIC for shared secrets, ASYMMETRIC for public keys
+    default_algorithm: str
+    types: frozenset[str] = frozenset({"jwt", "at+jwt"})  # of the header's `typ`, lower case
+    categories: Mapping[str, ClerkKind] = field(default_factory=dict)  # values of the header's `cat`, and what each is
+    machine_prefix: str = ""  # subjects that begin so are no people, and refused
+    refuses_pending: bool = False  # `sts: pending`: the session still waits for a task of its user
+    compares_azp: bool = False  # with `authorized_parties`: it is the origin of a page
+    client_claims: tuple[str, ...] = ("azp", "client_id")
+    has_namespaced_claims: bool = False  # one `https://.../NAME` counts as NAME
+    organization_object: str = ""  # has the organization's id, role and permissions, under short names
+    organization_role: str = ""
+    organization_permissions: str = ""
+
+
+PRESETS: Final[Mapping[Kind, Preset]] = {
+    "jwt": Preset(SYMMETRIC, "HS256"),
+    "clerk": Preset(
+        ASYMMETRIC,
+        "RS256",
+        types=frozenset({"jwt"}),
+        # The same key signs them all.
+        categories={"cl_B7d4PD111AAA": "session", "cl_I7d4PD111III": "session", "cl_B7d4PD222AAA": "template"},
+        machine_prefix="mch_",
+        refuses_pending=True,
+        compares_azp=True,
+        client_claims=("client_id",),
+        organization_object="o",
+        organization_role="org_role",
+        organization_permissions="org_permissions",
+    ),
+    "auth0": Preset(ASYMMETRIC, "RS256", has_namespaced_claims=True),
+    "oidc": Preset(ASYMMETRIC, "RS256"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +98,7 @@ class TokenSource:
     name: str = ""
 
 
-BEARER = TokenSource("bearer")
+BEARER: Final = TokenSource("bearer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +114,21 @@ class Provider:
     audiences: frozenset[str] | None = None  # any of; None: not checked
     requires_expiry: bool = True
     leeway_seconds: float = 5.0
-    types: frozenset[str] = frozenset({"jwt", "at+jwt"})  # of the header's `typ`, lower case; absent is fine
+    types: frozenset[str] = frozenset({"jwt", "at+jwt"})  # as in `Preset`; absent is fine
     subject_claim: str = "sub"
-    email_claim: str | None = None  # None: `email`, and for auth0 the one namespaced `.../email`
+    email_claim: str | None = None  # None: `email`, and where claims are namespaced the one `.../email`
     requires_verified_email: bool = False
     roles_claim: str | None = None
     groups_claim: str | None = None
     token_sources: tuple[TokenSource, ...] = (BEARER,)
-    authorized_parties: frozenset[str] | None = None  # clerk: `azp` must be one of these
+    authorized_parties: frozenset[str] | None = None  # where `azp` is compared, it must be one of these
     requires_authorized_party: bool = True  # False: `azp: if_present`
     clerk_kinds: frozenset[ClerkKind] = frozenset({"session"})
     origins: frozenset[str] = frozenset()  # of pages that may send the cookie, besides the gateway's own origin
+    preset: Preset = field(init=False, repr=False, compare=False)  # of its kind; a field, since a property is a call
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "preset", PRESETS[self.kind])
 
     def __repr__(self) -> str:
         return f"Provider({self.name!r}, {self.kind!r})"

@@ -31,6 +31,8 @@ class Reason(Enum):
     # 400: two parsers could read the request in two ways.
     TARGET_AMBIGUOUS = Answer(400, _BAD_REQUEST, "the request target has no single reading")
     REQUEST_MALFORMED = Answer(400, _BAD_REQUEST, "the request is not well-formed HTTP")
+    QUESTION_MALFORMED = Answer(400, _BAD_REQUEST, "an engine's question is not whole, or nobody may ask from there")
+    ENGINE_LIMITED = Answer(400, _BAD_REQUEST, "the engine that asks cannot send the request as it was judged")
     PLAIN_HTTP = Answer(
         400, "This port speaks HTTPS: use https:// in place of http://", "plain HTTP was spoken to the TLS port"
     )
@@ -78,23 +80,13 @@ class Reason(Enum):
     UPSTREAM_UNREACHABLE = Answer(502, _BAD_GATEWAY, "the upstream refused the connection")
     UPSTREAM_BROKEN = Answer(502, _BAD_GATEWAY, "the upstream broke off, or answered no valid HTTP")
     UPSTREAM_TIMEOUT = Answer(504, "Gateway timeout", "the upstream was too slow to answer")
+    DECISION_UNAVAILABLE = Answer(503, _UNAVAILABLE, "the engine in front could not ask the gateway")
     KEYS_UNAVAILABLE = Answer(503, _UNAVAILABLE, "the issuer's keys cannot be had now")
     SHUTTING_DOWN = Answer(503, _UNAVAILABLE, "the gateway is stopping")
+
+    __hash__ = object.__hash__  # an Enum hashes its name, in Python; there is one of each
 
     def __init__(self, answer: Answer) -> None:
         # Attributes, since an Enum's properties cost as much as the rest of a refusal's decision.
         self.code: str = self._name_.lower()  # the stable public code, as in the answer's body and the log
         self.status: int = answer.status  # the HTTP status
-
-
-class Denied(Exception):
-    """Raised by a step that says no. `detail` is for our log, never for the client."""
-
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__()
-        self.reason = reason
-        self.detail = detail
-        self.provider: str | None = None  # whose token it was, once that is known
-
-    def __str__(self) -> str:
-        return f"{self.reason.code}: {self.detail}"

@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from gateway.policy.cache import VerifiedTokens
+from gateway.policy.denied import Denied, MethodNotAllowed
 from gateway.policy.fields import MASTRA_COOKIES, MASTRA_PARAMETER, HeaderRules
+from gateway.policy.memory import Remembered
 from gateway.policy.onward import AUTHORIZATION, NOTHING, Withheld
 from gateway.policy.paths import Path, plain_readings, split_target
 from gateway.policy.providers import Provider, TokenSource, token_sources
-from gateway.policy.reasons import Denied, Reason
+from gateway.policy.reasons import Reason
 from gateway.policy.rules import Rule, Unenforced, rules_within
 from gateway.policy.upstreams import Upstream
 
-_QUERY = re.compile(r"[\x21\x22\x24-\x7e]*")  # printable, and no fragment
-_MAX_REMEMBERED, _MAX_REMEMBERED_LENGTH = 4096, 256  # paths that were asked for lately: two megabytes at most
+_QUERY: Final = re.compile(r"[\x21\x22\x24-\x7e]*")  # printable, and no fragment
+_MAX_REMEMBERED, _MAX_REMEMBERED_LENGTH = 8192, 256  # paths that were asked for lately: four megabytes at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class Route:
     provider_names: tuple[str, ...] = field(init=False, repr=False, compare=False)
     sources: tuple[TokenSource, ...] = field(init=False, repr=False, compare=False)
     spent_parameters: tuple[str, ...] = field(init=False, repr=False, compare=False)
-    _withheld: Mapping[TokenSource | None, Withheld] = field(init=False, repr=False, compare=False)
+    _withheld: tuple[tuple[TokenSource | None, Withheld], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         sources = token_sources(self.providers)
@@ -61,11 +64,14 @@ class Route:
         object.__setattr__(self, "provider_names", tuple(provider.name for provider in self.providers))
         object.__setattr__(self, "sources", sources)
         object.__setattr__(self, "spent_parameters", spent)
-        object.__setattr__(self, "_withheld", {source: self._stops(source) for source in (None, *sources)})
+        object.__setattr__(self, "_withheld", tuple((source, self._stops(source)) for source in (None, *sources)))
 
     def withheld(self, source: TokenSource | None) -> Withheld:
         """Return what stops here of a request whose verified token stood in `source`; None: nothing was verified."""
-        return self._withheld[source]
+        for one, stops in self._withheld:
+            if one is source:  # most often: equal ones are hashed in Python
+                return stops
+        return next(stops for one, stops in self._withheld if one == source)
 
     def _stops(self, source: TokenSource | None) -> Withheld:
         forwards = self.upstream.identity.authorization == "forward"
@@ -110,7 +116,7 @@ class Policy:
         told = [name for route in routes for name, _ in route.upstream.identity.headers]
         self.header_rules = header_rules or HeaderRules((), told)
         self.verified = VerifiedTokens()
-        self._found: dict[tuple[str, str], tuple[Path, Match]] = {}
+        self._found: Remembered[tuple[str, str], tuple[Path, Match]] = Remembered(_MAX_REMEMBERED)
         self._root = _Node()
         for route in routes:
             node = self._root
@@ -125,15 +131,13 @@ class Policy:
         Where a path leads is remembered, since it depends on nothing else; whether somebody may go there never is.
         """
         raw, mark, query = target.partition("?")
-        known = self._found.get((raw, method))
+        known = self._found.known.get((raw, method))
         if known is not None and (not mark or _QUERY.fullmatch(query)):
             return known[0], mark + query, known[1]
         path, whole_query = split_target(target)
         match = self.match(path, method)
         if len(raw) <= _MAX_REMEMBERED_LENGTH:
-            if len(self._found) >= _MAX_REMEMBERED:
-                self._found.clear()
-            self._found[raw, method] = path, match
+            self._found.keep((raw, method), (path, match))
         return path, whole_query, match
 
     def match(self, path: Path, method: str) -> Match:
@@ -185,14 +189,6 @@ class Policy:
                 pending.append(((*literalness, 0), node.capture))
         found.sort(key=lambda item: (len(item[0]), item[0]), reverse=True)
         return [node for _, node in found]
-
-
-class MethodNotAllowed(Denied):
-    """Routes cover the path, none of them the method."""
-
-    def __init__(self, allowed: tuple[str, ...]) -> None:
-        super().__init__(Reason.METHOD_NOT_ALLOWED, f"the path takes {', '.join(allowed)}")
-        self.allowed = allowed
 
 
 class _Node:

@@ -7,9 +7,9 @@ the door on both sides, also below `not`. The three values combine as in Kleene'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from gateway.policy.addresses import Network, is_within
 from gateway.policy.claim_names import claim_at
@@ -150,9 +150,9 @@ def evaluate(rule: Rule, facts: Facts, *, grant_scopes: bool = False, unenforced
         return holds(rule, facts)
     match rule:
         case AllOf(rules):
-            return _all(evaluate(one, facts, grant_scopes=grant_scopes, unenforced=unenforced) for one in rules)
+            return _all(rules, facts, grant_scopes, unenforced)
         case AnyOf(rules):
-            return _any(evaluate(one, facts, grant_scopes=grant_scopes, unenforced=unenforced) for one in rules)
+            return _any(rules, facts, grant_scopes, unenforced)
         case Not(inner):
             # Below `not` a granted scope would turn into its opposite: there scopes are what they are.
             harmless = None if unenforced is None else not unenforced
@@ -229,22 +229,29 @@ def _has_all(condition: HasAll, facts: Facts) -> bool | None:
     return not missing or (None if all(some_alike(several, (one,)) for one in missing) else False)
 
 
-def _all(verdicts: Iterator[bool | None]) -> bool | None:
+# Loops, so that a rule behind one that decides is not asked: compiled, a generator is a list.
+def _all(rules: Sequence[Rule], facts: Facts, grant_scopes: bool, unenforced: bool | None) -> bool | None:
     undecided = False
-    for verdict in verdicts:
+    for rule in rules:
+        verdict = evaluate(rule, facts, grant_scopes=grant_scopes, unenforced=unenforced)
         if verdict is False:
             return False
         undecided = undecided or verdict is None
     return None if undecided else True
 
 
-def _any(verdicts: Iterator[bool | None]) -> bool | None:
+def _any(rules: Sequence[Rule], facts: Facts, grant_scopes: bool, unenforced: bool | None) -> bool | None:
     undecided = False
-    for verdict in verdicts:
+    for rule in rules:
+        verdict = evaluate(rule, facts, grant_scopes=grant_scopes, unenforced=unenforced)
         if verdict is True:
             return True
         undecided = undecided or verdict is None
     return None if undecided else False
+
+
+def _some(verdicts: Sequence[bool | None]) -> bool | None:
+    return True if True in verdicts else None if None in verdicts else False
 
 
 def _same_email(email: str) -> str:
@@ -257,7 +264,7 @@ def _claim_is(claims: Any, steps: tuple[str, ...], wanted: tuple[Value, ...]) ->
     if not is_there:
         return None
     members = value if isinstance(value, list) else [value]
-    return _any(is_same(member, one) for member in members for one in wanted)
+    return _some([is_same(member, one) for member in members for one in wanted])
 
 
 def _method_is(methods: frozenset[str], method: str) -> bool | None:
@@ -268,7 +275,7 @@ def _method_is(methods: frozenset[str], method: str) -> bool | None:
 
 
 # By their type: a `match` over ten classes would cost a request as much as the rest of its rules.
-CONDITIONS: dict[type, Callable[[Any, Facts], bool | None]] = {
+CONDITIONS: Final[dict[type, Callable[[Any, Facts], bool | None]]] = {
     Authenticated: lambda condition, facts: True,
     EmailDomain: _email_domain,
     Equals: _equals,
@@ -276,7 +283,7 @@ CONDITIONS: dict[type, Callable[[Any, Facts], bool | None]] = {
     HasAll: _has_all,
     Claim: lambda condition, facts: _claim_is(facts.principal.claims, condition.steps, condition.values),
     MethodIs: lambda condition, facts: _method_is(condition.methods, facts.head.method),
-    PathUnder: lambda condition, facts: _any(is_under(facts.path.segments, one) for one in condition.prefixes),
+    PathUnder: lambda condition, facts: _some([is_under(facts.path.segments, one) for one in condition.prefixes]),
     AddressIn: lambda condition, facts: is_within(facts.head.client_ip, condition.networks),
     When: lambda condition, facts: condition.expression.holds(facts),
 }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import Final
 
-_MAX_MARKS = 8192
+_MAX_MARKS: Final = 8192
 
 
 class SeenOnce:
@@ -15,12 +16,13 @@ class SeenOnce:
 
     def is_new(self, mark: Hashable) -> bool:
         """Return whether this has not come before; the second time it is taken off the list."""
-        if mark in self._marks:
-            self._marks.discard(mark)
+        marks = self._marks
+        if mark in marks:
+            marks.remove(mark)
             return False
-        if len(self._marks) >= _MAX_MARKS:
-            self._marks.clear()
-        self._marks.add(mark)
+        if len(marks) >= _MAX_MARKS:
+            marks.difference_update(list(marks)[::2])  # those that are left may still come again
+        marks.add(mark)
         return True
 
     def __len__(self) -> int:

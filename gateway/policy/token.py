@@ -10,29 +10,30 @@ import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
-from gateway.policy.reasons import Denied, Reason
+from gateway.policy.denied import Denied
+from gateway.policy.reasons import Reason
 
-_BASE64URL_BYTES = (string.ascii_letters + string.digits + "-_").encode()
+_BASE64URL_BYTES: Final = (string.ascii_letters + string.digits + "-_").encode()
 # Of all other bytes, `+`, `/` and `=` as well, it makes one that strict base64 refuses.
-_TO_BASE64 = bytes(byte if byte in _BASE64URL_BYTES else 0 for byte in range(256)).translate(
+_TO_BASE64: Final = bytes(byte if byte in _BASE64URL_BYTES else 0 for byte in range(256)).translate(
     bytes.maketrans(b"-_", b"+/")
 )
-_PADDING = (b"", b"", b"==", b"=")  # by length modulo 4
+_PADDING: Final = (b"", b"", b"==", b"=")  # by length modulo 4
 # The only bits of the last character that carry data, by length modulo 4: others must be 0, or one
 # signature has many spellings (RFC 4648 section 3.5) and a cache or a revocation list can be walked round.
-_LAST_OF_2 = frozenset("AQgw")
-_LAST_OF_3 = frozenset("AEIMQUYcgkosw048")
-_MAX_INTEGER_DIGITS = 400
-_MAX_REMEMBERED_HEADER = 512
-_MAX_DEPTH = 64  # of nested arrays and objects: no honest claim comes near
+_LAST_OF_2: Final = frozenset("AQgw")
+_LAST_OF_3: Final = frozenset("AEIMQUYcgkosw048")
+_MAX_INTEGER_DIGITS: Final = 400
+_MAX_REMEMBERED_HEADER: Final = 512
+_MAX_DEPTH: Final = 64  # of nested arrays and objects: no honest claim comes near
 # A string that does not end goes up to the end of the text: searched for again from each quote in it, it would cost the
 # square of its length.
-_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]+|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_STRING_OR_BRACKET: Final = re.compile(r'"(?:[^"\\]+|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
-@dataclass(slots=True)  # made for every token that was not seen before: see `decision`
+@dataclass(slots=True, init=False)  # made for every token that was not seen before: see `decision`
 class Token:
     """The parts of a compact JWS (RFC 7515 section 3.1), decoded and not yet believed."""
 
@@ -42,6 +43,18 @@ class Token:
     signature: bytes
     algorithm: str
     kid: str | None
+
+    def __init__(
+        self,
+        header: Mapping[str, Any],
+        claims: Mapping[str, Any],
+        signing_input: bytes,
+        signature: bytes,
+        algorithm: str,
+        kid: str | None,
+    ) -> None:
+        self.header, self.claims, self.signing_input = header, claims, signing_input
+        self.signature, self.algorithm, self.kid = signature, algorithm, kid
 
     def __repr__(self) -> str:
         return f"Token(algorithm={self.algorithm!r})"
@@ -177,4 +190,4 @@ def _finite_float(digits: str) -> float:
 
 
 # Made once: `json.loads` with these would make one for every token.
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_bounded_int, parse_float=_finite_float)
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_bounded_int, parse_float=_finite_float)

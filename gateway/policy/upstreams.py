@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
-SIGNED_ISSUER = "mastra-gateway"  # `iss` of the tokens that the gateway signs; never that of a caller's
+SIGNED_ISSUER: Final = "mastra-gateway"  # `iss` of the tokens that the gateway signs; never that of a caller's
 # Facts about a principal, by the names that rules (`user.NAME`) and identity headers use.
-FACTS = (
+FACTS: Final = (
     "subject",
     "email",
     "provider",

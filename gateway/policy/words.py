@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from typing import Final
 
 from gateway.policy.likeness import Value
 from gateway.policy.rules import (
@@ -25,7 +26,7 @@ from gateway.policy.rules import (
     When,
 )
 
-_SINGULAR = {"roles": "role", "groups": "group", "scopes": "scope", "permissions": "permission"}
+_SINGULAR: Final = {"roles": "role", "groups": "group", "scopes": "scope", "permissions": "permission"}
 
 
 def words_of(rule: Rule) -> str:

@@ -1,8 +1,9 @@
-"""Passing an allowed request on, and its answer back. Nothing here decides, and nothing here knows what a token is.
+"""What is done to an allowed request and to its response, and how one follows the other. No I/O, no token is read.
 
-In reading order: `headers` (what goes up, what comes down), `identity` (what the upstream is told about the
-caller), `cors` (who may read the answer), `refusal` (the gateway's own answers), `sender` (what the log may hold of
-a client), `silence` (how long nothing has moved) and `unreachable` (why there is no connection) do no I/O; `origin`
-(one upstream and its connections), `answer` (one answer to a client), `forward` (one exchange, streamed both ways),
-`frames` and `tunnel` (one WebSocket, as bytes) do.
+In reading order: `headers` (what goes up, what comes down), `identity` (what the upstream is told about the caller),
+`cors` (who may read a response), `refusal` (the gateway's own responses), `unreachable` (why there is no connection),
+`wire` (what is asked of a connection), `runtime` (one configuration at work), `silence`, `frames` and `tunnel` (one
+WebSocket, as bytes), `host` (the gateway around it all), `heads` (as they are written), `delivery` (a response on its
+way to the client), `states` and `exchange` (one request and its response). Where an engine sends it on in our place:
+`told` (which fields it sets and removes), `dialects` (how it asks), `verdict` (what it is answered) and `question`.
 """

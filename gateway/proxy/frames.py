@@ -7,12 +7,15 @@ at. Whoever sends more (256 KiB of empty frames are 43,000) is followed no longe
 from __future__ import annotations
 
 import os
+from typing import Final
 
-_CLOSE = 0x8  # the opcode
-_MAX_HEAD_BYTES = 14
+_CLOSE: Final = 0x8  # the opcode
+_MAX_HEAD_BYTES: Final = 14
 _HEADS, _BYTES_PER_HEAD = 256, 256  # so many heads are looked at in one piece, and one more for so many bytes of it
 # How long a frame's head is, by its second byte: the mask's bit, and 7 bits of length, of which two values mean more.
-_HEAD_BYTES = bytes(2 + {126: 2, 127: 8}.get(second & 0x7F, 0) + (4 if second & 0x80 else 0) for second in range(256))
+_HEAD_BYTES: Final = bytes(
+    2 + {126: 2, 127: 8}.get(second & 0x7F, 0) + (4 if second & 0x80 else 0) for second in range(256)
+)
 
 
 class FrameBorders:

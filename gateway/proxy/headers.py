@@ -1,32 +1,33 @@
-"""What goes up with a request, and what comes down with its answer."""
+"""What goes up with a request, and what comes down with its response."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum, auto
 from functools import lru_cache
+from typing import Final
 
 from gateway.policy.decision import Allow
 from gateway.policy.fields import HOP_BY_HOP, HeaderRules, Names, fold, named_by_connection
 from gateway.policy.model import Headers, RequestHead
 from gateway.policy.onward import Line, lines_onward
 
-_DROPPED_OF_ANSWERS = Names((*HOP_BY_HOP, "X-Request-Id"))
+_DROPPED_OF_ANSWERS: Final = Names((*HOP_BY_HOP, "X-Request-Id"))
 # Servers choose names, too: the memory of their verdicts is bounded as that of clients'.
-_MAX_REMEMBERED_NAMES = 1024
-_MAX_REMEMBERED_LENGTH = 64
+_MAX_REMEMBERED_NAMES: Final = 1024
+_MAX_REMEMBERED_LENGTH: Final = 64
 
 
 class _Verdict(Enum):
-    """What becomes of a line of an upstream's answer."""
+    """What becomes of a line of an upstream's response."""
 
     KEEP = auto()
     DROP = auto()
     CORS = auto()
 
 
-def is_answer_line_passed(name: str) -> bool:
-    """True if a line of an upstream's answer goes to the client, unless `Connection` or CORS says otherwise."""
+def is_response_line_forwarded(name: str) -> bool:
+    """True if a line of an upstream's response goes to the client, unless `Connection` or CORS says otherwise."""
     return _verdict_of_answers(name) is not _Verdict.DROP
 
 
@@ -40,9 +41,9 @@ def request_lines(head: RequestHead, allow: Allow, rules: HeaderRules, added: It
 
 
 def response_lines(lines: Iterable[Line], *, owns_cors: bool) -> list[Line]:
-    """Return the header lines of an upstream's answer for the client: all that is end-to-end stays, in its order.
+    """Return the header lines of an upstream's response for the client: all that is end-to-end stays, in its order.
 
-    With `owns_cors` the upstream's Access-Control-* go. Content-Length stays (the answer to HEAD has one). The caller
+    With `owns_cors` the upstream's Access-Control-* go. Content-Length stays (the response to HEAD has one). The caller
     adds X-Request-Id, CORS, Transfer-Encoding, and for a WebSocket Upgrade and Connection.
     """
     arrived = list(lines)

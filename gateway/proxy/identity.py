@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 import jwt
@@ -15,17 +15,18 @@ from cachetools import LRUCache
 
 from gateway.policy.claim_names import read_claim, steps_of
 from gateway.policy.claims import told_claim
+from gateway.policy.denied import Denied
 from gateway.policy.model import Principal
 from gateway.policy.onward import Line
-from gateway.policy.reasons import Denied, Reason
+from gateway.policy.reasons import Reason
 from gateway.policy.upstreams import SIGNED_ISSUER, Fact, Identity
 
-_VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
-_SAFE = _VISIBLE.replace("%", "") + " "
-_SAFE_MEMBER = _SAFE.replace(",", "")
-_REFUSED = re.compile(r"[\r\n\0]")
+_VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
+_SAFE: Final = _VISIBLE.replace("%", "") + " "
+_SAFE_MEMBER: Final = _SAFE.replace(",", "")
+_REFUSED: Final = re.compile(r"[\r\n\0]")
 # The same in JSON text, where they are escaped; backslashes before come in pairs, or they escape something else.
-_REFUSED_IN_JSON = re.compile(r"(?<!\\)(?:\\\\)*\\(?:r|n|u0000)")
+_REFUSED_IN_JSON: Final = re.compile(r"(?<!\\)(?:\\\\)*\\(?:r|n|u0000)")
 
 
 def identity_lines(identity: Identity, principal: Principal | None) -> list[Line]:

@@ -1,23 +1,23 @@
-"""The gateway's own answers: status, headers and body, all from the table of reasons. Pure."""
+"""The gateway's own responses: status, headers and body, all from the table of reasons. Pure."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Final
 
 from gateway.policy.onward import Line
 from gateway.policy.reasons import Reason
 
-REALM = "mastra-gateway"
-RETRY_SECONDS = 5
-# TRACE would show an attacker's page the headers that the gateway adds; CONNECT makes a proxy of us.
-REFUSED_METHODS = frozenset({"TRACE", "CONNECT"})
-ORDINARY_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+REALM: Final = "mastra-gateway"
+RETRY_SECONDS: Final = 5
 
 
-def refusal_body(reason: Reason, request_id: str) -> bytes:
-    """Return the JSON body: what Mastra's clients read (`error`), the stable code, and the id to ask about."""
-    body = {"error": reason.value.error, "code": reason.code, "request_id": request_id}
+def refusal_body(reason: Reason, request_id: str | None = None) -> bytes:
+    """Return the JSON body: what Mastra's clients read (`error`), the stable code, and the id to ask about, if any."""
+    body = {"error": reason.value.error, "code": reason.code}
+    if request_id is not None:
+        body["request_id"] = request_id
     return json.dumps(body, separators=(",", ":")).encode()
 
 
@@ -28,7 +28,7 @@ def refusal_lines(
     missing_scopes: Sequence[str] = (),
     allowed_methods: Sequence[str] = (),
 ) -> list[Line]:
-    """Return the headers of a refusal, without length, request id and CORS, which every answer gets."""
+    """Return the headers of a refusal, without length, request id and CORS, which every response gets."""
     lines: list[Line] = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
     challenge = _challenge(reason, had_token=had_token, missing_scopes=missing_scopes)
     if challenge is not None:

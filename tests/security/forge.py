@@ -196,7 +196,7 @@ def _secret(form: str) -> bytes:
     """Return a form of rsa1's public key, which a confused verifier takes for the secret (CVE-2016-5431)."""
     public = key_named("rsa1").public_key()
     info, pem = serialization.PublicFormat.SubjectPublicKeyInfo, serialization.Encoding.PEM
-    forms = {
+    forms: dict[str, bytes] = {
         "pem": public.public_bytes(pem, info),
         "pem without its last line break": public.public_bytes(pem, info).strip(),
         "pem in one line": public.public_bytes(pem, info).replace(b"\n", b""),

@@ -53,11 +53,12 @@ class Trial:
 
 def judge(trial: Trial) -> None:
     """Raise `Reached` if something reached the upstream that must not, `AssertionError` for a wrong answer."""
-    _judge_upstream(trial)
+    judge_upstream(trial)
     _judge_answer(trial)
 
 
-def _judge_upstream(trial: Trial) -> None:
+def judge_upstream(trial: Trial) -> None:
+    """Raise `Reached` if something reached the upstream that must not; `AssertionError` if nothing did that must."""
     expected = ([], []) if trial.subject is None else ([trial.subject], [] if trial.email is None else [trial.email])
     for request in trial.seen:
         told = tuple([unquote(value) for value in request.all(name)] for name in ("X-Auth-User-Id", "X-Auth-Email"))

@@ -11,7 +11,7 @@ import os
 import sys
 
 from gateway.policy.cache import VerifiedTokens
-from gateway.policy.decision import Allow, Deny, NoKey, decide
+from gateway.policy.decision import Allow, Deny, Keys, NoKey, decide
 from gateway.policy.jwk import Key
 from gateway.policy.model import Headers, RequestHead
 from gateway.policy.providers import KeySource
@@ -28,7 +28,7 @@ _ROUTE = Route(
 )
 
 
-class _NoKeys:
+class _NoKeys(Keys):
     def find(self, source: KeySource, kid: str | None, algorithm: str, now: float) -> Key | NoKey:
         return NoKey(fetch_may_help=False, is_outage=True)
 

@@ -22,12 +22,13 @@ from pathlib import Path
 
 import pytest
 
+from gateway.transport.descriptors import unread_for
 from tests.minting import SECRET, mint
 from tests.processes import Served, free_port, process, status_of
-from tests.rawpeer import RawUpstream, answer_ok, ask
+from tests.rawpeer import RawClient, RawUpstream, answer_ok, ask
 from tests.security.conftest import Report
 from tests.security.meter import HONEST_SECONDS
-from tests.test_server import make_certificate
+from tests.server.test_server import make_certificate
 
 pytestmark = pytest.mark.alone  # it counts seconds
 
@@ -197,12 +198,19 @@ async def over_tls(port: int, request: bytes) -> bytes:
 
 
 async def call_often(gateway: Served) -> float:
-    """Call on new connections; returns the slowest. Each must be a 200, in time."""
+    """Call on new connections; returns the slowest. Each must be a 200, in time.
+
+    Who says nothing for too long in a crowd is a stranger as any other, and closed; this process, which is the crowd
+    as well, may be so slow. Then it calls again, as clients do.
+    """
     slowest = 0.0
     for _ in range(CALLS):
         began = time.monotonic()
         async with asyncio.timeout(HONEST_SECONDS):
-            assert (await ask(gateway.port, HONEST))[0] == 200
+            while True:
+                with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                    assert (await ask(gateway.port, HONEST))[0] == 200
+                    break
         slowest = max(slowest, time.monotonic() - began)
         await asyncio.sleep(0.1)
     return slowest
@@ -216,20 +224,19 @@ async def test_honest_callers_are_served_whoever_holds_all_connections(
     tmp_path: Path, report: Report, act: Act, express: str
 ) -> None:
     async with gateway_of_few_descriptors(tmp_path, express) as gateway:
-        kept = await asyncio.open_connection("127.0.0.1", gateway.port)
         sources = [f"127.0.0.{number}" for number in range(1, 30)] if sys.platform == "linux" else ["127.0.0.1"]
-        kept[1].write(HONEST)
-        await kept[0].readuntil(b"ok")
-        async with crowd_of(act, 2 * CONNECTIONS, gateway.port, sources):
-            slowest = await call_often(gateway)
-            kept[1].write(HONEST)
-            await kept[0].readuntil(b"ok")  # not closed in favour of any stranger
-            kept[1].close()
-            open_now = await asyncio.to_thread(metric, gateway, "gateway_open_connections")
-            shed = await asyncio.to_thread(metric, gateway, 'gateway_connections_shed_total{why="full"}')
-            descriptors = await asyncio.to_thread(metric, gateway, "process_max_fds")
+        async with RawClient.connect(gateway.port) as kept:
+            await kept.send(HONEST)
+            await kept.answer()
+            async with crowd_of(act, 2 * CONNECTIONS, gateway.port, sources):
+                slowest = await call_often(gateway)
+                await kept.send(HONEST)
+                assert (await kept.answer())[0] == 200  # not closed in favour of any stranger
+                open_now = await asyncio.to_thread(metric, gateway, "gateway_open_connections")
+                shed = await asyncio.to_thread(metric, gateway, 'gateway_connections_shed_total{why="full"}')
+                descriptors = await asyncio.to_thread(metric, gateway, "process_max_fds")
         report(f"crowd {act.__name__}, express {express}: slowest {slowest * 1000:.0f} ms, {shed:.0f} closed for room")
-        assert open_now <= CONNECTIONS and shed
+        assert open_now <= CONNECTIONS + unread_for(DESCRIPTORS) and shed
         assert descriptors == DESCRIPTORS or sys.platform != "linux", "the soft limit is raised to the hard one"
         assert "Traceback" not in gateway.log.read_text()
 

@@ -63,9 +63,9 @@ def judge_handshake(bench: Bench, case: Case, client: socket.socket) -> None:
     for frame in (b"\x81\x85\x01\x02\x03\x04" + b"iggko", b"\x82\x82\0\0\0\0\xff\0"):
         client.sendall(frame)
         assert client.recv(len(frame), socket.MSG_WAITALL) == frame, "text and binary frames come back as they were"
-    (seen,) = bench.upstream.take()
-    if EVIL.search(seen.raw):
-        raise Reached(f"the client's own words went up: {seen.raw!r}")
+    (handshake,) = bench.upstream.take()
+    if EVIL.search(handshake.raw):
+        raise Reached(f"the client's own words went up: {handshake.raw!r}")
 
 
 def read_until(client: socket.socket, end: bytes) -> bytes:

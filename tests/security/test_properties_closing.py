@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.policy.addresses import client_of, is_within
-from gateway.policy.decision import Allow, NoKey, decide
+from gateway.policy.decision import Allow, Keys, NoKey, decide
 from gateway.policy.jwk import Key
 from gateway.policy.model import Headers, RequestHead
 from gateway.policy.providers import KeySource
@@ -44,7 +44,7 @@ ROUTES = "".join(
 POLICY = read(f"upstream: http://h:1\nproviders: {{jobs: {{type: jwt, secret: {SECRET}}}}}\nroutes:{ROUTES}\n").policy
 
 
-class NoKeys:
+class NoKeys(Keys):
     def find(self, source: KeySource, kid: str | None, algorithm: str, now: float) -> Key | NoKey:
         raise AssertionError("no route here takes tokens of a key server")
 

@@ -1,7 +1,7 @@
 """For all YAML texts: a configuration, or mistakes that each stand at a place of the text.
 
-`tests/test_config.py` throws texts and damaged lines at the reader; here are whole trees of the wrong shape, in every
-style that YAML can be written in, and every place is held against the text.
+`tests/config/test_config.py` throws texts and damaged lines at the reader; here are whole trees of the wrong shape, in
+every style that YAML can be written in, and every place is held against the text.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.policy.decision import Allow, NoKey, decide
+from gateway.policy.decision import Allow, Keys, NoKey, decide
 from gateway.policy.expressions import Facts, compile_expression
 from gateway.policy.jwk import Key
 from gateway.policy.model import Headers, RequestHead
@@ -55,7 +55,7 @@ EVIL = mint({"sub": "evil", "exp": NOW + 60}, OTHER_SECRET)
 TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
-class NoKeys:
+class NoKeys(Keys):
     def find(self, source: KeySource, kid: str | None, algorithm: str, now: float) -> Key | NoKey:
         raise AssertionError("no route here takes tokens of a key server")
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config.model import Config
-from gateway.policy.decision import Allow, NoKey, decide
+from gateway.policy.decision import Allow, Keys, NoKey, decide
 from gateway.policy.fields import HeaderRules
 from gateway.policy.jwk import Key
 from gateway.policy.model import Headers, RequestHead
@@ -95,7 +95,7 @@ LINES = st.lists(
 )
 
 
-class NoKeys:
+class NoKeys(Keys):
     def find(self, source: KeySource, kid: str | None, algorithm: str, now: float) -> Key | NoKey:
         raise AssertionError("no route here takes tokens of a key server")
 

@@ -18,7 +18,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
-from gateway.policy.decision import Allow, NoKey, decide
+from gateway.policy.decision import Allow, Keys, NoKey, decide
 from gateway.policy.jwk import Key
 from gateway.policy.model import Headers, RequestHead
 from gateway.policy.paths import split_target
@@ -162,7 +162,7 @@ def route_below(policy: Policy, segments: tuple[str, ...]) -> Route | None:
     )
 
 
-class NoKeys:
+class NoKeys(Keys):
     def find(self, source: KeySource, kid: str | None, algorithm: str, now: float) -> Key | NoKey:
         raise AssertionError("no route here takes tokens of a key server")
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.proxy.test_tunnel import UPGRADE, frame, shake_hands
 from tests.rawpeer import RawClient, Visit
 from tests.running import BEARER
 from tests.security.conftest import Report
 from tests.security.live import Live, live_gateway
-from tests.test_tunnel import UPGRADE, frame, shake_hands
 
 PROPERTIES = settings(settings.get_profile("properties"), max_examples=100)
 HOST = b"Host: gw.test\r\n"

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.policy.decision import Allow, Decision, Deny, NoKey, decide
+from gateway.policy.decision import Allow, Decision, Deny, Keys, NoKey, decide
 from gateway.policy.jwk import Key, KeySet, read_key_set, secret_key
 from gateway.policy.model import Headers, RequestHead
 from gateway.policy.providers import KeySource, Provider
@@ -60,7 +60,7 @@ GOOD = (
 )
 
 
-class Published:
+class Published(Keys):
     """A key store that has its keys and never fetches."""
 
     def find(self, source: KeySource, kid: str | None, algorithm: str, now: float) -> Key | NoKey:

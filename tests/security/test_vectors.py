@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from gateway.policy.denied import Denied
 from gateway.policy.jwk import KeySetError, read_key_set, secret_key
-from gateway.policy.reasons import Denied, Reason
+from gateway.policy.reasons import Reason
 from gateway.policy.secrets import check_secret
 from gateway.policy.token import Token, parse_jws, parse_token
 from gateway.policy.verify import check_signature

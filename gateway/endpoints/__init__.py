@@ -1,0 +1,5 @@
+"""What the gateway serves itself, on the admin port: health, metrics, the status page, questions.
+
+In reading order: `trouble` (what is wrong just now), `state` (what one process says of itself), `questions` (an
+explanation, asked for by a page), `local` (one process), `merge` and `fleet` (several), `admin` (the port).
+"""

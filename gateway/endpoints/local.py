@@ -1,0 +1,42 @@
+"""The admin port's answers about this very process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.endpoints.state import state_of
+from gateway.server.gateway import Gateway
+from gateway.server.gauges import gauges_of
+
+
+class LocalState:
+    """Answers for one gateway in this process.
+
+    What answers only now and then is imported when it is asked for the first time: a start need not wait for it.
+    """
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Return whether requests are welcome, and why not."""
+        if self._gateway.is_ready():
+            return True, {"why": None}
+        errors = [trouble["what"] for trouble in state_of(self._gateway)["troubles"] if trouble["level"] == "error"]
+        return False, {"why": "; ".join(errors) or "starting"}
+
+    async def metrics(self) -> bytes:
+        """Return the metrics in Prometheus' text format."""
+        from gateway.record.exposition import metrics_text
+
+        return metrics_text(self._gateway.metrics, gauges_of(self._gateway))
+
+    async def status(self) -> dict[str, Any]:
+        """Return the state as JSON has it."""
+        return state_of(self._gateway)
+
+    async def explain(self, question: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Explain a request with the configuration and the keys in force."""
+        from gateway.endpoints.questions import answer
+
+        return await answer(question, self._gateway)

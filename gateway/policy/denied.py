@@ -1,0 +1,38 @@
+"""What a step raises that says no. Of all exceptions of a decision only these exist."""
+
+from __future__ import annotations
+
+from mypy_extensions import mypyc_attr
+
+from gateway.policy.reasons import Reason
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Denied(Exception):
+    """Raised by a step that says no. `detail` is for our log, never for the client."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__()
+        self.reason = reason
+        self.detail = detail
+        self.provider: str | None = None  # whose token it was, once that is known
+
+    def __str__(self) -> str:
+        return f"{self.reason.code}: {self.detail}"
+
+
+class MethodNotAllowed(Denied):
+    """Routes cover the path, none of them the method."""
+
+    def __init__(self, allowed: tuple[str, ...]) -> None:
+        super().__init__(Reason.METHOD_NOT_ALLOWED, f"the path takes {', '.join(allowed)}")
+        self.allowed = allowed
+
+
+class DeniedByRules(Denied):
+    """A rule said no. `rule` names it as the file does; `scopes` are those that alone are missing (RFC 6750)."""
+
+    def __init__(self, reason: Reason, detail: str, rule: str, scopes: tuple[str, ...] = ()) -> None:
+        super().__init__(reason, detail)
+        self.rule = rule
+        self.scopes = scopes

@@ -1,0 +1,470 @@
+"""One request and its response: a machine without I/O, told of events, which tells a client and an upstream what to do.
+
+Deciding, keys, preflights, refusals, identity, CORS, the second try, clocks and the outcome stand here, for both wires.
+`states` says where it may go; a WebSocket goes on as a `Tunnel`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from math import inf
+from typing import Final
+
+from mypy_extensions import mypyc_attr
+
+from gateway.config.model import Cors
+from gateway.http1.body import LAST_CHUNK, Body, BrokenBodyError, Chunks, chunk
+from gateway.http1.llhttp import ChunksReadTwice
+from gateway.http1.request import CHUNKED_LENGTH, IDEMPOTENT_METHODS, ORDINARY_METHODS, REFUSED_METHODS, RequestRead
+from gateway.http1.response import ResponseRead
+from gateway.policy.decision import Allow, Deny, NeedKey, decide
+from gateway.policy.denied import Denied
+from gateway.policy.model import Headers
+from gateway.policy.reasons import Reason
+from gateway.proxy.cors import is_preflight
+from gateway.proxy.delivery import FEW, Delivery
+from gateway.proxy.heads import preflight_head, refusal, request_head, response_head, switching_head
+from gateway.proxy.host import Host
+from gateway.proxy.states import (
+    DELIVERING,
+    ENDED,
+    MOVES,
+    READING,
+    RESPONDING,
+    SENDING,
+    TUNNELING,
+    WAITING_FOR_KEY,
+    IllegalMoveError,
+    State,
+)
+from gateway.proxy.tunnel import Tunnel, answers_handshake
+from gateway.proxy.unreachable import no_answer_within
+from gateway.proxy.wire import Client, Relay, Upstream
+from gateway.record.outcome import Ended, Outcome
+from gateway.record.tracing import Trace
+
+_log = logging.getLogger("gateway.server")
+_NONE: Final = Headers(())
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_UNANSWERED: Final = frozenset({READING, WAITING_FOR_KEY, SENDING})  # else who has read half must see if it breaks
+_SUSPECT: Final = frozenset({400, 414, 431})
+MAX_AHEAD_BYTES: Final = 64 * 1024  # of what a client sends before anybody can take it
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Exchange(Relay):
+    """One request and its response."""
+
+    # More than a dozen: one is made for each request, and an object for each group would cost what it saves.
+    __slots__ = (
+        "_client", "_delivery", "_host", "_key", "_outcome", "_request", "_runtime", "_sent", "_trace", "_tries",
+        "_upload", "_upstream", "state",
+    )  # fmt: skip
+
+    def __init__(self, host: Host, client: Client, request: RequestRead) -> None:
+        self._host, self._client, self._request = host, client, request
+        self._runtime = host.runtime
+        self.state = READING
+        self._delivery = Delivery(host, client, request.keeps_alive)
+        self._upload: Body | None = None  # while some of the body is still to come
+        self._sent: list[bytes] = []  # what is to be sent once there is somebody to take it, or once more
+        self._tries = 0
+        self._upstream: Upstream | None = None
+        self._key: Callable[[], object] | None = None  # gives the fetch up
+        self._trace: Trace | None = None
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.state!r} of {self._request.method}>"
+
+    # --- what the client's side tells: see `Relay` ---
+
+    @property
+    def takes_bytes(self) -> bool:
+        return self._upload is not None
+
+    def take_body(self, arrived: bytes, at: int) -> int:
+        """Take the body that begins at `at`, if all of it is there; returns where that ends, else `at`."""
+        length_bytes = self._request.length_bytes
+        if length_bytes == CHUNKED_LENGTH:
+            self._upload = Body(None, (Chunks if self._request.is_fast else ChunksReadTwice)(is_of_request=True))
+            return at
+        end = at + length_bytes
+        if end > len(arrived):
+            self._upload = Body(length_bytes)
+            return at
+        self._sent.append(arrived[at:end])
+        return end
+
+    def begin(self, broken: Denied | None = None) -> None:
+        """Decide and act. `broken`: the request is none, and why."""
+        host, request, runtime = self._host, self._request, self._runtime
+        if runtime.config.trusted_proxies:
+            told = runtime.client_of(request.client_ip, request.scheme, request.headers)
+            request.client_ip, request.scheme, request.forwarded_for = told
+        path = request.target.partition("?")[0]
+        outcome = self._outcome = Outcome(host.next_id(), request.method, path, request.client_ip)
+        outcome.host, outcome.user_agent, outcome.trace_id = request.host, request.user_agent, request.trace_id
+        if not request.is_fast:
+            outcome.wire = "aiohttp"
+        host.began(outcome)
+        try:
+            if host.tracing is not None:
+                self._trace = host.tracing.begin(request)
+                outcome.trace_id = self._trace.trace_id
+            if broken is not None:
+                self._refuse(Deny(broken.reason, broken.detail))
+            else:
+                self._judge()
+        except Exception as surprise:
+            self.fail_by_mistake(surprise)
+
+    def uploaded(self, data: bytes) -> bytes:
+        upload, upstream = self._upload, self._upstream
+        if upload is None or self.state is DELIVERING:
+            return b""  # answered early: it has no taker
+        try:
+            piece = upload.take(data)
+        except BrokenBodyError as problem:
+            self._fail(Denied(Reason.REQUEST_MALFORMED, f"the body broke off: {problem}"))
+            return b""
+        self._outcome.bytes_in = upload.count_bytes
+        max_bytes = self._runtime.config.limits.body_bytes
+        if max_bytes is not None and upload.count_bytes > max_bytes:
+            self._fail(Denied(Reason.BODY_TOO_LARGE, f"more than {max_bytes} bytes came"))
+            return b""
+        if upload.chunks is not None:  # framed anew: theirs end where ours may not
+            piece = (chunk(piece) if piece else b"") + (LAST_CHUNK if upload.is_complete else b"")
+        if upload.is_complete:
+            self._upload = None
+            self._client.hold_upload(is_held=False)  # whoever it waited for: that the client leaves is to be heard
+        if upstream is None:
+            self._sent.append(piece)
+            if self._upload is not None and upload.count_bytes > MAX_AHEAD_BYTES:
+                self._client.hold_upload(is_held=True)
+            return upload.rest
+        upstream.is_sending = self._upload is not None
+        if piece:
+            upstream.write(piece)
+        if self.state is SENDING:  # a response that has begun has a clock of its own
+            self._wait()
+        return upload.rest
+
+    def client_left(self) -> None:
+        self._outcome.ended = "client_gone"
+        self._end(keeps_alive=False)
+
+    def client_is_slow(self, *, is_slow: bool) -> None:
+        if is_slow:
+            self._client.deadline = self._client.now() + self._client.stall_seconds
+        elif self.state is WAITING_FOR_KEY:
+            self._client.deadline = inf
+        if self.state is DELIVERING and not is_slow:
+            self._end_as_delivered()
+        elif self._upstream is not None:
+            self._upstream.hold_response(is_held=is_slow)
+            self._wait()
+
+    def expire(self) -> None:
+        client, upload, upstream, now = self._client, self._upload, self._outcome.upstream, self._client.now()
+        limits = self._runtime.config.limits
+        if client.is_slow or upstream is None:
+            self.client_left()
+            client.reset()
+        elif upload is not None and now >= upload.over_at:
+            self._fail(Denied(Reason.REQUEST_TIMEOUT, f"the body took more than {limits.body_timeout_seconds:g} s"))
+        elif self._waits_for_upload():
+            seconds = limits.body_idle_timeout_seconds
+            self._fail(Denied(Reason.REQUEST_TIMEOUT, f"no byte of the body for {seconds:g} s"))
+        elif self.state is RESPONDING:
+            self._fail(Denied(Reason.UPSTREAM_BROKEN, f"silent for {upstream.idle_timeout_seconds:g} s"))
+        else:
+            self._fail(Denied(Reason.UPSTREAM_TIMEOUT, no_answer_within(upstream)))
+
+    def shut_down(self) -> None:
+        self._fail(Denied(Reason.SHUTTING_DOWN, "the gateway is stopping"), "shut_down")
+
+    def fail_by_mistake(self, surprise: Exception) -> None:
+        """There is a mistake in our own code: it is logged, and tells the client nothing."""
+        _log.error("request %s failed", self._outcome.request_id, exc_info=surprise)
+        self._fail(Denied(Reason.INTERNAL_ERROR, type(surprise).__name__), "failed")
+
+    # --- what the upstream's side tells: see `Relay` ---
+
+    def response_came(self, response: ResponseRead, body: bytes) -> None:
+        self._upstream = None
+        head = self._head_of(response)
+        if head is None:
+            return
+        self._move(DELIVERING)
+        delivery, has_more = self._delivery, self._upload is not None
+        delivery.whole(head, body, self._request, is_urgent=self._host.open_requests < FEW)
+        if not self._client.is_slow:
+            self._end(keeps_alive=delivery.keeps_alive and not has_more, lingers=has_more)
+
+    def response_began(self, response: ResponseRead) -> None:
+        request = self._request
+        has_length = response.length_bytes is not None or response.is_bodiless or request.method == "HEAD"
+        head = self._head_of(response)
+        if head is None:
+            return
+        if not has_length:
+            self._host.stream_began(self._outcome)
+        self._move(RESPONDING)
+        self._delivery.begin(head, request, has_length=has_length)
+        self._forget_request()
+
+    def response_data(self, data: bytes) -> None:
+        self._delivery.data(data)
+
+    def response_goes_on(self) -> None:
+        self._delivery.flush()
+        self._wait()
+
+    def response_ended(self) -> None:
+        self._upstream = None
+        self._delivery.end()
+        self._move(DELIVERING)
+        if not self._client.is_slow:  # else it is over when the client has it
+            self._end_as_delivered()
+
+    def response_broke(self, problem: Denied, *, may_retry: bool, unsent: bytes = b"") -> None:
+        self._upstream = None
+        if unsent and self._tries == 1:
+            self._sent = [unsent]
+        if self._sent and (may_retry or unsent):  # kept only where it may be sent twice
+            self._send()
+        else:
+            self._fail(problem)
+
+    def switched(self, response: ResponseRead) -> Relay | None:
+        request, outcome, upstream = self._request, self._outcome, self._upstream
+        told = Headers([(one.name, one.value) for one in response.fields])
+        if not request.is_websocket or upstream is None or not answers_handshake(request.headers, told):
+            return None
+        if not self._host.takes_requests:
+            self._fail(Denied(Reason.SHUTTING_DOWN, "the gateway began to stop during the handshake"))
+            return None
+        head = switching_head(self._runtime, request, response, outcome.request_id)
+        outcome.note_first_byte()
+        outcome.status, outcome.is_websocket = 101, True
+        self._host.stream_began(outcome)
+        self._move(TUNNELING)
+        self._forget_request()
+        self._client.write(head, is_urgent=True)
+        assert outcome.upstream is not None  # noqa: S101  # of an allowed request
+        tunnel = Tunnel(self._client, upstream, outcome, outcome.upstream.idle_timeout_seconds, self._tunnel_ended)
+        self._host.tunnels.add(tunnel)
+        tunnel.begin(self._client.switch(tunnel))
+        return tunnel
+
+    def _tunnel_ended(self, tunnel: Tunnel) -> None:
+        self._host.tunnels.discard(tunnel)
+        self._upstream = None
+        self._end(keeps_alive=False)
+
+    def upload_may_go_on(self, *, may: bool) -> None:
+        if self._upload is not None or self.state is TUNNELING:
+            self._client.hold_upload(is_held=not may)
+        if self._upload is not None or self.state is SENDING:  # also once it is there: its time begins then
+            self._wait()
+
+    # --- deciding ---
+
+    def _judge(self) -> None:
+        cors = self._runtime.config.cors
+        if not self._host.takes_requests:
+            self._refuse(Deny(Reason.SHUTTING_DOWN, "the gateway is stopping"))
+        elif cors is not None and is_preflight(self._request):
+            self._answer_preflight(cors)
+        else:
+            self._decide(may_fetch=True)
+
+    def _decide(self, *, may_fetch: bool) -> None:
+        host, outcome = self._host, self._outcome
+        now = host.clock()
+        decision = decide(self._runtime.config.policy, host.keys, self._request, now, may_fetch=may_fetch)
+        if isinstance(decision, NeedKey):
+            self._move(WAITING_FOR_KEY)
+            self._client.deadline = inf  # the fetch has a clock of its own
+            self._key = host.fetch_key(decision, self._key_came)
+            return
+        outcome.note_decision()
+        if self._trace is not None:
+            self._trace.decided(outcome)
+        if isinstance(decision, Deny):
+            self._refuse(decision)
+        else:
+            self._allow(decision, now)
+
+    def _key_came(self, began_at: float, ended_at: float) -> None:
+        """A key was tried to be fetched, well or badly. Times are seconds of `time.perf_counter`."""
+        self._key = None
+        if self.state is not WAITING_FOR_KEY:
+            return
+        try:
+            if self._trace is not None:
+                self._trace.key_fetched(began_at, ended_at)
+            self._decide(may_fetch=False)
+        except Exception as surprise:
+            self.fail_by_mistake(surprise)
+
+    def _allow(self, allow: Allow, now: float) -> None:
+        request, runtime, outcome, client = self._request, self._runtime, self._outcome, self._client
+        limits, length_bytes = runtime.config.limits, request.length_bytes
+        outcome.note_allow(allow)
+        client.serve(allow.principal is not None)
+        try:
+            if length_bytes and limits.body_bytes is not None and length_bytes > limits.body_bytes:
+                said = f"Content-Length {length_bytes}, at most {limits.body_bytes} pass"
+                raise Denied(Reason.BODY_TOO_LARGE, said)
+            if length_bytes and request.is_websocket:
+                raise Denied(Reason.REQUEST_MALFORMED, "a WebSocket handshake came with a body")
+            trace = () if self._trace is None else self._trace.upstream_lines()
+            head = request_head(runtime, allow, request, outcome.request_id, now, trace)
+        except Denied as no:
+            self._refuse(Deny(no.reason, no.detail))
+            return
+        if self._upload is not None:
+            self._upload.over_at = client.now() + (limits.body_timeout_seconds or inf)
+            if request.expects_continue and not self._sent:
+                client.write(_CONTINUE)  # only now, after the decision: a stranger is not asked for his upload
+        elif self._sent:
+            outcome.bytes_in = length_bytes if length_bytes > 0 else outcome.bytes_in
+        self._sent.insert(0, head)
+        self._move(SENDING)
+        request.forwarded, request.bearer = b"", None
+        if runtime.config.cors is None and not request.is_websocket:  # else a response depends on them
+            request.headers = _NONE
+        self._send()
+
+    def _answer_preflight(self, rules: Cors) -> None:
+        outcome, lingers = self._outcome, self._upload is not None
+        outcome.note_decision()
+        outcome.decision, outcome.route, outcome.status = "allow", "(preflight)", 204
+        self._delivery.keeps_alive = self._delivery.keeps_alive and not lingers
+        self._move(DELIVERING)
+        self._answer(preflight_head(rules, self._request, outcome.request_id), b"", 204, is_urgent=True)
+        self._end(keeps_alive=self._delivery.keeps_alive, lingers=lingers)
+
+    # --- acting ---
+
+    def _move(self, state: State) -> None:
+        if state not in MOVES[self.state]:
+            raise IllegalMoveError(f"{self.state} to {state}")
+        self.state = state
+
+    def _send(self) -> None:
+        """Send what there is of the request, perhaps for the second time."""
+        request, client, upstream = self._request, self._client, self._outcome.upstream
+        assert upstream is not None  # noqa: S101  # of an allowed request
+        self._tries += 1
+        connections = self._runtime.upstreams[upstream.name]
+        # One that was kept may have ended while nobody looked: the second try is on a new one.
+        connection = self._upstream = connections.take() if self._tries == 1 else connections.open()
+        connection.is_sending = self._upload is not None
+        if client.is_upload_held:  # first: what is sent now may be more than the upstream takes
+            client.hold_upload(is_held=False)
+        if connection.is_held is not client.is_slow:
+            connection.hold_response(is_held=client.is_slow)
+        sent = self._sent
+        if request.length_bytes or self._tries > 1 or request.method not in IDEMPOTENT_METHODS:
+            self._sent = []  # is not sent twice
+        connection.begin(self, request.method, sent[0] if len(sent) == 1 else b"".join(sent))
+        self._wait()
+
+    def _waits_for_upload(self) -> bool:
+        # While the upstream does not take what came, it is not the client that is slow.
+        return self._upload is not None and self.state is SENDING and not self._client.is_upload_held
+
+    def _wait(self) -> None:
+        """Say when it has been too long."""
+        client, upload, upstream = self._client, self._upload, self._outcome.upstream
+        if client.is_slow or upstream is None:
+            return  # a slow client's clock runs since then, whatever else happens
+        if upload is not None and self._waits_for_upload():
+            seconds = self._runtime.config.limits.body_idle_timeout_seconds
+        elif self.state is RESPONDING:
+            seconds = upstream.idle_timeout_seconds
+        else:
+            seconds = upstream.response_timeout_seconds
+        deadline = client.now() + seconds
+        client.deadline = deadline if upload is None else min(deadline, upload.over_at)
+
+    def _head_of(self, response: ResponseRead) -> bytes | None:
+        """Return the head that the client gets, without framing; None if there is a mistake, and the exchange ended."""
+        outcome = self._outcome
+        outcome.note_first_byte()
+        outcome.status = response.status
+        if self._upload is not None:
+            self._delivery.keeps_alive = False  # answered early: the rest has no taker
+        try:
+            return response_head(self._runtime, self._request, response, outcome.request_id)
+        except Exception as surprise:
+            self.fail_by_mistake(surprise)
+            return None
+
+    def _forget_request(self) -> None:
+        # A stream may last for hours: nothing of its request is needed any more, and it may hold secrets.
+        request = self._request
+        self._sent, request.headers, request.target, request.forwarded, request.bearer = [], _NONE, "", b"", None
+
+    def _end_as_delivered(self) -> None:
+        lingers = self._upload is not None
+        self._end(keeps_alive=self._delivery.keeps_alive and not lingers, lingers=lingers)
+
+    def _refuse(self, deny: Deny, ended: Ended = "refused") -> None:
+        """Answer from the table of reasons."""
+        request, outcome, delivery = self._request, self._outcome, self._delivery
+        outcome.note_deny(deny)
+        outcome.ended, outcome.status = ended, deny.reason.status
+        lingers = self._upload is not None or self._is_suspect(outcome.status)
+        if lingers:
+            delivery.keeps_alive = False
+        allowed = ORDINARY_METHODS if request.method in REFUSED_METHODS else deny.allowed_methods
+        head, body = refusal(self._runtime, request, deny, outcome.request_id, allowed)
+        self._move(DELIVERING)
+        # A flood of refusals is never many at a time, and is cheaper to answer together: nothing is urgent.
+        self._answer(head, body, outcome.status, is_urgent=False)
+        self._end(keeps_alive=delivery.keeps_alive, lingers=lingers)
+
+    def _is_suspect(self, status: int) -> bool:
+        # What was too long or could be read in two ways leaves doubt about where the next request begins (CWE-444).
+        return status in _SUSPECT or self._request.method in REFUSED_METHODS
+
+    def _answer(self, head: bytes, body: bytes, status: int, *, is_urgent: bool) -> None:
+        """Write what the gateway says by itself; `head` is without its end, and says `status` already."""
+        request = self._request
+        self._delivery.whole(head, b"" if request.method == "HEAD" else body, request, is_urgent=is_urgent)
+
+    def _fail(self, problem: Denied, ended: Ended | None = None) -> None:
+        """The upstream gave no response, or half of one; a client that has begun to read must see that it is broken."""
+        if self.state is ENDED:
+            return
+        if self.state in _UNANSWERED:
+            self._refuse(Deny(problem.reason, problem.detail), ended or "refused")
+            return
+        is_clients = problem.reason.status < 500  # an upload that breaks, or is too slow or too large
+        self._outcome.ended = ended or ("client_gone" if is_clients else "upstream_cut")
+        self._outcome.detail = problem.detail
+        self._outcome.code = None if ended is None else problem.reason.code
+        self._delivery.cut()
+        self._end(keeps_alive=False)
+
+    def _end(self, *, keeps_alive: bool, lingers: bool = False) -> None:
+        if self.state is ENDED:
+            return
+        self._move(ENDED)
+        if self._delivery.count_bytes:
+            self._outcome.bytes_out = self._delivery.count_bytes
+        if self._upstream is not None:
+            self._upstream.abort()
+            self._upstream = None
+        if self._key is not None:
+            self._key()
+        try:
+            if self._trace is not None:
+                self._trace.end(self._outcome)
+            self._host.ended(self._outcome)
+        finally:
+            self._client.exchange_ended(keeps_alive=keeps_alive, lingers=lingers)

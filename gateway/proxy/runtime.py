@@ -1,0 +1,96 @@
+"""One configuration at work: its policy, its header rules, its upstreams.
+
+A request takes the runtime once and keeps it to its end, so that a reload swaps everything in one step and open
+streams live on with what they began with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from gateway.config.model import Config
+from gateway.http1.fields import written
+from gateway.http1.request import Requests
+from gateway.policy.addresses import Network, client_of, is_within
+from gateway.policy.memory import Remembered
+from gateway.policy.model import Headers, Principal
+from gateway.policy.providers import KeySource
+from gateway.policy.upstreams import Upstream
+from gateway.proxy.cors import cors_lines, origin_of
+from gateway.proxy.identity import TokenSigner, identity_lines
+from gateway.proxy.told import told_of
+from gateway.proxy.wire import Connections
+
+_MAX_ORIGINS: Final = 256  # of which the lines are remembered: those that are listed, as they were written
+
+
+def client_told(trusted: Sequence[Network], peer: str, scheme: str, headers: Headers) -> tuple[str, str, str]:
+    """Return the client's address, the scheme it used, and the `X-Forwarded-For` to send: see `addresses`."""
+    if not is_within(peer, trusted):
+        return peer, scheme, peer
+    client, chain = client_of(peer, headers.all("x-forwarded-for"), trusted)
+    protos = headers.all("x-forwarded-proto")
+    told = protos[0].strip().lower() if len(protos) == 1 else scheme
+    return client, told if told in ("http", "https") else scheme, chain
+
+
+class Runtime:
+    """A configuration, and the connections to its upstreams by their names."""
+
+    def __init__(self, config: Config, upstreams: Mapping[str, Connections]) -> None:
+        self.config = config
+        self.header_rules = config.policy.header_rules
+        self.upstreams = upstreams
+        self.requests = Requests(self.header_rules.passing)
+        self.told = told_of(config)
+        self._cors_bytes: Remembered[str, bytes] = Remembered(_MAX_ORIGINS)
+        self._signers = {
+            upstream.name: TokenSigner(upstream.identity)
+            for upstream in config.upstreams
+            if upstream.identity.authorization == "sign"
+        }
+
+    def identity_bytes(self, upstream: Upstream, principal: Principal | None, now: float) -> bytes:
+        """Return `identity_lines` as they are written, made once for a principal that comes again, and a signed token.
+
+        `now` is Unix seconds. Raises `Denied` (IDENTITY_UNSAFE).
+        """
+        if principal is None:
+            return b""
+        known = principal.kept.get(upstream.name)
+        if known is None:
+            text = "".join(f"{name}: {value}\r\n" for name, value in identity_lines(upstream.identity, principal))
+            known = principal.kept[upstream.name] = text.encode("ascii")
+        signer = self._signers.get(upstream.name)
+        if signer is None:
+            return known
+        return b"%bAuthorization: Bearer %b\r\n" % (known, signer.token_for(principal, now).encode("ascii"))
+
+    def cors_bytes(self, headers: Headers) -> bytes:
+        """Return the CORS lines of a response as they are written, by the request's headers; empty where CORS is off.
+
+        They are made once for an origin that may read; what strangers name is not remembered.
+        """
+        rules = self.config.cors
+        origin = None if rules is None else origin_of(headers)
+        if rules is None or origin is None:
+            return b""
+        known = self._cors_bytes.known.get(origin)
+        if known is None:
+            known = written(cors_lines(rules, origin))
+            if known and "*" not in rules.origins:
+                self._cors_bytes.keep(origin, known)
+        return known
+
+    def key_sources(self) -> list[KeySource]:
+        """Return where the providers' keys come from."""
+        return [provider.key_source for provider in self.config.providers if provider.key_source is not None]
+
+    def client_of(self, peer: str, scheme: str, headers: Headers) -> tuple[str, str, str]:
+        """Return the client's address, the scheme it used, and the `X-Forwarded-For` to send."""
+        return client_told(self.config.trusted_proxies, peer, scheme, headers)
+
+    def is_trusted(self, address: str) -> bool:
+        """True for the address of one of `trusted_proxies`."""
+        return is_within(address, self.config.trusted_proxies) is True

@@ -1,0 +1,45 @@
+"""Where an exchange stands, and where it may go from there.
+
+READING --decided--> SENDING --a head--> RESPONDING --whole--> DELIVERING --taken--> ENDED
+   |                    |  \\--101--> TUNNELING --one side ends------------------------^
+   +-> WAITING_FOR_KEY -+        a refusal, a break, a client that left: from each of them to the end
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+
+class State:
+    """Where an exchange stands. Compared by identity: an Enum is hashed in Python, and each request moves."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
+
+
+READING: Final = State("READING")  # nothing is decided
+WAITING_FOR_KEY: Final = State("WAITING_FOR_KEY")
+SENDING: Final = State("SENDING")  # allowed: the request is on its way up, and no response has begun
+RESPONDING: Final = State("RESPONDING")
+TUNNELING: Final = State("TUNNELING")
+DELIVERING: Final = State("DELIVERING")  # the response is whole, and the client has not taken it
+ENDED: Final = State("ENDED")
+
+MOVES: Final = {
+    READING: (WAITING_FOR_KEY, SENDING, DELIVERING),
+    WAITING_FOR_KEY: (SENDING, DELIVERING, ENDED),
+    SENDING: (RESPONDING, TUNNELING, DELIVERING, ENDED),
+    RESPONDING: (DELIVERING, ENDED),
+    TUNNELING: (ENDED,),
+    DELIVERING: (ENDED,),
+    ENDED: (),
+}
+
+
+class IllegalMoveError(Exception):
+    """An event that cannot come now: there is a mistake in our own code."""

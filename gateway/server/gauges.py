@@ -1,0 +1,30 @@
+"""What is true of a gateway at this moment, for the metrics."""
+
+from __future__ import annotations
+
+from gateway.record.logs import lines_dropped
+from gateway.record.metrics import Gauges
+from gateway.server.gateway import Gateway
+
+
+def gauges_of(gateway: Gateway) -> Gauges:
+    """Return the gauges of a gateway; times are Unix seconds."""
+    verified = gateway.config.policy.verified
+    sources = ((p.name, gateway.store.status_of(p.key_source)) for p in gateway.config.providers if p.key_source)
+    ends = ((name, pool.certificate_expires_at) for name, pool in gateway.pools.items())
+    return Gauges(
+        open_requests=gateway.open_requests,
+        open_streams=gateway.open_streams,
+        open_websockets=len(gateway.tunnels),
+        cache_hits=gateway.earlier_hits + verified.hits,
+        cache_misses=gateway.earlier_misses + verified.misses,
+        cache_entries=len(verified),
+        loaded_at=gateway.loaded_at,
+        log_lines_dropped=lines_dropped(),
+        open_connections=gateway.room.count,
+        connections_shed=dict(gateway.room.shed),
+        connections_refused=dict(gateway.room.refused),
+        keys=tuple((name, status) for name, status in sources if status is not None),
+        certificate_expires_at=gateway.certificate_expires_at,
+        upstream_certificates=tuple((name, at) for name, at in ends if at is not None),
+    )

@@ -1,0 +1,178 @@
+"""Engines in other shapes: TLS on both sides, proxies in front, CORS, HTTP/2, and several services that decide."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.engines.conftest import BEARER, Stage, request_bytes, stage_of
+from tests.engines.front import engine_in_front
+from tests.engines.programs import Engine, compiled, running
+from tests.minting import SECRET
+from tests.processes import free_port, served
+from tests.security.rig import Answer, Upstream, exchange, first_answer
+from tests.server.test_server import make_certificate
+
+pytestmark = pytest.mark.engines
+_ORIGIN = "https://app.example.com"
+
+
+def engines_that(*names: str) -> pytest.MarkDecorator:
+    """Try a test with these engines only."""
+    return pytest.mark.parametrize("engine", names, indirect=True, scope="module")
+
+
+@engines_that("nginx", "haproxy", "envoy")
+def test_cors_is_the_gateways(engine: Engine, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        stage = stage_of(stack, engine, tmp_path, f"cors: {{origins: ['{_ORIGIN}']}}\n")
+        asked = ["Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization"]
+        preflight = stage.ask("OPTIONS /api/x", f"Origin: {_ORIGIN}", *asked)
+        assert preflight.status == 204, preflight.raw
+        assert preflight.header("Access-Control-Allow-Origin") == _ORIGIN
+        assert "POST" in (preflight.header("Access-Control-Allow-Methods") or "")
+        assert stage.upstream.take() == []
+        stranger = stage.ask("OPTIONS /api/x", "Origin: https://evil.test", *asked)
+        assert stranger.header("Access-Control-Allow-Origin") is None
+        for lines in ([BEARER], []):  # allowed, refused
+            answer = stage.ask("GET /api/x", f"Origin: {_ORIGIN}", *lines)
+            assert answer.header("Access-Control-Allow-Origin") == _ORIGIN, answer.raw
+            assert answer.header("Access-Control-Allow-Credentials") == "true"
+            assert "Origin" in (answer.header("Vary") or "")
+
+
+def test_what_a_trusted_proxy_says_is_believed_and_nobody_else(engine: Engine, tmp_path: Path) -> None:
+    told = ["X-Forwarded-For: 6.6.6.6, 192.0.2.7", "X-Forwarded-Proto: https"]
+    for name, more, expected in (
+        ("believed", "trusted_proxies: [127.0.0.0/8]\n", ("192.0.2.7, 127.0.0.1", "https")),
+        ("stranger", "trusted_proxies: [10.0.0.0/8]\n", ("127.0.0.1", "http")),
+    ):
+        with ExitStack() as stack:
+            stage = stage_of(stack, engine, tmp_path / name, more)
+            assert stage.ask("GET /api/x", BEARER, *told).status == 200
+            [seen] = stage.upstream.take()
+            assert (seen.all("X-Forwarded-For"), seen.all("X-Forwarded-Proto")) == ([expected[0]], [expected[1]])
+
+
+def test_tls_on_the_public_port(engine: Engine, tmp_path: Path) -> None:
+    tls = make_certificate(tmp_path, "front")
+    key = Path(f"{tls.certificate_file}.key")  # where HAProxy looks for it
+    key.write_bytes(tls.key_file.read_bytes())
+    with ExitStack() as stack:
+        more = f"tls: {{certificate_file: '{tls.certificate_file}', key_file: '{key}'}}\n"
+        stage = stage_of(stack, engine, tmp_path / "stage", more)
+        assert _ask_over_tls(stage.port, tls.certificate_file, "GET /api/x").status == 401
+        assert _ask_over_tls(stage.port, tls.certificate_file, "GET /api/x", BEARER).status == 200
+        [seen] = stage.upstream.take()
+        assert seen.all("X-Forwarded-Proto") == ["https"]
+
+
+def _ask_over_tls(port: int, certificate: Path, request: str, *lines: str) -> Answer:
+    context = ssl.create_default_context(cafile=str(certificate))
+    with socket.create_connection(("127.0.0.1", port), timeout=15) as plain:
+        with context.wrap_socket(plain, server_hostname="localhost") as connection:
+            connection.sendall(request_bytes(request, *lines))
+            return first_answer(connection)
+
+
+def test_an_https_upstream_is_verified(engine: Engine, tmp_path: Path) -> None:
+    good, bad = make_certificate(tmp_path, "good"), make_certificate(tmp_path, "bad")
+    with ExitStack() as stack:
+        port = stack.enter_context(_https_upstream(good.certificate_file, good.key_file))
+        for trusted, status in ((good, 200), (bad, 502)):
+            folder = tmp_path / trusted.certificate_file.stem
+            text = (
+                f"upstreams: {{default: {{url: 'https://localhost:{port}', ca_file: '{trusted.certificate_file}'}}}}\n"
+                "routes: {/public: {public: true}}\n"
+            )
+            with ExitStack() as own:
+                front = own.enter_context(engine_in_front(engine, text, folder))
+                answer = exchange(front.port, request_bytes("GET /public/x"))
+                assert answer.status == status or (status == 502 and answer.status in (500, 503)), answer.raw
+
+
+@contextlib.contextmanager
+def _https_upstream(certificate: Path, key: Path) -> Iterator[int]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    plain, _ = listening.accept()
+                    with contextlib.suppress(OSError), context.wrap_socket(plain, server_side=True) as connection:
+                        connection.recv(65536)
+                        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield listening.getsockname()[1]
+
+
+@engines_that("envoy")
+def test_http2_in_front(engine: Engine, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        stage = stage_of(stack, engine, tmp_path)
+        assert _curl2(stage, "/api/x") == "2 401"
+        assert _curl2(stage, "/api/x", "-H", BEARER, "-H", "X-Auth-Subject: evil") == "2 200"
+        [seen] = stage.upstream.take()
+        assert seen.all("X-Auth-Subject") == ["user-1"]
+
+
+def _curl2(stage: Stage, path: str, *options: str) -> str:
+    url = f"http://127.0.0.1:{stage.port}{path}"
+    command = [
+        "curl",
+        "-sS",
+        "--http2-prior-knowledge",
+        "-o",
+        os.devnull,
+        "-w",
+        "%{http_version} %{http_code}",
+        *options,
+    ]
+    return subprocess.run([*command, url], capture_output=True, text=True, check=True).stdout
+
+
+@engines_that("envoy", "nginx", "haproxy", "caddy")
+def test_one_of_two_services_that_dies_costs_no_request(engine: Engine, tmp_path: Path) -> None:
+    upstream, files, port = Upstream(), tmp_path / "engine", free_port()
+    environment = {"UPSTREAM": upstream.url, "SECRET": SECRET.decode()}
+    text = (
+        "upstream: ${UPSTREAM}\nproviders: {jobs: {type: jwt, secret: '${SECRET}', expiry: optional}}\n"
+        "routes: {/api: {provider: jobs, allow: authenticated}}\n"
+    )
+    request = request_bytes("GET /api/x", BEARER)
+    with ExitStack() as stack:
+        stack.callback(upstream.close)
+        sockets = [tmp_path / f"{name}.sock" for name in ("one", "two")]
+        services = [
+            stack.enter_context(
+                served(f"decisions: {{listen: 'unix:{path}'}}\n{text}", tmp_path / path.stem, environment)
+            )
+            for path in sockets
+        ]
+        where = [f"--decisions=unix:{path}" for path in sockets]
+        file = tmp_path / "one" / "gateway.yaml"
+        compiled(engine.name, file, files, f"--listen=127.0.0.1:{port}", *where, environment=environment)
+        stack.enter_context(running(engine, files, port))
+
+        def ask(number: int) -> int:
+            if number == 1000:
+                os.kill(services[0].pid, signal.SIGKILL)
+            return exchange(port, request).status
+
+        with ThreadPoolExecutor(16) as callers:  # many at a time: Envoy's own limit of retries is three
+            assert Counter(callers.map(ask, range(8000))) == {200: 8000}
