@@ -51,13 +51,16 @@ local function question(txn)
 end
 
 local function ask(headers)
+    next_service = next_service %% #services + 1
+    -- Of this request alone: while it waits, others move `next_service`, and it would ask the dead one twice.
+    local chosen = next_service
     for _ = 1, #services do
-        next_service = next_service %% #services + 1
         local answer = core.httpclient():get{
-            url = "http://gateway.decisions/authz/haproxy", dst = services[next_service], headers = headers,
+            url = "http://gateway.decisions/authz/haproxy", dst = services[chosen], headers = headers,
             timeout = %(milliseconds)d}
         -- Every answer of ours has an id; a 5xx of HAProxy itself has none: nobody answered.
         if answer and answer.headers and answer.headers["x-request-id"] then return answer end
+        chosen = chosen %% #services + 1
     end
     return nil
 end
