@@ -46,10 +46,13 @@ UPSTREAM = Field(
 WEBSOCKET = Field("websocket", BOOLEAN, "let WebSocket connections through", "false")
 EXACT = Field("exact", BOOLEAN, "cover the path alone, not what lies below", "false")
 ENFORCE = Field("enforce", BOOLEAN, "`false`: refusals are only logged and counted, for trying a rule out", "true")
+MCP = Field(
+    "mcp", BOOLEAN, "an MCP server: its clients are told where to log in, and tokens must be meant for it", "false"
+)
 _FUNCTION = "a function becomes a rule, such as 'allow: {email_domain: yourcompany.com}'"
 ROUTE_RECORD = Record(
     "routes",
-    (PUBLIC, PROVIDER, ALLOW, DENY, UPSTREAM, WEBSOCKET, EXACT, ENFORCE),
+    (PUBLIC, PROVIDER, ALLOW, DENY, UPSTREAM, WEBSOCKET, EXACT, ENFORCE, MCP),
     {"authorizeUser": _FUNCTION, "authorize": _FUNCTION},
 )
 

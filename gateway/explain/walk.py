@@ -105,7 +105,7 @@ class _Walk:
         credential = self._credential(route)
         token, provider = self._provider(credential, route)
         # From here on nothing ends the walk: what else would refuse is told in one go.
-        self._claims(token, provider)
+        self._claims(token, provider, route)
         self._signature(token, provider)
         self._rules(route)
         self.ask_websocket(route)
@@ -170,8 +170,8 @@ class _Walk:
         self._say("provider", "yes", f"{provider.name} ({provider.kind}): {how}", expected)
         return token, provider
 
-    def _claims(self, token: Token, provider: Provider) -> None:
-        parts, refusal = explain_claims(token, provider, self.found.now)
+    def _claims(self, token: Token, provider: Provider, route: Route) -> None:
+        parts, refusal = explain_claims(token, provider, self.found.now, route.resource)
         try:
             self.found.principal = principal_of(token.claims, provider)
         except Denied as no:  # the check of the subject has said so already

@@ -15,6 +15,7 @@ from gateway.policy.onward import AUTHORIZATION, NOTHING, Withheld
 from gateway.policy.paths import Path, plain_readings, split_target
 from gateway.policy.providers import Provider, TokenSource, token_sources
 from gateway.policy.reasons import Reason
+from gateway.policy.resources import Resource
 from gateway.policy.rules import Rule, Unenforced, rules_within
 from gateway.policy.upstreams import Upstream
 
@@ -37,7 +38,8 @@ class Route:
     """A path prefix and who may pass it.
 
     `segments` are in canonical form (see `paths.canonical_path`). `methods` None means any; GET covers HEAD.
-    A public route has no providers and no rules; a guarded one has both.
+    A public route has no providers and no rules; a guarded one has both. With a `document`
+    the gateway itself answers.
     """
 
     key: str  # as written in the file: `POST,DELETE /api/memory`
@@ -51,6 +53,8 @@ class Route:
     deny: tuple[Rule, ...] = ()  # none may hold, none may be undecided
     websocket: bool = False
     enforce: bool = True
+    resource: Resource | None = None  # `mcp: true`: what its clients know it by
+    document: bytes | None = field(default=None, repr=False)
     # What follows from these, once: where a token may stand, and which parameters of the query never go on.
     provider_names: tuple[str, ...] = field(init=False, repr=False, compare=False)
     sources: tuple[TokenSource, ...] = field(init=False, repr=False, compare=False)
