@@ -29,7 +29,7 @@ def surveyed(routes: str, document: dict[str, Any] = DOCUMENT) -> Survey:
 
 def by_operation(found: Survey) -> dict[str, tuple[str | None, str | None]]:
     return {
-        f"{one.operation.method} {one.operation.path}": (one.route and one.route.key, one.mark)
+        f"{one.operation.method} {one.operation.path}": (one.route.key if one.route else None, one.mark)
         for one in found.operations
     }
 
