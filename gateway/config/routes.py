@@ -83,7 +83,7 @@ class _Route:
         """Return the route. Raises `Unreadable`."""
         values = self._values
         upstream = attempt(self._upstream)
-        guard = attempt(self._nobody if values.get(fields.PUBLIC) else self._guard)
+        guard = attempt(self._open if values.get(fields.PUBLIC) or fields.OPTIONAL in values else self._guard)
         if self._key is None or upstream is None or guard is None or values.broken:
             raise Unreadable
         providers, allow, deny = guard
@@ -96,7 +96,7 @@ class _Route:
             segments=self._key.segments,
             upstream=upstream,
             methods=self._key.methods,
-            public=values.get(fields.PUBLIC, False),
+            public=values.get(fields.PUBLIC, False) or fields.OPTIONAL in values,
             exact=values.get(fields.EXACT, False),
             providers=providers,
             allow=allow,
@@ -121,20 +121,28 @@ class _Route:
             raise Unreadable
         return only
 
-    def _nobody(self) -> tuple[tuple[Provider, ...], tuple[Rule, ...], tuple[Rule, ...]]:
-        """The guard of a public route: there is none, and none may look as if."""
+    def _open(self) -> tuple[tuple[Provider, ...], tuple[Rule, ...], tuple[Rule, ...]]:
+        """The guard of a public route: there is none, and none may look as if. With `optional` a token may come."""
+        is_optional = fields.OPTIONAL in self._values
+        what = (
+            "a route with 'optional', which lets everybody in"
+            if is_optional
+            else "a public route, which asks nobody for a token"
+        )
         for field in (fields.PROVIDER, fields.ALLOW, fields.DENY, fields.ENFORCE, fields.MCP):
             if field in self._values:
-                found = (
-                    f"found '{field.name}' on a public route, which asks nobody for a token, expected one or the other"
+                self._reading.add(
+                    self._values.key_place(field), f"found '{field.name}' on {what}, expected one or the other"
                 )
-                self._reading.add(self._values.key_place(field), found)
                 raise Unreadable
-        return (), (), ()
+        if is_optional and fields.PUBLIC in self._values:
+            place = self._values.key_place(fields.PUBLIC)
+            self._reading.refuse_at(place, "found 'public' beside 'optional', expected one of them")
+        return self._providers(self._values.need(fields.OPTIONAL)) if is_optional else (), (), ()
 
     def _guard(self) -> tuple[tuple[Provider, ...], tuple[Rule, ...], tuple[Rule, ...]]:
         self._check_complete()
-        providers = attempt(self._providers)
+        providers = attempt(self._providers, self._values.get(fields.PROVIDER))
         allow = attempt(self._rules, self._values.get(fields.ALLOW))
         deny = attempt(self._rules, self._values.get(fields.DENY))
         if not providers or not allow or deny is None:
@@ -154,8 +162,9 @@ class _Route:
             hint = "expected who may pass ('allow: authenticated': everybody with a token that counts)"
             self._reading.add(place, f"'allow' is missing, {hint}")
 
-    def _providers(self) -> tuple[Provider, ...]:
-        node = self._values.need(fields.PROVIDER)
+    def _providers(self, node: Node | None) -> tuple[Provider, ...]:
+        if node is None:
+            raise Unreadable
         members = node.members if isinstance(node, Items) else (node,)
         if not members:
             self._reading.refuse(node, "found an empty list, expected the name of a provider")

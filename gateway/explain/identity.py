@@ -14,7 +14,9 @@ def explain_identity(allow: Allow, now: float) -> tuple[Step, Denied | None]:
     """Return the step, and the refusal of a claim that cannot be passed on without loss. `now` is Unix seconds."""
     identity, principal = allow.route.upstream.identity, allow.principal
     if principal is None:
-        why = "the token did not count" if not allow.route.public else "nobody was asked for"
+        route = allow.route
+        why = "no token came" if route.providers else "nobody was asked for"
+        why = why if route.public else "the token did not count"
         return Step("identity", "note", f"none: {why}"), None
     try:
         lines = identity_lines(identity, principal)

@@ -134,7 +134,7 @@ def decide(policy: Policy, keys: Keys, head: RequestHead, now: float, *, may_fet
     except Denied as refusal:
         allowed = refusal.allowed if isinstance(refusal, MethodNotAllowed) else ()
         return Deny(refusal.reason, refusal.detail, allowed_methods=allowed)
-    if match.route.public:
+    if match.route.public and not match.route.providers:
         return _with_websocket_checked(Allow(match.route, path.text + query, None, match.route.withheld(None)), head)
     asked = _Asked(policy, keys, head, now, match, path, query, may_fetch)
     decision = _decide_guarded(asked)
@@ -180,13 +180,15 @@ def _decide_guarded(asked: _Asked) -> Decision:
     try:
         credential = find_credential(asked.head, asked.query, route.sources)
         if credential is None:
+            if route.public:  # a token was optional
+                return Allow(route, asked.path.text + _sent_query(asked), None, route.withheld(None))
             return Deny(Reason.TOKEN_MISSING, "no token where the route's providers look for one", route)
         found = _principal(asked, credential)
         if isinstance(found, NeedKey):
             return found
         principal = found
         withheld = route.withheld(credential.source)
-        unenforced = check_rules(route, asked.facts(principal, withheld))
+        unenforced = None if route.public else check_rules(route, asked.facts(principal, withheld))
     except Denied as refusal:
         had_token = credential is not None or refusal.reason in _BROKEN_TOKENS
         return _deny(refusal, route, principal, had_token=had_token)

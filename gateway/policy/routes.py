@@ -38,8 +38,8 @@ class Route:
     """A path prefix and who may pass it.
 
     `segments` are in canonical form (see `paths.canonical_path`). `methods` None means any; GET covers HEAD.
-    A public route has no providers and no rules; a guarded one has both. With a `document`
-    the gateway itself answers.
+    A guarded route has providers and rules, a public one neither. One with `optional` is public, and has providers:
+    a token counts if it is there. With a `document` the gateway itself answers.
     """
 
     key: str  # as written in the file: `POST,DELETE /api/memory`
@@ -64,7 +64,7 @@ class Route:
     def __post_init__(self) -> None:
         sources = token_sources(self.providers)
         in_query = tuple(source.name for source in sources if source.place == "query")
-        spent = () if self.public else tuple(dict.fromkeys((*in_query, MASTRA_PARAMETER)))
+        spent = () if not self.providers else tuple(dict.fromkeys((*in_query, MASTRA_PARAMETER)))
         object.__setattr__(self, "provider_names", tuple(provider.name for provider in self.providers))
         object.__setattr__(self, "sources", sources)
         object.__setattr__(self, "spent_parameters", spent)
@@ -79,7 +79,7 @@ class Route:
 
     def _stops(self, source: TokenSource | None) -> Withheld:
         forwards = self.upstream.identity.authorization == "forward"
-        if self.public:
+        if not self.providers:
             return NOTHING if forwards else AUTHORIZATION  # nobody verified that Authorization
         # Exactly the verified credential goes up in a place that an upstream may read one from.
         place = source.place if source is not None and forwards else None
