@@ -478,8 +478,8 @@ def test_moment_beyond_the_calendar_is_told_as_it_is() -> None:
 
 
 def test_optional_token_is_told_from_none() -> None:
-    text = f"upstream: http://a\nproviders: {{jobs: {{type: jwt, secret: {SECRET.decode()}}}}}\nroutes: {{/me: {{optional: jobs}}}}\n"
-    policy = read(text).policy
+    provider = f"providers: {{jobs: {{type: jwt, secret: {SECRET.decode()}}}}}"
+    policy = read(f"upstream: http://a\n{provider}\nroutes: {{/me: {{optional: jobs}}}}\n").policy
     for lines, decision, said in (
         ([], "allow", "a token is optional, and none came"),
         ([("authorization", f"Bearer {mint(claims_of())}")], "allow", "whoever has a token that counts passes"),
