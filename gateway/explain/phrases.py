@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.explain.step import shown
-from gateway.keys.store import SourceStatus
-from gateway.policy.providers import Provider, TokenSource
+from gateway.keys.status import SourceStatus
+from gateway.policy.providers import Provider, TokenSource, issuers_of
 from gateway.policy.words import listed
 
 _MAX_NAMES: Final = 12
@@ -30,7 +30,8 @@ def place_of(source: TokenSource) -> str:
 
 def wanted_by(provider: Provider) -> str:
     """Return what a token must say to be of a provider."""
-    issuer = f"iss {listed(sorted(provider.issuers))}, " if provider.issuers else ""
+    names = issuers_of(provider)
+    issuer = f"iss {listed(names)}, " if names else ""
     return f"{provider.name} ({provider.kind}): {issuer}alg {listed(sorted(provider.algorithms))}"
 
 

@@ -87,7 +87,7 @@ class Runtime:
 
     def key_sources(self) -> list[KeySource]:
         """Return where the providers' keys come from."""
-        return [provider.key_source for provider in self.config.providers if provider.key_source is not None]
+        return [source for provider in self.config.providers for source in provider.key_sources()]
 
     def check_body(self, request: RequestRead) -> None:
         """Refuse a request whose body is announced and cannot be. Raises `Denied` (BODY_TOO_LARGE, REQUEST_MALFORMED).

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from gateway.explain.explain import explain
-from gateway.policy.decision import Keys, NoKey
 from gateway.policy.jwk import Key
+from gateway.policy.key_lookup import Keys, NoKey
 from gateway.policy.model import Headers, RequestHead
 from gateway.policy.providers import KeySource
 from tests.configuring import file_with, read
