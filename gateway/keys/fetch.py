@@ -6,6 +6,9 @@ import asyncio
 import json
 import os
 import zlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -36,35 +39,29 @@ class Fetcher:
 
         All of it, discovery included, takes at most `source.timeout_seconds`. Raises `FetchError`.
         """
-        way = f" by the proxy {source.proxy.url}" if source.proxy is not None else ""
-        try:
-            async with asyncio.timeout(source.timeout_seconds):
-                uri = source.jwks_uri if source.jwks_uri is not None else await self._discover(source)
-                return await self._get(uri, source)
-        except _StatusError as refusal:
-            # Of an issuer that a token named: its server knows it not, and that is an answer, no outage.
-            is_refused = source.pattern is not None and 400 <= refusal.status < 500 and refusal.status not in (408, 429)
-            raise FetchError(str(refusal), is_refused=is_refused) from None
-        except TimeoutError:
-            raise FetchError(f"no complete answer within {source.timeout_seconds:g} s{way}") from None
-        except aiohttp.ClientHttpProxyError as refusal:
-            raise FetchError(f"the proxy {_proxy_of(source)} answered {refusal.status}, expected 200") from None
-        except aiohttp.ClientProxyConnectionError as error:
-            raise FetchError(
-                f"cannot connect to the proxy {_proxy_of(source)} ({os.strerror(error.errno or 0)})"
-            ) from None
-        except aiohttp.ClientConnectorCertificateError:
-            raise FetchError(
-                "the server's certificate was not accepted, expected a valid one for its name"
-                + (" by an authority of `ca_file`" if source.ca_file else " (`ca_file` names a private authority)")
-            ) from None
-        except aiohttp.ClientConnectorDNSError:
-            raise FetchError(f"cannot connect (the name {'of the proxy ' if way else ''}is not known)") from None
-        except aiohttp.ClientConnectorError as error:
-            raise FetchError(f"cannot connect{way} ({os.strerror(error.errno or 0)})") from None
-        # ValueError: an address that is none, or a host that IDNA cannot encode. Texts may hold the address: not shown.
-        except (aiohttp.ClientError, OSError, zlib.error, ValueError) as error:
-            raise FetchError(f"the exchange broke off ({type(error).__name__}), expected a complete answer") from None
+        async with _told(source):
+            uri = source.jwks_uri if source.jwks_uri is not None else await self._discover(source)
+            return await self._get(uri, source)
+
+    async def metadata(self, source: KeySource) -> dict[str, Any]:
+        """Return the metadata of the source's issuer, which it must name itself. Raises `FetchError`."""
+        async with _told(source):
+            return await self._metadata_of(source)
+
+    async def post(self, uri: str, source: KeySource, form: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        """Send a form to an address that the source's issuer named; return status and body. Raises `FetchError`.
+
+        Redirects are not followed: a form may hold a secret (RFC 9110 section 15.4.8 would send it on).
+        """
+        async with _told(source):
+            _refuse_plain_http(uri, source.allow_http)
+            asked = await asyncio.to_thread(ask_for, uri, source)
+            own = {"Content-Type": "application/x-www-form-urlencoded", **headers}
+            asked["headers"] = own  # the credentials of keys are for keys
+            async with self._open_session().post(uri, data=form, allow_redirects=False, **asked) as response:
+                body = await _read_bounded(response, source.max_bytes)
+                encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+                return response.status, _decode(body, encoding, source.max_bytes)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -72,7 +69,18 @@ class Fetcher:
             await self._session.close()
 
     async def _discover(self, source: KeySource) -> str:
-        """Return `jwks_uri` of the issuer's document.
+        """Return `jwks_uri` of the issuer's document."""
+        document = await self._metadata_of(source)
+        uri = document.get("jwks_uri")
+        if not isinstance(uri, str):
+            raise FetchError("discovery's document has no `jwks_uri`, expected an address")
+        if urlsplit(uri).scheme == "http" and urlsplit(source.issuer or "").scheme == "https":
+            # Loopback, too: an issuer out there has no business with what listens on this machine.
+            raise FetchError("discovery's `jwks_uri` is http, expected https as the issuer's")
+        return uri
+
+    async def _metadata_of(self, source: KeySource) -> dict[str, Any]:
+        """Return the metadata document of the source's issuer.
 
         Source: OpenID Connect Discovery 1.0 sections 4.1 and 4.3, RFC 8414 sections 3.1 and 3.3.
         """
@@ -88,13 +96,7 @@ class Fetcher:
                 f"{source.issuer[:_MAX_SHOWN]!a}",
                 is_refused=source.pattern is not None,
             )
-        uri = document.get("jwks_uri")
-        if not isinstance(uri, str):
-            raise FetchError("discovery's document has no `jwks_uri`, expected an address")
-        if urlsplit(uri).scheme == "http" and urlsplit(source.issuer).scheme == "https":
-            # Loopback, too: an issuer out there has no business with what listens on this machine.
-            raise FetchError("discovery's `jwks_uri` is http, expected https as the issuer's")
-        return uri
+        return document
 
     async def _metadata(self, issuer: str, source: KeySource) -> bytes:
         """Return the first metadata document that is there, OpenID Connect's before OAuth's."""
@@ -164,6 +166,37 @@ class Fetcher:
                 },
             )
         return self._session
+
+
+@asynccontextmanager
+async def _told(source: KeySource) -> AsyncIterator[None]:
+    """Bound what is asked of an issuer in time, and put what goes wrong in words. Raises `FetchError`."""
+    way = f" by the proxy {source.proxy.url}" if source.proxy is not None else ""
+    try:
+        async with asyncio.timeout(source.timeout_seconds):
+            yield
+    except _StatusError as refusal:
+        # Of an issuer that a token named: its server knows it not, and that is an answer, no outage.
+        is_refused = source.pattern is not None and 400 <= refusal.status < 500 and refusal.status not in (408, 429)
+        raise FetchError(str(refusal), is_refused=is_refused) from None
+    except TimeoutError:
+        raise FetchError(f"no complete answer within {source.timeout_seconds:g} s{way}") from None
+    except aiohttp.ClientHttpProxyError as refusal:
+        raise FetchError(f"the proxy {_proxy_of(source)} answered {refusal.status}, expected 200") from None
+    except aiohttp.ClientProxyConnectionError as error:
+        raise FetchError(f"cannot connect to the proxy {_proxy_of(source)} ({os.strerror(error.errno or 0)})") from None
+    except aiohttp.ClientConnectorCertificateError:
+        raise FetchError(
+            "the server's certificate was not accepted, expected a valid one for its name"
+            + (" by an authority of `ca_file`" if source.ca_file else " (`ca_file` names a private authority)")
+        ) from None
+    except aiohttp.ClientConnectorDNSError:
+        raise FetchError(f"cannot connect (the name {'of the proxy ' if way else ''}is not known)") from None
+    except aiohttp.ClientConnectorError as error:
+        raise FetchError(f"cannot connect{way} ({os.strerror(error.errno or 0)})") from None
+    # ValueError: an address that is none, or a host that IDNA cannot encode. Texts may hold the address: not shown.
+    except (aiohttp.ClientError, OSError, zlib.error, ValueError) as error:
+        raise FetchError(f"the exchange broke off ({type(error).__name__}), expected a complete answer") from None
 
 
 class _StatusError(FetchError):

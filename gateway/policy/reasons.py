@@ -38,6 +38,8 @@ class Reason(Enum):
     )
     SEVERAL_CREDENTIALS = Answer(400, _BAD_REQUEST, "more than one credential in one request")
 
+    LOGIN_INVALID = Answer(400, _BAD_REQUEST, "this login was not begun in this browser, or is over: begin it anew")
+
     # 401: no token, or one that does not count. Never a 5xx: Mastra's client retries those.
     TOKEN_MISSING = Answer(401, _WHO, "no token where the route looks for one")
     TOKEN_MALFORMED = Answer(401, _INVALID, "the token is not a compact JWS of a JSON object")
@@ -48,12 +50,16 @@ class Reason(Enum):
     AUDIENCE_MISMATCH = Answer(401, _INVALID, "the token is for another audience")
     AUTHORIZED_PARTY_MISMATCH = Answer(401, _INVALID, "the token was issued to another application")
     TOKEN_KIND_REFUSED = Answer(401, _INVALID, "a token of a kind the provider does not accept")
+    SESSION_INVALID = Answer(401, _INVALID, "the session's cookie is none of this gateway's")
+    SESSION_EXPIRED = Answer(401, _INVALID, "the session has ended: it is too old, was idle, or the issuer ended it")
     SESSION_PENDING = Answer(401, _INVALID, "the session has tasks left, so nobody is signed in yet")
     CLAIM_INVALID = Answer(401, _INVALID, "a required claim is missing or of the wrong type")
     TOKEN_EXPIRED = Answer(401, _INVALID, "the token has expired")
     TOKEN_NOT_YET_VALID = Answer(401, _INVALID, "the token is not valid yet")
     KEY_UNKNOWN = Answer(401, _INVALID, "the issuer has no fitting key for the token")
     SIGNATURE_INVALID = Answer(401, _INVALID, "the signature does not verify")
+
+    LOGIN_REFUSED = Answer(401, _WHO, "the issuer did not log the person in")
 
     # 403: the caller is known, and may not.
     ACCESS_DENIED = Answer(403, _NO, "no rule of `allow` holds")
@@ -81,6 +87,7 @@ class Reason(Enum):
     UPSTREAM_BROKEN = Answer(502, _BAD_GATEWAY, "the upstream broke off, or answered no valid HTTP")
     UPSTREAM_TIMEOUT = Answer(504, "Gateway timeout", "the upstream was too slow to answer")
     DECISION_UNAVAILABLE = Answer(503, _UNAVAILABLE, "the engine in front could not ask the gateway")
+    LOGIN_UNAVAILABLE = Answer(503, _UNAVAILABLE, "the issuer cannot be asked about a login now")
     KEYS_UNAVAILABLE = Answer(503, _UNAVAILABLE, "the issuer's keys cannot be had now")
     SHUTTING_DOWN = Answer(503, _UNAVAILABLE, "the gateway is stopping")
 

@@ -1,0 +1,245 @@
+"""What is said to the issuer of a login: where a person is sent, the code for tokens, the next tokens, the end.
+
+Authorization code flow with PKCE (OpenID Connect Core 1.0 section 3.1, RFC 7636, RFC 9700 section 2.1.1). An ID token is
+judged by the functions that judge every token, with the client's id as audience.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from urllib.parse import quote_plus
+
+from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_request
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+
+from gateway.keys.asking import FetchError
+from gateway.keys.fetch import Fetcher
+from gateway.policy.claims import principal_of
+from gateway.policy.denied import Denied
+from gateway.policy.key_lookup import Keys, NoKey, without_key
+from gateway.policy.login import Login
+from gateway.policy.providers import KeySource, key_source_of
+from gateway.policy.reasons import Reason
+from gateway.policy.sessions import Session
+from gateway.policy.token import Token, parse_token
+from gateway.policy.verify import check_claims, check_signature, pick_provider
+
+_log: Final = logging.getLogger("gateway.login")
+_METADATA_SECONDS: Final = 600.0
+_MAX_LIFETIME_SECONDS: Final = 30 * 86400.0
+_DEFAULT_LIFETIME_SECONDS: Final = 300.0
+Fetch = Callable[[KeySource, str | None], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What of an issuer's metadata a login needs (OpenID Connect Discovery 1.0 section 3)."""
+
+    authorization_endpoint: str
+    token_endpoint: str
+    end_session_endpoint: str | None
+    takes_basic: bool  # the client's secret in Authorization; else in the form
+    names_itself: bool  # in each response: RFC 9207
+
+
+class Conversation:
+    """Speaks with the issuer of a login. `clock` gives Unix seconds; `fetch_keys` tries to get a key that was missed."""
+
+    def __init__(
+        self, login: Login, fetcher: Fetcher, keys: Keys, fetch_keys: Fetch, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.login = login
+        self._fetcher, self._keys, self._fetch_keys, self._clock = fetcher, keys, fetch_keys, clock
+        self._metadata: Metadata | None = None
+        self._metadata_until = 0.0
+
+    async def metadata(self) -> Metadata:
+        """Return the issuer's metadata, at most ten minutes old; older ones while it is down. Raises `Denied`."""
+        if self._metadata is not None and self._clock() < self._metadata_until:
+            return self._metadata
+        try:
+            found = _read_metadata(await self._fetcher.metadata(self.login.source))
+        except FetchError as problem:
+            if self._metadata is not None:
+                return self._metadata
+            raise Denied(Reason.LOGIN_UNAVAILABLE, f"the issuer's metadata: {problem}") from None
+        self._metadata, self._metadata_until = found, self._clock() + _METADATA_SECONDS
+        return found
+
+    async def address(self, state: str, nonce: str, verifier: str) -> str:
+        """Return where a person logs in. Raises `Denied` (LOGIN_UNAVAILABLE)."""
+        login, metadata = self.login, await self.metadata()
+        found: str = prepare_grant_uri(
+            metadata.authorization_endpoint,
+            client_id=login.client_id,
+            response_type="code",
+            redirect_uri=login.redirect_uri,
+            scope=" ".join(login.scopes),
+            state=state,
+            nonce=nonce,
+            code_challenge=create_s256_code_challenge(verifier),
+            code_challenge_method="S256",
+        )
+        return found
+
+    async def session_of(self, code: str, verifier: str, nonce: str, session_id: str) -> Session:
+        """Return the session that a code is good for.
+
+        Raises `Denied` (LOGIN_INVALID, LOGIN_UNAVAILABLE, or what is amiss with the ID token).
+        """
+        given = {"code": code, "redirect_uri": self.login.redirect_uri, "code_verifier": verifier}
+        answer = await self._tokens("authorization_code", given, Reason.LOGIN_INVALID)
+        text = answer.get("id_token")
+        if not isinstance(text, str):
+            raise Denied(Reason.LOGIN_INVALID, "the issuer gave no ID token (is `openid` among the scopes?)")
+        token = await self._verified(text)
+        said = token.claims.get("nonce")
+        if not isinstance(said, str) or not hmac.compare_digest(said.encode(), nonce.encode()):
+            # A token of another login, put into this one: OpenID Connect Core 1.0 section 3.1.3.7.
+            raise Denied(Reason.LOGIN_INVALID, "the ID token's nonce is not that of this login")
+        now = self._clock()
+        return Session(
+            id=session_id,
+            provider=self.login.provider,
+            id_token=text,
+            claims=token.claims,
+            begun_at=now,
+            seen_at=now,
+            good_until=_end_of(token, answer, now),
+            refresh_token=_refresh_token(answer),
+        )
+
+    async def renewed(self, session: Session) -> Session:
+        """Return a session with the issuer's next word.
+
+        Raises `Denied`: SESSION_EXPIRED if the issuer ends it, LOGIN_UNAVAILABLE if it cannot be asked.
+        """
+        if session.refresh_token is None:
+            raise Denied(Reason.SESSION_EXPIRED, "the issuer's token has ended, and there is no refresh token")
+        given = {"refresh_token": session.refresh_token}
+        answer = await self._tokens("refresh_token", given, Reason.SESSION_EXPIRED)
+        text, token = answer.get("id_token"), None
+        if isinstance(text, str):
+            token = await self._verified(text)
+            before = (session.claims.get("iss"), session.claims.get("sub"))
+            if (token.claims.get("iss"), token.claims.get("sub")) != before:
+                # OpenID Connect Core 1.0 section 12.2.
+                raise Denied(Reason.SESSION_EXPIRED, "the issuer's next ID token is of somebody else")
+        now = self._clock()
+        return replace(
+            session,
+            id_token=text if token is not None else session.id_token,
+            claims=token.claims if token is not None else session.claims,
+            seen_at=now,
+            good_until=_end_of(token, answer, now),
+            refresh_token=_refresh_token(answer) or session.refresh_token,
+        )
+
+    async def end_address(self, session: Session | None) -> str | None:
+        """Return where a person ends the session at the issuer (OpenID Connect RP-Initiated Logout 1.0 section 2)."""
+        try:
+            end = (await self.metadata()).end_session_endpoint
+        except Denied:
+            return None
+        if end is None:
+            return None
+        found: str = prepare_grant_uri(
+            end,
+            client_id=self.login.client_id,
+            response_type=None,
+            post_logout_redirect_uri=f"{self.login.public_url}/",
+            id_token_hint=None if session is None else session.id_token,
+        )
+        return found.replace("response_type=None&", "")
+
+    async def _verified(self, text: str) -> Token:
+        """Return an ID token that counts, whoever brought it. Raises `Denied`."""
+        provider, now = self.login.id_tokens, self._clock()
+        token = parse_token(text)
+        pick_provider(token, (provider,))
+        check_claims(token, provider, now)
+        authorized = token.claims.get("azp")
+        if authorized is not None and authorized != self.login.client_id:
+            raise Denied(Reason.AUTHORIZED_PARTY_MISMATCH, "azp is another client's (OpenID Connect Core 3.1.3.7)")
+        source = key_source_of(provider, token.claims.get("iss"))
+        assert source is not None  # noqa: S101  # a login's provider has public keys
+        key = self._keys.find(source, token.kid, token.algorithm, now)
+        if isinstance(key, NoKey):
+            await self._fetch_keys(source, token.kid)
+            key = self._keys.find(source, token.kid, token.algorithm, now)
+        if isinstance(key, NoKey):
+            raise without_key(key, provider)
+        check_signature(token, key)
+        principal_of(token.claims, provider)  # or every request of the session would be refused
+        return token
+
+    async def _tokens(self, grant: str, given: Mapping[str, str], refused_as: Reason) -> dict[str, Any]:
+        login, metadata = self.login, await self.metadata()
+        headers = {"Accept": "application/json"}
+        fields = dict(given)
+        if login.client_secret is not None and metadata.takes_basic:
+            # RFC 6749 section 2.3.1: encoded as in a form before they are joined.
+            pair = f"{quote_plus(login.client_id)}:{quote_plus(login.client_secret)}"
+            headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode('ascii')}"
+        else:
+            fields |= {"client_id": login.client_id}
+            if login.client_secret is not None:
+                fields["client_secret"] = login.client_secret
+        form: str = prepare_token_request(grant, **fields)
+        try:
+            status, body = await self._fetcher.post(metadata.token_endpoint, login.source, form.encode(), headers)
+            answer = json.loads(body)
+        except FetchError as problem:
+            raise Denied(Reason.LOGIN_UNAVAILABLE, f"the issuer's token endpoint: {problem}") from None
+        except (ValueError, RecursionError):
+            answer = None
+        if status >= 500 or status == 429:
+            raise Denied(Reason.LOGIN_UNAVAILABLE, f"the issuer's token endpoint answered {status}")
+        if status != 200 or not isinstance(answer, dict):
+            raise Denied(refused_as, f"the issuer's token endpoint answered {status} {_error_of(answer)}")
+        return answer
+
+
+def _read_metadata(document: Mapping[str, Any]) -> Metadata:
+    """Return what a login needs of an issuer's metadata. Raises `FetchError`."""
+    addresses: dict[str, str] = {}
+    for name in ("authorization_endpoint", "token_endpoint"):
+        value = document.get(name)
+        if not isinstance(value, str) or not value.startswith(("https://", "http://")):
+            raise FetchError(f"discovery's document has no `{name}`, expected an address")
+        addresses[name] = value
+    end = document.get("end_session_endpoint")
+    methods = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
+    return Metadata(
+        **addresses,
+        end_session_endpoint=end if isinstance(end, str) and end.startswith(("https://", "http://")) else None,
+        takes_basic=not isinstance(methods, list) or "client_secret_basic" in methods,
+        names_itself=document.get("authorization_response_iss_parameter_supported") is True,
+    )
+
+
+def _end_of(token: Token | None, answer: Mapping[str, Any], now: float) -> float:
+    """Return when the issuer's word ends: with the ID token, or where none came with the access token beside it."""
+    if token is not None:
+        return min(float(token.claims["exp"]), now + _MAX_LIFETIME_SECONDS)
+    lifetime = answer.get("expires_in")
+    is_number = isinstance(lifetime, (int, float)) and not isinstance(lifetime, bool) and lifetime > 0
+    return now + (min(float(lifetime), _MAX_LIFETIME_SECONDS) if is_number else _DEFAULT_LIFETIME_SECONDS)
+
+
+def _refresh_token(answer: Mapping[str, Any]) -> str | None:
+    found = answer.get("refresh_token")
+    return found if isinstance(found, str) and found else None
+
+
+def _error_of(answer: object) -> str:
+    """Return an error's code for the log, and nothing else of what an issuer says (RFC 6749 section 5.2)."""
+    code = answer.get("error") if isinstance(answer, dict) else None
+    return ascii(code)[:64] if isinstance(code, str) else "without an error code"

@@ -1,0 +1,46 @@
+"""How people log in: whose client the gateway is, and the seal of the sessions that come of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.policy.providers import KeySource, Provider
+from gateway.policy.sessions import Seal
+
+CALLBACK: Final = "/auth/sso/callback"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A client of an issuer (OpenID Connect Core 1.0, authorization code flow), and what its sessions are.
+
+    `id_tokens` is the provider as it stands in the file, but for the audience: an ID token is for the client.
+    `source` has the issuer's address, where its metadata is found. `public_url` is the origin that browsers see, with no
+    closing slash; `prefix` is what stands before `/auth/...`.
+    """
+
+    id_tokens: Provider
+    source: KeySource
+    client_id: str
+    client_secret: str | None = field(repr=False)
+    scopes: tuple[str, ...]
+    seal: Seal = field(repr=False, compare=False)
+    cookie: str
+    public_url: str
+    prefix: str = "/api"
+
+    @property
+    def provider(self) -> str:
+        """The name of the provider whose tokens a session stands for."""
+        return self.id_tokens.name
+
+    @property
+    def redirect_uri(self) -> str:
+        """Where the issuer sends the browser back: it must know this very address."""
+        return f"{self.public_url}{self.prefix}{CALLBACK}"
+
+    @property
+    def is_secure(self) -> bool:
+        """False on loopback, where browsers speak plain HTTP."""
+        return self.public_url.startswith("https:")

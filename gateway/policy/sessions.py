@@ -1,0 +1,151 @@
+"""A login as its cookie holds it: sealed by a secret of the gateway's, opened on each request, believed like a token.
+
+The cookie is a JWE (RFC 7516; direct encryption, A256GCM), so nobody else can read, change or make one. In it stand the
+ID token that the issuer gave, and the refresh token with which the server gets the next.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from joserfc import jwe
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey
+
+from gateway.policy.denied import Denied
+from gateway.policy.reasons import Reason
+from gateway.policy.token import parse_token
+
+_HEADER: Final = {"alg": "dir", "enc": "A256GCM"}
+_VERSION: Final = 1
+# Of one cookie with its name and attributes: browsers keep 4,096 bytes (RFC 6265 section 6.1).
+PART_CHARACTERS: Final = 3_600
+MAX_PARTS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Somebody's login. All times are Unix seconds.
+
+    `good_until` is when the issuer's word ends; with a `refresh_token` the server asks for the next before that.
+    `seen_at` is of the last request that was written down; see `Seal.is_worn`.
+    """
+
+    id: str
+    provider: str
+    id_token: str = field(repr=False)
+    claims: Mapping[str, Any] = field(repr=False)
+    begun_at: float
+    seen_at: float
+    good_until: float
+    refresh_token: str | None = field(default=None, repr=False)
+
+    def seen(self, now: float) -> Session:
+        """Return it as of a request now."""
+        return replace(self, seen_at=now)
+
+
+class Seal:
+    """Makes and opens session cookies of one secret (any bytes, at least 32). Times in seconds.
+
+    A session ends `max_age_seconds` after it began, and `idle_seconds` after the last request.
+    """
+
+    def __init__(self, secret: bytes, max_age_seconds: float, idle_seconds: float) -> None:
+        # A key of its own for each use (RFC 5869 section 3.2): what is sealed as one thing opens as no other.
+        self._key = _derived(secret, b"mastra-gateway session")
+        self._begun_key = _derived(secret, b"mastra-gateway begun login")
+        self.max_age_seconds, self.idle_seconds = max_age_seconds, idle_seconds
+
+    def close(self, session: Session) -> str:
+        """Return the text of the session's cookie."""
+        said = {
+            "v": _VERSION,
+            "id": session.id,
+            "provider": session.provider,
+            "id_token": session.id_token,
+            "begun": session.begun_at,
+            "seen": session.seen_at,
+            "until": session.good_until,
+            "refresh": session.refresh_token,
+        }
+        return _sealed(said, self._key)
+
+    def open(self, text: str, now: float) -> Session:
+        """Return the session of a cookie. Raises `Denied` (SESSION_INVALID, SESSION_EXPIRED).
+
+        That the issuer's word has ended is not looked at: see `Session.good_until`.
+        """
+        said = _opened(text, self._key)
+        if said is None or said.get("v") != _VERSION:
+            raise Denied(Reason.SESSION_INVALID, "the session's cookie was not made with this secret, or is not whole")
+        claims = parse_token(said["id_token"]).claims
+        session = Session(
+            id=said["id"],
+            provider=said["provider"],
+            id_token=said["id_token"],
+            claims=claims,
+            begun_at=said["begun"],
+            seen_at=said["seen"],
+            good_until=said["until"],
+            refresh_token=said["refresh"],
+        )
+        self.check_age(session, now)
+        return session
+
+    def check_age(self, session: Session, now: float) -> None:
+        """Refuse a session that is too old, or that nobody used for too long. Raises `Denied` (SESSION_EXPIRED)."""
+        if now >= session.begun_at + self.max_age_seconds:
+            raise Denied(Reason.SESSION_EXPIRED, f"the session began {now - session.begun_at:.0f} s ago")
+        if now >= session.seen_at + self.idle_seconds:
+            raise Denied(Reason.SESSION_EXPIRED, f"the session was idle for {now - session.seen_at:.0f} s")
+
+    def is_worn(self, session: Session, now: float) -> bool:
+        """Return whether the cookie should say anew when its owner was seen: not with each request, but in time."""
+        return now >= session.seen_at + min(self.idle_seconds / 4, 300.0)
+
+    def close_begun(self, said: Mapping[str, Any]) -> str:
+        """Return the text of the cookie of a login that was begun: what its end must fit."""
+        return _sealed(dict(said), self._begun_key)
+
+    def open_begun(self, text: str) -> Mapping[str, Any] | None:
+        """Return what stands in the cookie of a begun login; None if it is none of ours."""
+        return _opened(text, self._begun_key)
+
+
+def parts_of(text: str) -> list[str]:
+    """Return a cookie's text in parts that browsers keep. Raises `ValueError` for more than they would send back."""
+    parts = [text[at : at + PART_CHARACTERS] for at in range(0, len(text), PART_CHARACTERS)]
+    if len(parts) > MAX_PARTS:
+        raise ValueError(f"{len(text)} characters")
+    return parts
+
+
+def part_names(name: str) -> tuple[str, ...]:
+    """Return the names of a session's cookies: the first part has the name itself."""
+    return (name, *(f"{name}.{number}" for number in range(1, MAX_PARTS)))
+
+
+def _derived(secret: bytes, purpose: bytes) -> OctKey:
+    return OctKey.import_key(HKDF(SHA256(), 32, salt=None, info=purpose).derive(secret))
+
+
+def _sealed(said: Mapping[str, Any], key: OctKey) -> str:
+    return jwe.encrypt_compact(_HEADER, json.dumps(said, separators=(",", ":")).encode(), key)
+
+
+def _opened(text: str, key: OctKey) -> dict[str, Any] | None:
+    """Return what a text of ours says; None for any other, whatever is wrong with it."""
+    try:
+        found = jwe.decrypt_compact(text, key, algorithms=["dir", "A256GCM"])
+    except (JoseError, ValueError, TypeError, KeyError):
+        return None
+    if found.protected != _HEADER or found.plaintext is None:  # no `zip`, no `crit`, nothing but ours
+        return None
+    said: dict[str, Any] = json.loads(found.plaintext)
+    return said

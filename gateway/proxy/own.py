@@ -1,0 +1,75 @@
+"""What the gateway says by itself on the public port beyond refusals: what is asked, and the answer. No I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.policy.login import Login
+from gateway.policy.model import Principal, RequestHead
+from gateway.policy.onward import Line
+from gateway.policy.sessions import Session, part_names, parts_of
+from gateway.policy.upstreams import Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class OwnQuestion:
+    """A request to one of the gateway's own addresses; `name` is the address' name, `query` begins with `?` or is empty.
+
+    `principal` and `session` are of whoever asks; None: nobody, as far as is known.
+    """
+
+    name: str
+    head: RequestHead
+    query: str
+    upstream: Upstream
+    principal: Principal | None
+    session: Session | None
+    now: float  # Unix seconds
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAnswer:
+    """A status, the lines of a head without framing, and a body."""
+
+    status: int
+    lines: tuple[Line, ...] = ()
+    body: bytes = field(default=b"", repr=False)
+
+
+def json_answer(said: Any, lines: Sequence[Line] = (), status: int = 200) -> OwnAnswer:
+    """Return an answer of JSON that nobody keeps."""
+    own = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
+    return OwnAnswer(status, (*own, *lines), json.dumps(said, separators=(",", ":")).encode())
+
+
+def redirect(where: str, lines: Sequence[Line] = ()) -> OwnAnswer:
+    """Return an answer that sends a browser on (RFC 9110 section 15.4.3)."""
+    return OwnAnswer(302, (("Location", where), ("Cache-Control", "no-store"), *lines))
+
+
+def session_lines(login: Login, session: Session, head: RequestHead) -> list[Line]:
+    """Return the Set-Cookie lines of a session. Raises `ValueError` where it is larger than browsers keep."""
+    parts = parts_of(login.seal.close(session))
+    names = part_names(login.cookie)
+    max_age = round(login.seal.max_age_seconds)
+    lines = [set_cookie(login, name, part, max_age) for name, part in zip(names, parts, strict=False)]
+    return lines + _gone(login, names[len(parts) :], head)
+
+
+def end_lines(login: Login, head: RequestHead) -> list[Line]:
+    """Return the Set-Cookie lines that make a browser forget its session."""
+    return _gone(login, part_names(login.cookie), head)
+
+
+def set_cookie(login: Login, name: str, value: str, max_age_seconds: int) -> Line:
+    """Return a Set-Cookie line (RFC 6265bis section 4.1): for this host alone, not for scripts, not from foreign pages."""
+    secure = "; Secure" if login.is_secure else ""
+    return "Set-Cookie", f"{name}={value}; Path=/; Max-Age={max_age_seconds}; HttpOnly; SameSite=Lax{secure}"
+
+
+def _gone(login: Login, names: Sequence[str], head: RequestHead) -> list[Line]:
+    sent = "; ".join(head.headers.all("cookie"))
+    return [set_cookie(login, name, "", 0) for name in names if f"{name}=" in sent]
