@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gateway.config.addresses import KEY_URL, ORIGIN, host_of
 from gateway.config.claim_names import CLAIM_NAME
 from gateway.config.lists import ListOf, OrWord, some
+from gateway.config.presets import PRESETS
 from gateway.config.readers import BOOLEAN, Mistake, Scalar, duration, one_of, size, text
 from gateway.config.reading import nearest
 from gateway.config.records import Field, Record
@@ -13,7 +16,8 @@ from gateway.config.token_sources import TokenSourceReader
 from gateway.config.typescript import CLASSES
 from gateway.policy.providers import ASYMMETRIC, SYMMETRIC
 
-TYPES = ("jwt", "clerk", "auth0", "oidc")
+KINDS = ("jwt", "clerk", "auth0", "oidc")
+TYPES = (*KINDS, *PRESETS)
 _ALGORITHMS = tuple(sorted(SYMMETRIC | ASYMMETRIC))
 
 
@@ -126,16 +130,24 @@ _BY_TYPE = {
 }
 
 
-def _elsewhere(kind: str) -> dict[str, str]:
-    """Return, for keys of the other types, where they belong."""
-    own = {field.name for field in _BY_TYPE[kind]}
+def _elsewhere(keys: tuple[Field[Any], ...]) -> dict[str, str]:
+    """Return, for keys of the other types, where they belong; of presets, their parameters alone."""
+    own = {field.name for field in keys}
+    parameters = {name: tuple(one.field for one in row.parameters) for name, row in PRESETS.items()}
     found: dict[str, str] = {}
-    for other, fields in _BY_TYPE.items():
+    for other, fields in (_BY_TYPE | parameters).items():
         for name in (field.name for field in fields if field.name not in own):
             found[name] = f"{found[name]}, {other}" if name in found else f"it belongs to type {other}"
-    if kind == "clerk":
+    if PUBLISHABLE_KEY in keys:
         found |= {"secret_key": "tokens are checked with public keys, no secret of Clerk is needed: leave it out"}
     return found
 
 
-RECORDS = {kind: Record(f"providers, type {kind}", fields, _elsewhere(kind)) for kind, fields in _BY_TYPE.items()}
+def _of_preset(name: str) -> tuple[Field[Any], ...]:
+    """Return the keys of a preset: its parameters, and all of type oidc."""
+    own = {parameter.field.name: parameter.field for parameter in PRESETS[name].parameters}
+    return (TYPE, *own.values(), *(field for field in _BY_TYPE["oidc"][1:] if field.name not in own))
+
+
+_FIELDS = _BY_TYPE | {name: _of_preset(name) for name in PRESETS}
+RECORDS = {kind: Record(f"providers, type {kind}", fields, _elsewhere(fields)) for kind, fields in _FIELDS.items()}
