@@ -98,6 +98,7 @@ def _common(kind: Kind, values: Values, reading: Reading) -> Provider:
     sources = values.get(fields.TOKEN_FROM, (BEARER,))
     attempt(_check_pages, values, reading)
     parties = values.get(fields.AUTHORIZED_PARTIES)
+    client_claim, clients = values.get(fields.CLIENT_CLAIM), values.get(fields.CLIENTS)
     if fields.AZP in values and parties is None and fields.AUTHORIZED_PARTIES.name not in values.broken:
         reading.add(values.key_place(fields.AZP), "found azp without 'authorized_parties', expected both or none")
         raise Unreadable
@@ -112,9 +113,18 @@ def _common(kind: Kind, values: Values, reading: Reading) -> Provider:
         types=PRESETS[kind].types,
         subject_claim=values.get(fields.SUBJECT_CLAIM, "sub"),
         email_claim=values.get(fields.EMAIL_CLAIM),
+        email_verified_claim=values.get(fields.EMAIL_VERIFIED_CLAIM),
         requires_verified_email=values.get(fields.EMAIL_VERIFIED) == "required",
+        client_claims=(client_claim,) if client_claim else (),
+        organization_claim=values.get(fields.ORGANIZATION_CLAIM),
         roles_claim=values.get(fields.ROLES_CLAIM),
         groups_claim=values.get(fields.GROUPS_CLAIM),
+        roles_separator=values.get(fields.ROLES_SEPARATOR),
+        scopes_claim=values.get(fields.SCOPES_CLAIM),
+        permissions_claim=values.get(fields.PERMISSIONS_CLAIM),
+        clients=frozenset(clients) if clients else None,
+        max_lifetime_seconds=values.get(fields.MAX_LIFETIME),
+        required_claims=values.get(fields.REQUIRED_CLAIMS, ()),
         token_sources=sources,
         authorized_parties=frozenset(parties) if parties else None,
         requires_authorized_party=values.get(fields.AZP) != "if_present",
