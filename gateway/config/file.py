@@ -18,8 +18,8 @@ from gateway.config.lint import lint
 from gateway.config.lists import check_name
 from gateway.config.model import Address, Config, Limits, Log
 from gateway.config.parse import decode, parse
-from gateway.config.readers import Mistake
 from gateway.config.preset_lint import lint_presets
+from gateway.config.readers import Mistake
 from gateway.config.reading import ReadFile, Reading, Unreadable, attempt
 from gateway.config.records import Values
 from gateway.config.routes import Known, ReadRoute, captures_of, read_routes

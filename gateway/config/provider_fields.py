@@ -162,7 +162,7 @@ _BY_TYPE = {
 def _elsewhere(keys: tuple[Field[Any], ...]) -> dict[str, str]:
     """Return, for keys of the other types, where they belong; of presets, their parameters alone."""
     own = {field.name for field in keys}
-    parameters = {name: tuple(one.field for one in row.parameters) for name, row in PRESETS.items()}
+    parameters = {name: tuple(one.key for one in row.parameters) for name, row in PRESETS.items()}
     found: dict[str, str] = {}
     for other, fields in (_BY_TYPE | parameters).items():
         for name in (field.name for field in fields if field.name not in own):
@@ -174,7 +174,7 @@ def _elsewhere(keys: tuple[Field[Any], ...]) -> dict[str, str]:
 
 def _of_preset(name: str) -> tuple[Field[Any], ...]:
     """Return the keys of a preset: its parameters, and all of type oidc."""
-    own = {parameter.field.name: parameter.field for parameter in PRESETS[name].parameters}
+    own = {parameter.key.name: parameter.key for parameter in PRESETS[name].parameters}
     return (TYPE, *own.values(), *(field for field in _BY_TYPE["oidc"][1:] if field.name not in own))
 
 
