@@ -93,12 +93,12 @@ class KeySource:
 
 @dataclass(frozen=True, slots=True)
 class TokenSource:
-    """One place where a token may stand: `bearer`, `bare`, `cookie`, `query` or `websocket_protocol`.
+    """One place where a token may stand: `bearer`, `bare`, `header`, `cookie`, `query` or `websocket_protocol`.
 
-    `name` is the cookie's or the query parameter's name, else empty.
+    `name` is the cookie's or the query parameter's name, or the header's in lower case, else empty.
     """
 
-    place: Literal["bearer", "bare", "cookie", "query", "websocket_protocol"]
+    place: Literal["bearer", "bare", "header", "cookie", "query", "websocket_protocol"]
     name: str = ""
 
 

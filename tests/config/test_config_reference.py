@@ -47,6 +47,7 @@ MOUNTED = {
     "jwt": SECRET.encode(),
 }
 VARIABLES = {
+    "UPSTREAM_KEY": "a constant",
     "MASTRA_JWT_SECRET": SECRET,
     "JWT_NEW": SECRET,
     "JWT_OLD": SECRET[::-1],
