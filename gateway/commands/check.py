@@ -51,10 +51,17 @@ def _run(call: argparse.Namespace) -> int:
 def _print_expansions(config: Config) -> None:
     """Say what presets stand for, as somebody would write it for type oidc."""
     for expansion in config.expansions:
-        print_lines([("", ""), (f"{expansion.provider}: {expansion.preset} stands for type oidc with", "bold")])
-        print_lines((f"  {name}: {_value(values)}", "") for name, values in expansion.says)
-        for name, values in expansion.claims:
-            print_lines([(f"  and the claim {name} is {listed(values)} in every token", "")])
+        title, *lines = expansion_lines(expansion)
+        print_lines([("", ""), (title, "bold"), *((line, "") for line in lines)])
+
+
+def expansion_lines(expansion: Expansion) -> list[str]:
+    """Return in words what a preset stands for."""
+    return [
+        f"{expansion.provider}: {expansion.preset} stands for type oidc with",
+        *(f"  {name}: {_value(values)}" for name, values in expansion.says),
+        *(f"  and the claim {name} is {listed(values)} in every token" for name, values in expansion.claims),
+    ]
 
 
 def _value(values: tuple[str, ...]) -> str:
