@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from gateway.config.addresses import KEY_URL, ORIGIN, host_of
+from gateway.config.addresses import KEY_URL, host_of
 from gateway.config.claim_names import CLAIM_NAME
 from gateway.config.lists import ListOf, OrWord, some
+from gateway.config.origins import ORIGIN
 from gateway.config.readers import BOOLEAN, Mistake, Scalar, duration, one_of, size, text
 from gateway.config.reading import nearest
 from gateway.config.records import Field, Record

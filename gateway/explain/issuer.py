@@ -14,6 +14,7 @@ from jwt.api_jws import PyJWS
 
 from gateway.policy.decision import Keys
 from gateway.policy.jwk import Key
+from gateway.policy.origins import example_of
 from gateway.policy.providers import KeySource, Provider
 
 _KID = "stand-in"
@@ -62,7 +63,7 @@ def complete_claims(provider: Provider, given: Mapping[str, Any], now: float) ->
     if provider.audiences:
         claims["aud"] = min(provider.audiences)
     if provider.authorized_parties and provider.requires_authorized_party:
-        claims["azp"] = min(provider.authorized_parties)
+        claims["azp"] = example_of(provider.authorized_parties)
     claims |= {"iat": int(now), "exp": int(now) + _LIFETIME_SECONDS}
     if provider.requires_verified_email and (provider.email_claim or "email") in given:
         claims["email_verified"] = True

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from gateway.policy.jwk import Key
+from gateway.policy.origins import Origins
 
 Kind = Literal["jwt", "clerk", "auth0", "oidc"]
 ClerkKind = Literal["session", "template"]
@@ -126,9 +127,13 @@ class Provider:
     clerk_kinds: frozenset[ClerkKind] = frozenset({"session"})
     origins: frozenset[str] = frozenset()  # of pages that may send the cookie, besides the gateway's own origin
     preset: Preset = field(init=False, repr=False, compare=False)  # of its kind; a field, since a property is a call
+    parties: Origins = field(init=False, repr=False, compare=False)  # `authorized_parties` and `origins` with patterns
+    pages: Origins = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "preset", PRESETS[self.kind])
+        object.__setattr__(self, "parties", Origins(self.authorized_parties or ()))
+        object.__setattr__(self, "pages", Origins(self.origins))
 
     def __repr__(self) -> str:
         return f"Provider({self.name!r}, {self.kind!r})"

@@ -172,7 +172,7 @@ def _check_authorized_party(token: Token, provider: Provider, now: float) -> Non
     party = token.claims.get("azp")
     if party is None and not provider.requires_authorized_party:
         return
-    if party not in provider.authorized_parties:
+    if party not in provider.parties:
         expected = " or ".join(sorted(provider.authorized_parties))
         raise Denied(Reason.AUTHORIZED_PARTY_MISMATCH, f"azp is {_shown(party)}, expected {expected}")
 

@@ -16,7 +16,7 @@ from typing import Literal
 COMPILED = {
     "policy": (
         "addresses cache claim_names claims cookies credentials decision denied expressions fields guard jwk likeness "
-        "memory model onward parameters paths providers routes rules seen token upstreams verify words"
+        "memory model onward origins parameters paths providers routes rules seen token upstreams verify words"
     ),
     "config": "model",
     "keys": "entry store",
