@@ -72,7 +72,7 @@ class Runtime:
     def cors_bytes(self, headers: Headers) -> bytes:
         """Return the CORS lines of a response as they are written, by the request's headers; empty where CORS is off.
 
-        They are made once for an origin that may read; what strangers name is not remembered.
+        They are made once for an origin that is listed; what strangers name is not remembered.
         """
         rules = self.config.cors
         origin = None if rules is None else origin_of(headers)
@@ -81,7 +81,7 @@ class Runtime:
         known = self._cors_bytes.known.get(origin)
         if known is None:
             known = written(cors_lines(rules, origin))
-            if known and "*" not in rules.origins:
+            if known and rules.pages.lists(origin):
                 self._cors_bytes.keep(origin, known)
         return known
 
