@@ -166,6 +166,11 @@ def _lint_server(values: Values, reading: Reading) -> None:
 
 def _lint_route(read: ReadRoute, overlaps: Overlaps, reading: Reading) -> None:
     route, place = read.route, read.entry.key.place
+    if read.is_ours:
+        return
+    if route.resource is not None and route.upstream.identity.authorization == "forward":
+        hint = "expected 'authorization: strip' or 'sign' on the upstream (MCP, \"Token Passthrough\")"
+        reading.warn(place, f"an MCP server gets the token of its caller, meant for nobody but it, {hint}")
     if not route.enforce:
         reading.warn(place, "'enforce: false': refusals are only logged, everybody passes")
     elif route.has_unenforced_rules:
