@@ -236,7 +236,7 @@ def check_place(head: RequestHead, provider: Provider, credential: Credential) -
     if credential.source not in provider.token_sources:
         raise Denied(Reason.TOKEN_MISSING, f"provider {provider.name} takes no token from {credential.source.place}")
     if credential.source.place == "cookie":
-        check_origin(head, provider.origins)
+        check_origin(head, provider.pages)
 
 
 def _with_websocket_checked(allow: Allow, head: RequestHead) -> Allow | Deny:
