@@ -28,14 +28,14 @@ def _row(route: Route) -> Row:
     kind = " exactly" if route.exact else ""
     socket = ", WebSocket" if route.websocket else ""
     providers = ", ".join(provider.name for provider in route.providers)
-    where = route.upstream.name if route.document is None else ""
+    where = route.upstream.name if not route.own else ""
     return Row(route.key + kind, providers, who_may_pass(route) + socket, where)
 
 
 def who_may_pass(route: Route) -> str:
     """Return in words who may pass a route."""
-    if route.document is not None:
-        return "everybody: the gateway itself says where to log in (mcp: true)"
+    if route.own:
+        return f"everybody: the gateway itself answers ({'mcp: true' if route.document is not None else 'login'})"
     if route.public:
         return "everybody, with or without a token" if route.providers else "everybody, without a token"
     allow = "; or ".join(map(words_of, route.allow))

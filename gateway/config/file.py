@@ -17,7 +17,9 @@ from gateway.config.env_file import surroundings_of
 from gateway.config.header_names import header_rules
 from gateway.config.lint import lint
 from gateway.config.lists import check_name
+from gateway.config.login import LOGIN, read_login, with_sessions
 from gateway.config.model import Address, Config, Limits, Log
+from gateway.config.own_routes import own_routes
 from gateway.config.parse import decode, parse
 from gateway.config.preset_lint import lint_presets
 from gateway.config.readers import Mistake
@@ -27,6 +29,7 @@ from gateway.config.routes import Known, ReadRoute, captures_of, read_routes
 from gateway.config.rules import RuleReader
 from gateway.config.sections import FILE_RECORD, PROVIDERS, ROUTES, RULES, UPSTREAM, UPSTREAMS
 from gateway.policy.fields import TRACE
+from gateway.policy.login import Login
 from gateway.policy.providers import Provider
 from gateway.policy.routes import Policy
 from gateway.policy.upstreams import Upstream
@@ -91,15 +94,20 @@ def _read(text: str, reading: Reading) -> Config:
     values = FILE_RECORD.read(parse(text, reading), reading)
     upstreams = _upstreams(values, reading)
     providers = attempt(_providers, values)
+    login = attempt(_login, values, providers, reading)
+    if login is not None and providers is not None:
+        own = providers[login.provider]
+        providers = {**providers, login.provider: with_sessions(own, login) if own is not None else None}
     rules = RuleReader(_named_rules(values, reading), reading)
-    routes = _routes(values, Known(providers, upstreams, rules), reading)
+    routes = _routes(values, Known(providers, upstreams, rules, login), reading)
+    routes += own_routes(routes, login, reading)
     unused = rules.check_unused(captures_of(routes))
     _check_ports(values, reading)
     if not reading.is_clean:
         raise Unreadable
     own_trace = TRACE if values.get(observing.TRACES) == "opentelemetry" else ()
     rules_of_headers = header_rules(values, upstreams or {}, providers or {}, own_trace, reading)
-    policy = Policy([read.route for read in routes], rules_of_headers)
+    policy = Policy([read.route for read in routes], rules_of_headers, login)
     lint(values, routes, unused, reading)
     lint_presets(routes, reading)
     default_limits = Limits()
@@ -157,6 +165,13 @@ def _providers(values: Values) -> Mapping[str, Provider | None]:
         raise Unreadable
     found = values.get(PROVIDERS) or {}
     return {name: replace(one, name=name) if one else None for name, one in found.items()}
+
+
+def _login(values: Values, providers: Mapping[str, Provider | None] | None, reading: Reading) -> Login | None:
+    said = values.get(LOGIN)
+    if said is None or providers is None:
+        return None
+    return read_login(said, providers, reading)
 
 
 def _named_rules(values: Values, reading: Reading) -> dict[str, Node]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeVar
 from urllib.parse import urlsplit
 
-from gateway.config.addresses import ORIGIN, is_loopback
+from gateway.config.addresses import is_loopback
 from gateway.config.document import Node
 from gateway.config.lists import some
+from gateway.config.origins import ORIGIN
 from gateway.config.readers import Mistake, Scalar, Schema, duration, text, text_of
 from gateway.config.reading import Reading, Unreadable, nearest
 from gateway.config.records import Field, Record, Values
@@ -17,7 +19,9 @@ from gateway.config.secrets import SECRET, SECRET_FILE
 from gateway.policy.login import Login
 from gateway.policy.origins import Origins
 from gateway.policy.providers import KeySource, Provider, TokenSource
-from gateway.policy.sessions import Seal
+from gateway.policy.seal import Seal
+
+T = TypeVar("T")
 
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")  # RFC 6265 section 4.1.1
 _DEFAULT_COOKIE, _COOKIE_ON_LOOPBACK = "__Host-gateway", "gateway"
@@ -56,7 +60,9 @@ class _ClientSecretFile:
         return {"type": "string"}
 
 
-SESSION_SECRET = Field("secret", SECRET, "what sessions are sealed with, at least 32 random bytes; one for all replicas")
+SESSION_SECRET = Field(
+    "secret", SECRET, "what sessions are sealed with, at least 32 random bytes; one for all replicas"
+)
 SESSION_SECRET_FILE = Field("secret_file", SECRET_FILE, "a file that holds it; a line break at its end is ignored")
 MAX_AGE = Field("max_age", duration(at_most_seconds=30 * 86400), "how long a session lasts", "12h")
 IDLE = Field("idle", duration(at_most_seconds=30 * 86400), "how long it lasts while nobody uses it", "1h")
@@ -66,7 +72,9 @@ COOKIE = Field(
 )  # fmt: skip
 SESSION_RECORD = Record("login.session", (SESSION_SECRET, SESSION_SECRET_FILE, MAX_AGE, IDLE, COOKIE))
 LOGIN_PROVIDER = Field("provider", text("the name of a provider"), "the provider whose people log in", is_required=True)
-CLIENT_ID = Field("client_id", text("the client's id at the issuer"), "the gateway's own, at the issuer", is_required=True)
+CLIENT_ID = Field(
+    "client_id", text("the client's id at the issuer"), "the gateway's own, at the issuer", is_required=True
+)
 CLIENT_SECRET = Field(
     "client_secret", Scalar("the client's secret", _plain_secret), "the client's secret; without one PKCE alone"
 )
@@ -76,7 +84,10 @@ SCOPES = Field(
 )
 SESSION = Field("session", SESSION_RECORD, "what a session is", is_required=True)
 PUBLIC_URL = Field(
-    "public_url", ORIGIN, "the address that browsers see; the Host of a request is never believed for it", is_required=True
+    "public_url",
+    ORIGIN,
+    "the address that browsers see; the Host of a request is never believed for it",
+    is_required=True,
 )
 LOGIN_RECORD = Record(
     "login", (LOGIN_PROVIDER, CLIENT_ID, CLIENT_SECRET, CLIENT_SECRET_FILE, SCOPES, SESSION, PUBLIC_URL)
@@ -101,7 +112,9 @@ def read_login(values: Values, providers: Mapping[str, Provider | None], reading
     cookie = session.get(COOKIE, _DEFAULT_COOKIE if is_secure else _COOKIE_ON_LOOPBACK)
     if not is_secure and cookie.startswith(("__Host-", "__Secure-")):
         hint = "expected a name without it, or an https address (RFC 6265bis section 4.1.3)"
-        reading.refuse(session.node(COOKIE), f"found a cookie that browsers keep over https only, on {public_url}, {hint}")
+        reading.refuse(
+            session.node(COOKIE), f"found a cookie that browsers keep over https only, on {public_url}, {hint}"
+        )
     source = _metadata_source(values, provider, reading)
     return Login(
         id_tokens=_for_id_tokens(provider, values.need(CLIENT_ID)),
@@ -124,6 +137,11 @@ def with_sessions(provider: Provider, login: Login) -> Provider:
         token_sources=(*provider.token_sources, source),
         origins=provider.origins | {login.public_url},
     )
+
+
+def only_sessions(login: Login) -> Provider:
+    """Return the provider of a login as one whose sessions count, and nothing else."""
+    return replace(login.id_tokens, token_sources=(TokenSource("session", login.cookie),))
 
 
 def _provider(values: Values, providers: Mapping[str, Provider | None], reading: Reading) -> Provider:
@@ -175,11 +193,15 @@ def _scopes(values: Values, reading: Reading) -> tuple[str, ...]:
 def _session_secret(session: Values, reading: Reading) -> bytes:
     found = _one_of(session, SESSION_SECRET, SESSION_SECRET_FILE, reading, "")
     if found is None:
-        reading.refuse_at(session.place, "no secret is given, expected 'secret_file' (or 'secret')", "a good one: openssl rand -base64 48")
+        reading.refuse_at(
+            session.place,
+            "no secret is given, expected 'secret_file' (or 'secret')",
+            "a good one: openssl rand -base64 48",
+        )
     return found
 
 
-def _one_of[T](values: Values, first: Field[T], second: Field[T], reading: Reading, else_: str) -> T | None:
+def _one_of(values: Values, first: Field[T], second: Field[T], reading: Reading, else_: str) -> T | None:
     if first in values and second in values:
         hint = f", expected one of them{', ' + else_ if else_ else ''}"
         reading.refuse_at(values.key_place(second), f"found {first.name} and {second.name}{hint}")

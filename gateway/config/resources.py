@@ -61,6 +61,7 @@ def route_of_document(resource: Resource, upstream: Upstream) -> Route:
         methods=frozenset({"GET"}),
         public=True,
         exact=True,
+        own="document",
         document=resource.document,
     )
 

@@ -51,13 +51,16 @@ UPSTREAM = Field(
 WEBSOCKET = Field("websocket", BOOLEAN, "let WebSocket connections through", "false")
 EXACT = Field("exact", BOOLEAN, "cover the path alone, not what lies below", "false")
 ENFORCE = Field("enforce", BOOLEAN, "`false`: refusals are only logged and counted, for trying a rule out", "true")
+LOGIN_PAGES = Field(
+    "login", BOOLEAN, "a page that asks without a session is sent to log in; a call gets its 401", "false"
+)
 MCP = Field(
     "mcp", BOOLEAN, "an MCP server: its clients are told where to log in, and tokens must be meant for it", "false"
 )
 _FUNCTION = "a function becomes a rule, such as 'allow: {email_domain: yourcompany.com}'"
 ROUTE_RECORD = Record(
     "routes",
-    (PUBLIC, PROVIDER, OPTIONAL, ALLOW, DENY, UPSTREAM, WEBSOCKET, EXACT, ENFORCE, MCP),
+    (PUBLIC, PROVIDER, OPTIONAL, ALLOW, DENY, UPSTREAM, WEBSOCKET, EXACT, ENFORCE, LOGIN_PAGES, MCP),
     {"authorizeUser": _FUNCTION, "authorize": _FUNCTION},
 )
 

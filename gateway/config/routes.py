@@ -12,9 +12,10 @@ from gateway.config.document import Entry, Fields, Items, Node, kind_of
 from gateway.config.readers import Mistake, text_of
 from gateway.config.reading import Reading, Unreadable, attempt, nearest
 from gateway.config.records import Values
-from gateway.config.resources import read_resource, route_of_document
+from gateway.config.resources import read_resource
 from gateway.config.route_fields import RouteKey, read_key
 from gateway.config.rules import RuleReader
+from gateway.policy.login import Login
 from gateway.policy.providers import Provider
 from gateway.policy.routes import Capture, Route
 from gateway.policy.rules import Rule
@@ -31,6 +32,7 @@ class Known:
     providers: Mapping[str, Provider | None] | None
     upstreams: Mapping[str, Upstream | None] | None
     rules: RuleReader
+    login: Login | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def read_routes(node: Node, known: Known, reading: Reading) -> tuple[ReadRoute, 
         if route is not None:
             routes.append(ReadRoute(route, entry))
     _refuse_overlaps(good_keys, reading)
-    return (*routes, *_documents(routes, reading))
+    return tuple(routes)
 
 
 def _key(entry: Entry, reading: Reading) -> RouteKey:
@@ -104,7 +106,21 @@ class _Route:
             websocket=values.get(fields.WEBSOCKET, False),
             enforce=values.get(fields.ENFORCE, True),
             resource=resource,
+            login=self._sends_to_login(providers),
+            sealed=self._known.login.cookie if self._known.login is not None else "",
         )
+
+    def _sends_to_login(self, providers: Sequence[Provider]) -> bool:
+        values, login = self._values, self._known.login
+        if not values.get(fields.LOGIN_PAGES):
+            return False
+        place = values.key_place(fields.LOGIN_PAGES)
+        if login is None:
+            self._reading.refuse_at(place, "found 'login: true', and the file has no 'login:' that says where")
+        if all(provider.name != login.provider for provider in providers):
+            hint = f"expected '{login.provider}', whose people log in, among the providers"
+            self._reading.refuse_at(place, f"nobody who logs in could pass this route, {hint}")
+        return True
 
     def _upstream(self) -> Upstream:
         upstreams = self._known.upstreams
@@ -129,7 +145,7 @@ class _Route:
             if is_optional
             else "a public route, which asks nobody for a token"
         )
-        for field in (fields.PROVIDER, fields.ALLOW, fields.DENY, fields.ENFORCE, fields.MCP):
+        for field in (fields.PROVIDER, fields.ALLOW, fields.DENY, fields.ENFORCE, fields.LOGIN_PAGES, fields.MCP):
             if field in self._values:
                 self._reading.add(
                     self._values.key_place(field), f"found '{field.name}' on {what}, expected one or the other"
@@ -252,35 +268,6 @@ def _refuse_overlaps(found: Sequence[tuple[Entry, RouteKey, bool]], reading: Rea
             reading.add(entry.key.place, said)
         for method in methods:
             firsts.setdefault(method, (number, entry))
-
-
-def _documents(routes: Sequence[ReadRoute], reading: Reading) -> list[ReadRoute]:
-    """Return the routes of the documents of MCP routes, each at an address of its own."""
-    taken = {read.route.segments: read for read in routes if read.route.exact and _takes_get(read.route)}
-    found: list[ReadRoute] = []
-    by_path: dict[str, Route] = {}
-    for read in routes:
-        resource = read.route.resource
-        if resource is None:
-            continue
-        first = by_path.setdefault(resource.metadata_path, read.route)
-        if first is not read.route:
-            if first.resource != resource:
-                said = f"tells another story of {resource.identifier} than '{first.key}', expected the same providers"
-                reading.add(read.entry.key.place, f"{said} and scopes, or an address for each")
-            continue
-        own = route_of_document(resource, read.route.upstream)
-        if own.segments in taken:
-            place = taken[own.segments].entry.key.place
-            said = f"the gateway itself answers there, for '{read.route.key}' (mcp: true)"
-            reading.add(place, f"{said}, expected no route of that path")
-            continue
-        found.append(ReadRoute(own, read.entry, is_ours=True))
-    return found
-
-
-def _takes_get(route: Route) -> bool:
-    return route.methods is None or "GET" in route.methods
 
 
 def captures_of(routes: Iterable[ReadRoute]) -> frozenset[str]:

@@ -6,6 +6,7 @@ from gateway.config.addresses import UPSTREAM_URL
 from gateway.config.cases import TESTS
 from gateway.config.decisions import DECISIONS
 from gateway.config.lists import MappingOf, check_name
+from gateway.config.login import LOGIN
 from gateway.config.observing import OBSERVING_FIELDS
 from gateway.config.providers import ProviderReader
 from gateway.config.records import Field, Record
@@ -38,5 +39,6 @@ ROUTES = Field(
     "what leads where, and past whom: `[METHOD,... ]/prefix`",
 )
 FILE_RECORD = Record(
-    "the file", (*SERVER_FIELDS, *OBSERVING_FIELDS, DECISIONS, UPSTREAM, UPSTREAMS, PROVIDERS, RULES, ROUTES, TESTS)
+    "the file",
+    (*SERVER_FIELDS, *OBSERVING_FIELDS, DECISIONS, LOGIN, UPSTREAM, UPSTREAMS, PROVIDERS, RULES, ROUTES, TESTS),
 )

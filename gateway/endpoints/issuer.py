@@ -1,7 +1,7 @@
-"""What is said to the issuer of a login: where a person is sent, the code for tokens, the next tokens, the end.
+"""What is said to the issuer of a login: where a person is sent, a code for tokens, the next tokens, the end.
 
-Authorization code flow with PKCE (OpenID Connect Core 1.0 section 3.1, RFC 7636, RFC 9700 section 2.1.1). An ID token is
-judged by the functions that judge every token, with the client's id as audience.
+Authorization code flow with PKCE (OpenID Connect Core 1.0 section 3.1, RFC 7636, RFC 9700 section 2.1.1). An ID token
+is judged by the functions that judge every token, with the client's id as audience.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gateway.policy.key_lookup import Keys, NoKey, without_key
 from gateway.policy.login import Login
 from gateway.policy.providers import KeySource, key_source_of
 from gateway.policy.reasons import Reason
-from gateway.policy.sessions import Session
+from gateway.policy.session import Session
 from gateway.policy.token import Token, parse_token
 from gateway.policy.verify import check_claims, check_signature, pick_provider
 
@@ -50,7 +50,7 @@ class Metadata:
 
 
 class Conversation:
-    """Speaks with the issuer of a login. `clock` gives Unix seconds; `fetch_keys` tries to get a key that was missed."""
+    """Speaks with the issuer of a login. `clock` gives Unix seconds; `fetch_keys` tries to get a missing key."""
 
     def __init__(
         self, login: Login, fetcher: Fetcher, keys: Keys, fetch_keys: Fetch, clock: Callable[[], float] = time.time
@@ -128,6 +128,7 @@ class Conversation:
         text, token = answer.get("id_token"), None
         if isinstance(text, str):
             token = await self._verified(text)
+            session = replace(session, id_token=text)
             before = (session.claims.get("iss"), session.claims.get("sub"))
             if (token.claims.get("iss"), token.claims.get("sub")) != before:
                 # OpenID Connect Core 1.0 section 12.2.
@@ -135,7 +136,6 @@ class Conversation:
         now = self._clock()
         return replace(
             session,
-            id_token=text if token is not None else session.id_token,
             claims=token.claims if token is not None else session.claims,
             seen_at=now,
             good_until=_end_of(token, answer, now),
@@ -230,8 +230,9 @@ def _end_of(token: Token | None, answer: Mapping[str, Any], now: float) -> float
     if token is not None:
         return min(float(token.claims["exp"]), now + _MAX_LIFETIME_SECONDS)
     lifetime = answer.get("expires_in")
-    is_number = isinstance(lifetime, (int, float)) and not isinstance(lifetime, bool) and lifetime > 0
-    return now + (min(float(lifetime), _MAX_LIFETIME_SECONDS) if is_number else _DEFAULT_LIFETIME_SECONDS)
+    if isinstance(lifetime, bool) or not isinstance(lifetime, (int, float)) or lifetime <= 0:
+        return now + _DEFAULT_LIFETIME_SECONDS
+    return now + min(float(lifetime), _MAX_LIFETIME_SECONDS)
 
 
 def _refresh_token(answer: Mapping[str, Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""The gateway's own answers about logins, in the shapes that Mastra's Studio reads; and sessions, renewed in time.
+"""The gateway's own answers about logins, in the shapes of Mastra's own; and sessions, renewed in time.
 
 A begun login is a cookie of its own for each attempt, so that two tabs do not disturb each other: what the issuer sends
 back counts in the browser only that began it (RFC 9700 section 4.7.1).
@@ -13,7 +13,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from gateway.endpoints.issuer import Conversation, Fetch
@@ -23,19 +23,21 @@ from gateway.policy.credentials import check_origin
 from gateway.policy.denied import Denied
 from gateway.policy.key_lookup import Keys
 from gateway.policy.login import Login
-from gateway.policy.model import Principal, RequestHead
+from gateway.policy.model import RequestHead
 from gateway.policy.onward import Line
 from gateway.policy.reasons import Reason
-from gateway.policy.sessions import Session
+from gateway.policy.session import Session
 from gateway.proxy.own import (
     OwnAnswer,
     OwnQuestion,
     end_lines,
+    is_page,
     json_answer,
     redirect,
     session_lines,
     set_cookie,
 )
+from gateway.server.gateway import Gateway
 
 _log: Final = logging.getLogger("gateway.login")
 _BEGUN_SECONDS: Final = 600
@@ -66,8 +68,6 @@ class LoginDesk:
     async def answer(self, question: OwnQuestion) -> OwnAnswer:
         """Return the answer to a request at one of the gateway's own addresses. Raises `Denied`."""
         answers = {
-            "capabilities": self._capabilities,
-            "me": self._me,
             "login": self._begin,
             "callback": self._finish,
             "logout": self._end,
@@ -114,28 +114,8 @@ class LoginDesk:
             self._renewed.popitem(last=False)
         return renewed
 
-    async def _capabilities(self, question: OwnQuestion) -> OwnAnswer:
-        """Mastra's `GET /auth/capabilities`: what Studio's first screen depends on."""
-        login, principal = self._login, question.principal
-        sso = {
-            "provider": "oidc",
-            "text": "Sign in",
-            "url": f"{login.prefix}/auth/sso/login",
-        } if login is not None else None  # fmt: skip
-        said: dict[str, Any] = {"enabled": True, "login": None if sso is None else {"type": "sso", "sso": sso}}
-        if principal is not None:
-            said["user"] = user_of(principal)
-            own = {"user": True, "session": question.session is not None, "sso": sso is not None}
-            said["capabilities"] = {**own, "rbac": False, "acl": False}
-            said["access"] = None
-        lines = () if login is None or principal is not None else end_lines(login, question.head)
-        return json_answer(said, lines)
-
-    async def _me(self, question: OwnQuestion) -> OwnAnswer:
-        return json_answer(None if question.principal is None else user_of(question.principal))
-
     async def _begin(self, question: OwnQuestion) -> OwnAnswer:
-        """Send a person to the issuer: a page's `fetch` gets the address as JSON, a browser that opens it a redirect."""
+        """Send a person to the issuer: a page's `fetch` gets the address, a browser that opens this a redirect."""
         login, talk = self._known()
         state, nonce, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(32), secrets.token_urlsafe(64)
         address = await talk.address(state, nonce, verifier)
@@ -166,11 +146,15 @@ class LoginDesk:
             raise Denied(Reason.LOGIN_INVALID, "another issuer answered (RFC 9207 section 2.4)")
         if "error" in given:
             raise Denied(Reason.LOGIN_REFUSED, f"the issuer said {ascii(given['error'])[:64]}")
-        session = await talk.session_of(given.get("code", ""), begun["verifier"], begun["nonce"], secrets.token_urlsafe(16))
+        session = await talk.session_of(
+            given.get("code", ""), begun["verifier"], begun["nonce"], secrets.token_urlsafe(16)
+        )
         try:
             lines = session_lines(login, session, question.head)
         except ValueError:
-            raise Denied(Reason.LOGIN_INVALID, "the session is larger than browsers keep: ask for fewer scopes") from None
+            raise Denied(
+                Reason.LOGIN_INVALID, "the session is larger than browsers keep: ask for fewer scopes"
+            ) from None
         return redirect(begun["to"], [*lines, set_cookie(login, name, "", 0)])
 
     async def _end(self, question: OwnQuestion) -> OwnAnswer:
@@ -192,18 +176,6 @@ class LoginDesk:
         return self._login, self._talk
 
 
-def user_of(principal: Principal) -> dict[str, Any]:
-    """Return a person as Mastra's Studio reads one; an email only as far as rules may read it."""
-    claims = principal.claims
-    told = {
-        "id": principal.subject,
-        "email": principal.email,
-        "name": _text(claims.get("name")),
-        "avatarUrl": _text(claims.get("picture")),
-    }
-    return {name: value for name, value in told.items() if value is not None}
-
-
 def safe_return(login: Login, asked: str) -> str:
     """Return where a person goes after the login: a page of the gateway's own origin, as a path; else `/`.
 
@@ -215,22 +187,13 @@ def safe_return(login: Login, asked: str) -> str:
         parts = urlsplit(asked)
     except ValueError:
         return "/"
-    if parts.scheme or parts.netloc:
-        if f"{parts.scheme}://{parts.netloc}".lower() != login.public_url:
-            return "/"
+    if (parts.scheme or parts.netloc) and f"{parts.scheme}://{parts.netloc}".lower() != login.public_url:
+        return "/"
     path = parts.path or "/"
     if not path.startswith("/") or path.startswith("//"):
         return "/"
     query = f"?{parts.query}" if parts.query else ""
     return f"{path}{query}{'#' + parts.fragment if parts.fragment else ''}"
-
-
-def is_page(head: RequestHead) -> bool:
-    """Return whether a browser opens this as a page, rather than a page's script asking (Fetch Metadata)."""
-    mode = head.headers.first("sec-fetch-mode")
-    if mode is not None:
-        return mode == "navigate"
-    return "text/html" in (head.headers.first("accept") or "")
 
 
 def _parameters(query: str) -> Mapping[str, str]:
@@ -252,5 +215,7 @@ def _begun_names(login: Login, head: RequestHead) -> list[str]:
     return [name for name in names if name.startswith(prefix)]
 
 
-def _text(value: object) -> str | None:
-    return value[:1024] if isinstance(value, str) and value else None
+def desk_of(gateway: Gateway) -> LoginDesk:
+    """Return the desk of a gateway's configuration in force."""
+    login = gateway.config.policy.login
+    return LoginDesk(login, gateway.fetcher, gateway.store, gateway.store.fetch, gateway.clock)

@@ -9,7 +9,7 @@ from gateway.explain.hiding import without_credentials
 from gateway.explain.identity import explain_identity
 from gateway.explain.step import Explanation, Step, shown
 from gateway.explain.walk import Findings, StatusOf, walk
-from gateway.policy.decision import Allow, Deny, NeedKey, decide
+from gateway.policy.decision import Allow, Deny, NeedKey, NeedSession, decide
 from gateway.policy.key_lookup import Keys
 from gateway.policy.model import RequestHead
 from gateway.policy.providers import token_sources
@@ -57,7 +57,7 @@ def decide_whole(policy: Policy, keys: Keys, head: RequestHead, now: float) -> t
     `now` is Unix seconds. The decision is made by a copy of the policy with an empty cache.
     """
     decision = decide(Policy(policy.routes, policy.header_rules), keys, head, now, may_fetch=False)
-    if isinstance(decision, NeedKey):  # with may_fetch False there is none
+    if isinstance(decision, (NeedKey, NeedSession)):  # with may_fetch False there is none
         raise AssertionError("a final decision was asked for")
     if isinstance(decision, Deny):
         return decision, Step("identity", "skipped")
@@ -72,8 +72,8 @@ def _explained(decision: Allow | Deny, found: Findings) -> Explanation:
     request = f"{found.head.method} {shown(without_credentials(found.head.target, hidden))}"
     if isinstance(decision, Allow):
         upstream = decision.route.upstream
-        if decision.route.document is not None:
-            own = "answered by the gateway itself with the metadata of a protected resource (mcp: true)"
+        if decision.route.own:
+            own = f"answered by the gateway itself ({decision.route.own})"
             return Explanation(request, "allow", tuple(found.steps), own)
         passed = f"passes to {upstream.name} ({upstream.url}) as {found.head.method} "
         passed += shown(without_credentials(decision.target, hidden))

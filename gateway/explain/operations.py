@@ -100,7 +100,7 @@ def survey(policy: Policy, operations: Iterable[Operation]) -> Survey:
         candidates = [route for route in policy.routes if _may_take(route, operation.method, segments)]
         met.update(route.key for route in candidates)
         rows.append(_covered(policy, operation, candidates))
-    unmet = [route.key for route in policy.routes if route.key not in met and route.document is None]
+    unmet = [route.key for route in policy.routes if route.key not in met and not route.own]
     return Survey(tuple(rows), tuple(unmet))
 
 

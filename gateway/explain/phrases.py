@@ -24,6 +24,8 @@ def place_of(source: TokenSource) -> str:
             return f"the header {source.name}"
         case "cookie":
             return f"the cookie {source.name}"
+        case "session":
+            return f"the session in the cookie {source.name}"
         case "query":
             return f"the query parameter {source.name}"
         case "websocket_protocol":

@@ -107,7 +107,7 @@ def _with_token(
             return target, [*lines, ("Authorization", token)]
         case "header":
             return target, [*lines, (source.name, token)]
-        case "cookie":
+        case "cookie" | "session":
             return target, [*lines, ("Cookie", f"{source.name}={token}")]
         case "query":
             mark = "&" if "?" in target else "?"

@@ -17,9 +17,11 @@ from gateway.policy.origins import Origins
 from gateway.policy.parameters import parameter_values
 from gateway.policy.providers import BEARER, TokenSource
 from gateway.policy.reasons import Reason
+from gateway.policy.session import part_names
 
 MAX_TOKEN_BYTES: Final = 16 * 1024
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 section 9.2.1; TRACE never gets here
+_ADDED_UNASKED: Final = frozenset({"bearer", "cookie", "session"})
 _BEARER: Final = re.compile(r"bearer +([^\s,]+)", re.IGNORECASE)  # the scheme in any case: RFC 9110 section 11.1
 _BEARER_SCHEME: Final = re.compile(r"bearer(?![A-Za-z0-9])", re.IGNORECASE)
 _NOT_BARE: Final = re.compile(r"[\s,]")
@@ -51,7 +53,7 @@ def find_credential(head: RequestHead, query: str, sources: Sequence[TokenSource
     if head.bearer is not None and BEARER in sources:  # looked at while it was read
         if len(sources) == 1:
             return Credential(head.bearer, BEARER) if head.bearer else None
-        if head.bearer and all(source.place in ("bearer", "cookie") for source in sources):
+        if head.bearer and all(source.place in _ADDED_UNASKED for source in sources):
             return Credential(head.bearer, BEARER)
     if len(head.headers.all("authorization")) > 1:
         raise Denied(Reason.SEVERAL_CREDENTIALS, "more than one Authorization header")
@@ -62,6 +64,8 @@ def find_credential(head: RequestHead, query: str, sources: Sequence[TokenSource
         match source.place:
             case "cookie" if looks_at_cookies:
                 found += _only(cookie_values(head.headers.all("cookie"), source.name), source)
+            case "session" if looks_at_cookies:
+                found += _in_parts(head, source)
             case "query":
                 found += _only(parameter_values(query, source.name), source)
             case "websocket_protocol":
@@ -125,6 +129,18 @@ def _only(values: list[str], source: TokenSource) -> list[Credential]:
     if len(values) > 1:
         raise Denied(Reason.SEVERAL_CREDENTIALS, f"the {source.place} {source.name} is there more than once")
     return [Credential(value, source) for value in values if value]
+
+
+def _in_parts(head: RequestHead, source: TokenSource) -> list[Credential]:
+    """Return a session, which stands in one cookie or in several of one name and a number."""
+    lines = head.headers.all("cookie")
+    text = ""
+    for name in part_names(source.name):
+        part = _only(cookie_values(lines, name), TokenSource("cookie", name))
+        if not part:
+            break
+        text += part[0].token
+    return [Credential(text, source)] if text else []
 
 
 def _in_protocols(head: RequestHead, source: TokenSource) -> Iterator[Credential]:

@@ -21,6 +21,7 @@ from gateway.policy.providers import KeySource, Provider, key_source_of
 from gateway.policy.reasons import Reason
 from gateway.policy.resources import check_resource
 from gateway.policy.routes import Match, Policy, Route
+from gateway.policy.session import RENEW_SECONDS, Session
 from gateway.policy.token import Token, parse_token
 from gateway.policy.verify import check_claims, check_signature, pick_provider
 
@@ -97,13 +98,29 @@ class NeedKey:
     provider: Provider
 
 
-Decision = Allow | Deny | NeedKey
+@dataclass(frozen=True, slots=True)
+class NeedSession:
+    """Nothing stands against the request so far; ask the issuer for the next word on its session, then decide again."""
+
+    session: Session
 
 
-def decide(policy: Policy, keys: Keys, head: RequestHead, now: float, *, may_fetch: bool = True) -> Decision:
+Decision = Allow | Deny | NeedKey | NeedSession
+
+
+def decide(
+    policy: Policy,
+    keys: Keys,
+    head: RequestHead,
+    now: float,
+    *,
+    may_fetch: bool = True,
+    renewed: Session | None = None,
+) -> Decision:
     """Return what becomes of a request. `now` is Unix seconds. Never raises for anything a client sends.
 
-    With `may_fetch` False the answer is final: `NeedKey` is not returned.
+    With `may_fetch` False the answer is final: neither `NeedKey` nor `NeedSession` is returned. `renewed` counts in
+    place of the session that came with the request.
     """
     try:
         path, query, match = policy.find(head.target, head.method)
@@ -112,7 +129,7 @@ def decide(policy: Policy, keys: Keys, head: RequestHead, now: float, *, may_fet
         return Deny(refusal.reason, refusal.detail, allowed_methods=allowed)
     if match.route.public and not match.route.providers:
         return _with_websocket_checked(Allow(match.route, path.text + query, None, match.route.withheld(None)), head)
-    asked = _Asked(policy, keys, head, now, match, path, query, may_fetch)
+    asked = _Asked(policy, keys, head, now, match, path, query, may_fetch, renewed)
     decision = _decide_guarded(asked)
     if isinstance(decision, Allow):
         return _with_websocket_checked(decision, head)
@@ -135,13 +152,14 @@ class _Asked:
     path: Path
     query: str
     may_fetch: bool
+    renewed: Session | None
 
     def __init__(
         self, policy: Policy, keys: Keys, head: RequestHead, now: float, match: Match, path: Path, query: str,
-        may_fetch: bool,
+        may_fetch: bool, renewed: Session | None,
     ) -> None:  # fmt: skip
         self.policy, self.keys, self.head, self.now, self.may_fetch = policy, keys, head, now, may_fetch
-        self.match, self.path, self.query = match, path, query
+        self.match, self.path, self.query, self.renewed = match, path, query, renewed
 
     def facts(self, principal: Principal, withheld: Withheld) -> Facts:
         """Return what rules may ask about."""
@@ -160,7 +178,7 @@ def _decide_guarded(asked: _Asked) -> Decision:
                 return Allow(route, asked.path.text + _sent_query(asked), None, route.withheld(None))
             return Deny(Reason.TOKEN_MISSING, "no token where the route's providers look for one", route)
         found = _principal(asked, credential)
-        if isinstance(found, NeedKey):
+        if not isinstance(found, Principal):
             return found
         principal = found
         withheld = route.withheld(credential.source)
@@ -178,8 +196,10 @@ def _deny(refusal: Denied, route: Route, principal: Principal | None, *, had_tok
     return Deny(refusal.reason, refusal.detail, route, principal, provider, had_token, (), scopes, rule)
 
 
-def _principal(asked: _Asked, credential: Credential) -> Principal | NeedKey:
+def _principal(asked: _Asked, credential: Credential) -> Principal | NeedKey | NeedSession:
     """Return whom the token speaks for, from the cache or by verifying it."""
+    if credential.source.place == "session":
+        return _of_session(asked, credential)
     verified, resource = asked.policy.verified, asked.match.route.resource
     entry_key = cache_key(credential.token, asked.match.route.provider_names)
     known = verified.get(entry_key, asked.now)
@@ -210,6 +230,25 @@ def _principal(asked: _Asked, credential: Credential) -> Principal | NeedKey:
         raise
     looked_up = None if source is None or source.tries_each else source
     verified.put(entry_key, token, principal, provider, looked_up, key, asked.now)
+    return principal
+
+
+def _of_session(asked: _Asked, credential: Credential) -> Principal | NeedSession:
+    """Return who logged in. Raises `Denied`."""
+    login, route, now = asked.policy.login, asked.match.route, asked.now
+    assert login is not None  # noqa: S101  # else no provider has this place
+    provider = next(one for one in route.providers if one.name == login.provider)
+    check_place(asked.head, provider, credential)
+    session = asked.renewed or login.seal.open(credential.token, now)
+    if now >= session.good_until - RENEW_SECONDS and asked.renewed is None:
+        if session.refresh_token is not None and asked.may_fetch:
+            return NeedSession(session)
+        if now >= session.good_until:
+            raise Denied(Reason.SESSION_EXPIRED, f"the issuer's token ended {now - session.good_until:.0f} s ago")
+    if route.resource is not None:
+        check_resource(session.claims, route.resource)
+    principal = principal_of(session.claims, provider)
+    principal.session, principal.expires_at = session, session.good_until
     return principal
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from gateway.policy.origins import Origins
 from gateway.policy.providers import KeySource, Provider
-from gateway.policy.sessions import Seal
+from gateway.policy.seal import Seal
 
 CALLBACK: Final = "/auth/sso/callback"
 
@@ -16,8 +17,8 @@ class Login:
     """A client of an issuer (OpenID Connect Core 1.0, authorization code flow), and what its sessions are.
 
     `id_tokens` is the provider as it stands in the file, but for the audience: an ID token is for the client.
-    `source` has the issuer's address, where its metadata is found. `public_url` is the origin that browsers see, with no
-    closing slash; `prefix` is what stands before `/auth/...`.
+    `source` has the issuer's address, where its metadata is found. `public_url` is the origin that browsers see, no slash
+    at its end; `prefix` is what stands before `/auth/...`.
     """
 
     id_tokens: Provider
@@ -28,6 +29,7 @@ class Login:
     seal: Seal = field(repr=False, compare=False)
     cookie: str
     public_url: str
+    pages: Origins = field(repr=False, compare=False)  # that may end a session
     prefix: str = "/api"
 
     @property

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.policy.session import Session
+
 
 class Headers:
     """Header lines in the order they came, found by name in any case.
@@ -113,6 +115,7 @@ class Principal:
     scopes: tuple[str, ...] | None
     permissions: tuple[str, ...] | None
     email_name: str  # of the claim that the email is read from: nobody is told what is in it but `email`
+    session: Session | None = field(init=False, compare=False)  # that it logged in with, where it was no token
     # What others make of it once, and keep with it: its headers for an upstream.
     kept: dict[str, bytes] = field(init=False, compare=False)
 
@@ -138,6 +141,7 @@ class Principal:
         self.email, self.email_domain, self.email_name = email, email_domain, email_name
         self.roles, self.groups, self.scopes, self.permissions = roles, groups, scopes, permissions
         self.kept = {}
+        self.session = None
 
     def __repr__(self) -> str:
         # Claims are personal: never in a log or a traceback.

@@ -120,12 +120,13 @@ class KeySource:
 
 @dataclass(frozen=True, slots=True)
 class TokenSource:
-    """One place where a token may stand: `bearer`, `bare`, `header`, `cookie`, `query` or `websocket_protocol`.
+    """A place where a token may stand: `bearer`, `bare`, `header`, `cookie`, `session`, `query`, `websocket_protocol`.
 
-    `name` is the cookie's or the query parameter's name, or the header's in lower case, else empty.
+    `name` is the cookie's or the query parameter's name, or the header's in lower case, else empty. A `session` is not
+    a token but a login of our own, sealed in a cookie, or in several.
     """
 
-    place: Literal["bearer", "bare", "header", "cookie", "query", "websocket_protocol"]
+    place: Literal["bearer", "bare", "header", "cookie", "session", "query", "websocket_protocol"]
     name: str = ""
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.policy.cache import VerifiedTokens
 from gateway.policy.denied import Denied, MethodNotAllowed
 from gateway.policy.fields import MASTRA_COOKIES, MASTRA_PARAMETER, HeaderRules
+from gateway.policy.login import Login
 from gateway.policy.memory import Remembered
 from gateway.policy.onward import AUTHORIZATION, NOTHING, Withheld
 from gateway.policy.paths import Path, plain_readings, split_target
@@ -17,6 +18,7 @@ from gateway.policy.providers import Provider, TokenSource, token_sources
 from gateway.policy.reasons import Reason
 from gateway.policy.resources import Resource
 from gateway.policy.rules import Rule, Unenforced, rules_within
+from gateway.policy.session import part_names
 from gateway.policy.upstreams import Upstream
 
 _QUERY: Final = re.compile(r"[\x21\x22\x24-\x7e]*")  # printable, and no fragment
@@ -54,6 +56,9 @@ class Route:
     websocket: bool = False
     enforce: bool = True
     resource: Resource | None = None  # `mcp: true`: what its clients know it by
+    login: bool = False  # a page that asks without a session is sent to log in
+    sealed: str = ""  # the name of the cookie of sessions, which no upstream gets to see
+    own: str = ""  # the gateway itself answers: the name of what is asked; with a `document` it is that
     document: bytes | None = field(default=None, repr=False)
     # What follows from these, once: where a token may stand, and which parameters of the query never go on.
     provider_names: tuple[str, ...] = field(init=False, repr=False, compare=False)
@@ -79,11 +84,13 @@ class Route:
 
     def _stops(self, source: TokenSource | None) -> Withheld:
         forwards = self.upstream.identity.authorization == "forward"
-        if not self.providers:
-            return NOTHING if forwards else AUTHORIZATION  # nobody verified what is there
+        sealed = part_names(self.sealed) if self.sealed else ()
+        if not self.providers:  # nobody verified what is there
+            stops = NOTHING if forwards else AUTHORIZATION
+            return replace(stops, cookies=frozenset(sealed)) if sealed else stops
         # Exactly the verified credential goes up in a place that an upstream may read one from.
         place = source.place if source is not None and forwards else None
-        cookies = {one.name for one in self.sources if one.place == "cookie"} | MASTRA_COOKIES
+        cookies = {one.name for one in self.sources if one.place == "cookie"} | MASTRA_COOKIES | set(sealed)
         spent = source.name if source is not None and place == "cookie" else None
         return Withheld(
             authorization=place not in ("bearer", "bare"),
@@ -114,16 +121,19 @@ class Policy:
     """Every route, compiled into a tree of segments. Matching is exact, or it is refused.
 
     `header_rules`: which fields of a request no upstream gets to see, and so no rule; by default the built-in ones and
-    what the gateway says to the routes' upstreams.
+    what the gateway says to the routes' upstreams. `login` is where sessions come from.
     """
 
-    def __init__(self, routes: Sequence[Route], header_rules: HeaderRules | None = None) -> None:
+    def __init__(
+        self, routes: Sequence[Route], header_rules: HeaderRules | None = None, login: Login | None = None
+    ) -> None:
         self.routes = tuple(routes)
         self.header_rules = header_rules or HeaderRules(
             (),
             [name for route in routes for name in route.upstream.own_names],
             [source.name for route in routes for source in route.sources if source.place == "header"],
         )
+        self.login = login
         self.verified = VerifiedTokens()
         self._found: Remembered[tuple[str, str], tuple[Path, Match]] = Remembered(_MAX_REMEMBERED)
         self._root = _Node()

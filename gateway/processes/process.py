@@ -16,6 +16,7 @@ from pathlib import Path
 from gateway.config.model import Config
 from gateway.endpoints.admin import Admin
 from gateway.endpoints.local import LocalState
+from gateway.endpoints.login import desk_of
 from gateway.processes.memory import give_back_memory
 from gateway.server.gateway import Gateway, StartError
 from gateway.server.reload import Reloader
@@ -62,7 +63,7 @@ async def _run(
     again = (signal.SIGTERM, signal.SIGINT) if admin_path is None else (AT_ONCE,)
     for number in {signal.SIGTERM, signal.SIGINT, *again}:
         loop.add_signal_handler(number, stop.set)  # before anything answers: who sees it up may stop it
-    gateway = Gateway(config, subject_key=subject_key)
+    gateway = Gateway(config, subject_key=subject_key, make_desk=desk_of)
     admin = Admin(LocalState(gateway), config.admin_hosts)
     try:
         await gateway.start(shares_port=admin_path is not None, held=held)

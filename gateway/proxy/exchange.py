@@ -7,24 +7,23 @@ Deciding, keys, preflights, refusals, identity, CORS, the second try, clocks and
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from math import inf
 from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-from gateway.config.model import Cors
 from gateway.http1.body import LAST_CHUNK, Body, BrokenBodyError, Chunks, chunk
 from gateway.http1.llhttp import ChunksReadTwice
 from gateway.http1.request import CHUNKED_LENGTH, IDEMPOTENT_METHODS, REFUSED_METHODS, RequestRead
 from gateway.http1.response import ResponseRead
-from gateway.policy.decision import Allow, Deny, NeedKey, decide
+from gateway.policy.decision import Allow, Deny, NeedKey, NeedSession, decide
 from gateway.policy.denied import Denied
 from gateway.policy.model import Headers
 from gateway.policy.reasons import Reason
+from gateway.policy.session import Session
 from gateway.proxy.cors import is_preflight
 from gateway.proxy.delivery import FEW, Delivery
-from gateway.proxy.heads import document_head, preflight_head, refusal, request_head, response_head, switching_head
+from gateway.proxy.heads import own_head, refusal, request_head, response_head, switching_head
 from gateway.proxy.host import Host
 from gateway.proxy.states import (
     DELIVERING,
@@ -34,32 +33,28 @@ from gateway.proxy.states import (
     RESPONDING,
     SENDING,
     TUNNELING,
-    WAITING_FOR_KEY,
+    WAITING,
     IllegalMoveError,
     State,
 )
 from gateway.proxy.tunnel import Tunnel, answers_handshake
 from gateway.proxy.unreachable import no_answer_within
+from gateway.proxy.waiting import Waiting
 from gateway.proxy.wire import Client, Relay, Upstream
 from gateway.record.outcome import Ended, Outcome
-from gateway.record.tracing import Trace
 
 _log = logging.getLogger("gateway.server")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-_UNANSWERED: Final = frozenset({READING, WAITING_FOR_KEY, SENDING})  # else who has read half must see if it breaks
+_UNANSWERED: Final = frozenset({READING, WAITING, SENDING})  # else who has read half must see if it breaks
 _SUSPECT: Final = frozenset({400, 414, 431})
 MAX_AHEAD_BYTES: Final = 64 * 1024  # of what a client sends before anybody can take it
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Exchange(Relay):
+class Exchange(Waiting):
     """One request and its response."""
 
-    # More than a dozen: one is made for each request, and an object for each group would cost what it saves.
-    __slots__ = (
-        "_client", "_delivery", "_host", "_key", "_outcome", "_request", "_runtime", "_sent", "_trace", "_tries",
-        "_upload", "_upstream", "state",
-    )  # fmt: skip
+    __slots__ = ("_sent", "_tries", "_upload", "_upstream")
 
     def __init__(self, host: Host, client: Client, request: RequestRead) -> None:
         self._host, self._client, self._request = host, client, request
@@ -70,8 +65,9 @@ class Exchange(Relay):
         self._sent: list[bytes] = []  # what is to be sent once there is somebody to take it, or once more
         self._tries = 0
         self._upstream: Upstream | None = None
-        self._key: Callable[[], object] | None = None  # gives the fetch up
-        self._trace: Trace | None = None
+        self._waits_for = None
+        self._said = b""
+        self._trace = None
 
     def __repr__(self) -> str:
         return f"<Exchange {self.state!r} of {self._request.method}>"
@@ -156,7 +152,7 @@ class Exchange(Relay):
     def client_is_slow(self, *, is_slow: bool) -> None:
         if is_slow:
             self._client.deadline = self._client.now() + self._client.stall_seconds
-        elif self.state is WAITING_FOR_KEY:
+        elif self.state is WAITING:
             self._client.deadline = inf
         if self.state is DELIVERING and not is_slow:
             self._end_as_delivered()
@@ -270,6 +266,10 @@ class Exchange(Relay):
         if self._upload is not None or self.state is SENDING:  # also once it is there: its time begins then
             self._wait()
 
+    @property
+    def _has_upload(self) -> bool:
+        return self._upload is not None
+
     # --- deciding ---
 
     def _judge(self) -> None:
@@ -281,41 +281,32 @@ class Exchange(Relay):
         else:
             self._decide(may_fetch=True)
 
-    def _decide(self, *, may_fetch: bool) -> None:
-        host, outcome = self._host, self._outcome
+    def _decide(self, *, may_fetch: bool, renewed: Session | None = None) -> None:
+        host, outcome, policy = self._host, self._outcome, self._runtime.config.policy
         now = host.clock()
-        decision = decide(self._runtime.config.policy, host.keys, self._request, now, may_fetch=may_fetch)
+        decision = decide(policy, host.keys, self._request, now, may_fetch=may_fetch, renewed=renewed)
         if isinstance(decision, NeedKey):
-            self._move(WAITING_FOR_KEY)
-            self._client.deadline = inf  # the fetch has a clock of its own
-            self._key = host.fetch_key(decision, self._key_came)
+            self._wait_for_key(decision)
+            return
+        if isinstance(decision, NeedSession):
+            self._wait_for_session(decision.session)
             return
         outcome.note_decision()
         if self._trace is not None:
             self._trace.decided(outcome)
         if isinstance(decision, Deny):
             self._refuse(decision)
-        else:
-            self._allow(decision, now)
-
-    def _key_came(self, began_at: float, ended_at: float) -> None:
-        """A key was tried to be fetched, well or badly. Times are seconds of `time.perf_counter`."""
-        self._key = None
-        if self.state is not WAITING_FOR_KEY:
             return
-        try:
-            if self._trace is not None:
-                self._trace.key_fetched(began_at, ended_at)
-            self._decide(may_fetch=False)
-        except Exception as surprise:
-            self.fail_by_mistake(surprise)
+        session = None if decision.principal is None else decision.principal.session
+        if session is not None:
+            self._keep_session(session, now, is_renewed=renewed is not None)
+        self._allow(decision, now)
 
     def _allow(self, allow: Allow, now: float) -> None:
         request, runtime, outcome, client = self._request, self._runtime, self._outcome, self._client
         limits, length_bytes = runtime.config.limits, request.length_bytes
-        if (document := allow.route.document) is not None:  # no upstream hears of it
-            head = document_head(runtime, request, len(document), outcome.request_id)
-            self._say(head, document, 200, allow.route.key)
+        if allow.route.own:  # no upstream hears of it
+            self._ask_ourselves(allow, now)
             return
         outcome.note_allow(allow)
         client.serve(allow.principal is not None)
@@ -338,19 +329,6 @@ class Exchange(Relay):
         # A response depends on the headers where there is CORS, and on a handshake's.
         request.forget(keeps_headers=runtime.config.cors is not None or request.is_websocket)
         self._send()
-
-    def _answer_preflight(self, rules: Cors) -> None:
-        self._outcome.note_decision()
-        self._say(preflight_head(rules, self._request, self._outcome.request_id), b"", 204, "(preflight)")
-
-    def _say(self, head: bytes, body: bytes, status: int, route_key: str) -> None:
-        """Answer whoever may ask, without an upstream. `head` is without its end."""
-        outcome, lingers = self._outcome, self._upload is not None
-        outcome.decision, outcome.route, outcome.status = "allow", route_key, status
-        self._delivery.keeps_alive = self._delivery.keeps_alive and not lingers
-        self._move(DELIVERING)
-        self._answer(head, body, status, is_urgent=True)
-        self._end(keeps_alive=self._delivery.keeps_alive, lingers=lingers)
 
     # --- acting ---
 
@@ -404,7 +382,7 @@ class Exchange(Relay):
         if self._upload is not None:
             self._delivery.keeps_alive = False  # answered early: the rest has no taker
         try:
-            return response_head(self._runtime, self._request, response, outcome.request_id)
+            return response_head(self._runtime, self._request, response, outcome.request_id, self._said)
         except Exception as surprise:
             self.fail_by_mistake(surprise)
             return None
@@ -422,6 +400,10 @@ class Exchange(Relay):
         if lingers:
             delivery.keeps_alive = False
         head, body = refusal(self._runtime, request, deny, outcome.request_id)
+        instead = self._of_login(deny) if self._runtime.config.policy.login is not None else None
+        if instead is not None:
+            outcome.status, body = instead.status, instead.body
+            head = own_head(self._runtime, request, instead, outcome.request_id)
         self._move(DELIVERING)
         # A flood of refusals is never many at a time, and is cheaper to answer together: nothing is urgent.
         self._answer(head, body, outcome.status, is_urgent=False)
@@ -434,7 +416,7 @@ class Exchange(Relay):
     def _answer(self, head: bytes, body: bytes, status: int, *, is_urgent: bool) -> None:
         """Write what the gateway says by itself; `head` is without its end, and says `status` already."""
         request = self._request
-        self._delivery.whole(head, b"" if request.method == "HEAD" else body, request, is_urgent=is_urgent)
+        self._delivery.whole(head + self._said, b"" if request.method == "HEAD" else body, request, is_urgent=is_urgent)
 
     def _fail(self, problem: Denied, ended: Ended | None = None) -> None:
         """The upstream gave no response, or half of one; a client that has begun to read must see that it is broken."""
@@ -459,8 +441,8 @@ class Exchange(Relay):
         if self._upstream is not None:
             self._upstream.abort()
             self._upstream = None
-        if self._key is not None:
-            self._key()
+        if self._waits_for is not None:
+            self._waits_for()
         try:
             if self._trace is not None:
                 self._trace.end(self._outcome)

@@ -18,6 +18,7 @@ from gateway.policy.reasons import Reason
 from gateway.policy.resources import Resource
 from gateway.proxy.cors import ASKED, preflight_lines, vary_by_origin
 from gateway.proxy.headers import request_lines, response_lines
+from gateway.proxy.own import OwnAnswer
 from gateway.proxy.refusal import refusal_body, refusal_lines
 from gateway.proxy.runtime import Runtime
 from gateway.proxy.tunnel import UPGRADE, switching_lines
@@ -29,6 +30,7 @@ _COOKIE: Final = b"Cookie: "
 _LINE_FEED, _SMALL = ord("\n"), 0x20  # the bit that makes a letter a small one
 _VARY_BY_ORIGIN: Final = b"Vary: Origin\r\n"
 _MAX_REMEMBERED_ASKING: Final = 512  # characters
+_PRIVATE: Final = b"Cache-Control: private, no-store\r\n"
 _CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
 
 
@@ -101,9 +103,17 @@ def _start_of(lines: bytes, beginning: bytes) -> int:
     return at
 
 
-def response_head(runtime: Runtime, head: RequestHead, response: ResponseRead, request_id: str) -> bytes:
-    """Return the status line and the lines of an upstream's response that the client gets."""
+def response_head(
+    runtime: Runtime, head: RequestHead, response: ResponseRead, request_id: str, said: bytes = b""
+) -> bytes:
+    """Return the status line and the lines of an upstream's response that the client gets.
+
+    `said` are lines that are for nobody but this client: no cache may give them to another (RFC 9111 section 3.5).
+    """
     own = request_id.encode("ascii")
+    if said:
+        lines = [(field.name, field.value) for field in response.fields if field.name.lower() != "cache-control"]
+        return _own_lines(runtime, head, response, lines, own) + _PRIVATE + said
     if response.forwarded is None:
         arrived = [(field.name, field.value) for field in response.fields]
         return _own_lines(runtime, head, response, arrived, own)
@@ -155,16 +165,11 @@ def _preflight(cors: Cors, asked: tuple[Line, ...]) -> bytes:
     return written(preflight_lines(cors, Headers(asked)))
 
 
-def document_head(runtime: Runtime, head: RequestHead, length_bytes: int, request_id: str) -> bytes:
-    """Return the status line and the lines of a JSON document that the gateway publishes itself."""
-    lines = (
-        ("Content-Type", "application/json"),
-        ("Cache-Control", "public, max-age=300"),
-        ("Content-Length", str(length_bytes)),
-        ("X-Request-Id", request_id),
-    )
+def own_head(runtime: Runtime, head: RequestHead, answer: OwnAnswer, request_id: str) -> bytes:
+    """Return the status line and the lines of what the gateway says by itself."""
+    lines = (*answer.lines, ("Content-Length", str(len(answer.body))), ("X-Request-Id", request_id))
     cors = runtime.cors_bytes(head.headers) + _VARY_BY_ORIGIN if runtime.config.cors is not None else b""
-    return STATUS_LINES[200] + written(lines) + cors
+    return STATUS_LINES[answer.status] + written(lines) + cors
 
 
 def refusal(runtime: Runtime, head: RequestHead, deny: Deny, request_id: str) -> tuple[bytes, bytes]:

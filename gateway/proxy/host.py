@@ -7,7 +7,10 @@ from collections.abc import Callable
 from mypy_extensions import mypyc_attr
 
 from gateway.policy.decision import NeedKey
+from gateway.policy.denied import Denied
 from gateway.policy.key_lookup import Keys
+from gateway.policy.session import Session
+from gateway.proxy.own import OwnAnswer, OwnQuestion
 from gateway.proxy.runtime import Runtime
 from gateway.proxy.tunnel import Tunnel
 from gateway.record.outcome import Outcome
@@ -41,6 +44,14 @@ class Host:
 
     def ended(self, outcome: Outcome) -> None:
         """A request has ended, well or badly."""
+        raise NotImplementedError
+
+    def renew_session(self, session: Session, then: Callable[[Session | Denied], None]) -> Callable[[], object]:
+        """Ask the issuer for the next word on a session, and say what came of it. Returns what gives it up."""
+        raise NotImplementedError
+
+    def answer(self, question: OwnQuestion, then: Callable[[OwnAnswer | Denied], None]) -> Callable[[], object]:
+        """Answer a request at one of the gateway's own addresses. Returns what gives it up."""
         raise NotImplementedError
 
     def fetch_key(self, need: NeedKey, then: Callable[[float, float], None]) -> Callable[[], object]:

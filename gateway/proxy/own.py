@@ -6,17 +6,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from gateway.policy.login import Login
 from gateway.policy.model import Principal, RequestHead
 from gateway.policy.onward import Line
-from gateway.policy.sessions import Session, part_names, parts_of
+from gateway.policy.session import Session, part_names, parts_of
 from gateway.policy.upstreams import Upstream
 
 
 @dataclass(frozen=True, slots=True)
 class OwnQuestion:
-    """A request to one of the gateway's own addresses; `name` is the address' name, `query` begins with `?` or is empty.
+    """A request to one of the gateway's own addresses, by its name. `query` begins with `?`, or is empty.
 
     `principal` and `session` are of whoever asks; None: nobody, as far as is known.
     """
@@ -45,6 +46,11 @@ def json_answer(said: Any, lines: Sequence[Line] = (), status: int = 200) -> Own
     return OwnAnswer(status, (*own, *lines), json.dumps(said, separators=(",", ":")).encode())
 
 
+def public_document(body: bytes) -> OwnAnswer:
+    """Return an answer of JSON that is the same for everybody, for five minutes."""
+    return OwnAnswer(200, (("Content-Type", "application/json"), ("Cache-Control", "public, max-age=300")), body)
+
+
 def redirect(where: str, lines: Sequence[Line] = ()) -> OwnAnswer:
     """Return an answer that sends a browser on (RFC 9110 section 15.4.3)."""
     return OwnAnswer(302, (("Location", where), ("Cache-Control", "no-store"), *lines))
@@ -64,8 +70,21 @@ def end_lines(login: Login, head: RequestHead) -> list[Line]:
     return _gone(login, part_names(login.cookie), head)
 
 
+def is_page(head: RequestHead) -> bool:
+    """Return whether a browser opens this as a page, rather than a page's script asking (Fetch Metadata)."""
+    mode = head.headers.first("sec-fetch-mode")
+    if mode is not None:
+        return mode == "navigate"
+    return "text/html" in (head.headers.first("accept") or "")
+
+
+def login_address(login: Login, target: str) -> str:
+    """Return where a browser begins a login that leads back to a target of ours."""
+    return f"{login.prefix}/auth/sso/login?redirect_uri={quote(target, safe='/')}"
+
+
 def set_cookie(login: Login, name: str, value: str, max_age_seconds: int) -> Line:
-    """Return a Set-Cookie line (RFC 6265bis section 4.1): for this host alone, not for scripts, not from foreign pages."""
+    """Return a Set-Cookie line (RFC 6265bis section 4.1): for this host, not for scripts, nor from foreign pages."""
     secure = "; Secure" if login.is_secure else ""
     return "Set-Cookie", f"{name}={value}; Path=/; Max-Age={max_age_seconds}; HttpOnly; SameSite=Lax{secure}"
 

@@ -86,7 +86,7 @@ class Question(Exchange):
     def _allow(self, allow: Allow, now: float) -> None:
         runtime, outcome, delivery, dialect = self._runtime, self._outcome, self._delivery, self._dialect
         assert dialect is not None  # noqa: S101  # else it was refused
-        if allow.route.document is not None:  # an engine takes a 200 for a yes, and would ask the upstream
+        if allow.route.own:  # an engine takes a 200 for a yes, and would ask the upstream
             self._refuse(Deny(Reason.ENGINE_LIMITED, _NO_DOCUMENT, allow.route))
             return
         outcome.note_allow(allow)

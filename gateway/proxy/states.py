@@ -2,7 +2,7 @@
 
 READING --decided--> SENDING --a head--> RESPONDING --whole--> DELIVERING --taken--> ENDED
    |                    |  \\--101--> TUNNELING --one side ends------------------------^
-   +-> WAITING_FOR_KEY -+        a refusal, a break, a client that left: from each of them to the end
+   +---> WAITING -------+        a refusal, a break, a client that left: from each of them to the end
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class State:
 
 
 READING: Final = State("READING")  # nothing is decided
-WAITING_FOR_KEY: Final = State("WAITING_FOR_KEY")
+WAITING: Final = State("WAITING")  # for a key, a session, or ourselves
 SENDING: Final = State("SENDING")  # allowed: the request is on its way up, and no response has begun
 RESPONDING: Final = State("RESPONDING")
 TUNNELING: Final = State("TUNNELING")
@@ -31,8 +31,8 @@ DELIVERING: Final = State("DELIVERING")  # the response is whole, and the client
 ENDED: Final = State("ENDED")
 
 MOVES: Final = {
-    READING: (WAITING_FOR_KEY, SENDING, DELIVERING),
-    WAITING_FOR_KEY: (SENDING, DELIVERING, ENDED),
+    READING: (WAITING, SENDING, DELIVERING),
+    WAITING: (WAITING, SENDING, DELIVERING, ENDED),
     SENDING: (RESPONDING, TUNNELING, DELIVERING, ENDED),
     RESPONDING: (DELIVERING, ENDED),
     TUNNELING: (ENDED,),

@@ -87,6 +87,12 @@ class Outcome:
             self.would_deny, self.detail, self.rule = would.reason.code, would.detail, would.rule
             self.provider = self.provider or would.provider
 
+    def note_own(self, allow: Allow) -> None:
+        """The gateway answers by itself, and whom."""
+        self.decision, self.route = "allow", allow.route.key
+        if allow.principal is not None:
+            self.provider, self.subject = allow.principal.provider, allow.principal.subject
+
     def note_deny(self, deny: Deny) -> None:
         """The gateway answers by itself, and why; also when the upstream failed after the request was allowed."""
         self.code, self.detail, self.ended = deny.reason.code, deny.detail, "refused"

@@ -16,8 +16,6 @@ from aiohttp import http_parser
 from gateway.config.model import Config, Limits
 from gateway.keys.fetch import Fetcher
 from gateway.keys.store import KeyStore
-from gateway.policy.decision import NeedKey
-from gateway.proxy.host import Host
 from gateway.proxy.runtime import Runtime
 from gateway.proxy.tunnel import Tunnel
 from gateway.record.ids import RequestIds
@@ -27,6 +25,7 @@ from gateway.record.outcome import Outcome
 from gateway.record.subject import SubjectHash
 from gateway.record.tracing import Tracing
 from gateway.server.decisions import DecisionPort
+from gateway.server.errands import Desk, Errands
 from gateway.server.leaving import leave
 from gateway.server.recent import SLOT_SECONDS, Recent
 from gateway.transport.certificate import CertificateError, end_of_certificate, load_certificate, server_context
@@ -47,11 +46,16 @@ class StartError(Exception):
     """The gateway cannot start, and what would help."""
 
 
-class Gateway(Host):
+class Gateway(Errands):
     """A gateway on a running loop. `start`, then `drain` or `stop`; `use` swaps the configuration."""
 
     def __init__(
-        self, config: Config, *, clock: Callable[[], float] = time.time, subject_key: bytes | None = None
+        self,
+        config: Config,
+        *,
+        clock: Callable[[], float] = time.time,
+        subject_key: bytes | None = None,
+        make_desk: Callable[[Gateway], Desk] | None = None,
     ) -> None:
         _require_c_parser()
         self._hash_subject = SubjectHash(subject_key or secrets.token_bytes(32))
@@ -77,14 +81,16 @@ class Gateway(Host):
         self.last_reload_error: str | None = None
         self.reload_failed_at: float | None = None  # the first time since it last went well
         self.certificate_expires_at: float | None = None
-        self._fetcher = Fetcher()
-        self.keys = self.store = KeyStore(self._fetcher.fetch)
+        self.fetcher = Fetcher()
+        self.keys = self.store = KeyStore(self.fetcher.fetch)
         self._limits = _connection_limits(config)
         most = *room_for(config.limits, descriptor_limit()), unread_for(descriptor_limit())
         self.room = Room(*most, is_exempt=lambda peer: self.runtime.is_trusted(peer), soon=once_read)
         self._crowd = Crowd(self.room)
         self.clock = clock
-        self._fetches: set[asyncio.Task[None]] = set()
+        self.tasks = set()
+        self._make_desk = make_desk
+        self.desk = make_desk(self) if make_desk is not None else None
         self.listener: Listener | None = None
         self._server: asyncio.Server | None = None
         self.decisions: DecisionPort | None = None
@@ -171,6 +177,7 @@ class Gateway(Host):
         pools = self.pools
         fresh = self._make_runtime(config)
         retired, self.runtime = self.runtime, fresh
+        self.desk = self._make_desk(self) if self._make_desk is not None else None
         self.earlier_hits += retired.config.policy.verified.hits
         self.earlier_misses += retired.config.policy.verified.misses
         self.loaded_at = time.time()
@@ -218,7 +225,7 @@ class Gateway(Host):
         if self._turning is not None:
             self._turning.cancel()
         await self.store.close()
-        await self._fetcher.close()
+        await self.fetcher.close()
         if self.tracing is not None:
             await self.tracing.stop()
 
@@ -246,18 +253,6 @@ class Gateway(Host):
         if outcome.code is not None:
             self.recent.note_refusal(outcome)
         write_access(outcome, self._hash_subject)
-
-    def fetch_key(self, need: NeedKey, then: Callable[[float, float], None]) -> Callable[[], object]:
-        """Fetch a key, and say that it was tried; returns what gives it up."""
-        fetching = asyncio.get_running_loop().create_task(self._fetch_key(need, then))
-        self._fetches.add(fetching)
-        fetching.add_done_callback(self._fetches.discard)
-        return fetching.cancel
-
-    async def _fetch_key(self, need: NeedKey, then: Callable[[float, float], None]) -> None:
-        began_at = time.perf_counter()
-        await self.store.fetch(need.source, need.kid)
-        then(began_at, time.perf_counter())
 
     def _sweep(self) -> None:
         for pool in self.pools.values():

@@ -40,7 +40,7 @@ async def serving() -> AsyncIterator[tuple[int, int, RawUpstream]]:
         ]
         own = Route(
             "GET document", (".well-known", "oauth-protected-resource", "api", "a"), server,
-            methods=frozenset({"GET"}), public=True, exact=True, document=resources[0].document,
+            methods=frozenset({"GET"}), public=True, exact=True, own="document", document=resources[0].document,
         )  # fmt: skip
         config = config_for(
             server,

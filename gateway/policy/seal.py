@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -19,35 +18,11 @@ from joserfc.jwk import OctKey
 
 from gateway.policy.denied import Denied
 from gateway.policy.reasons import Reason
+from gateway.policy.session import Session
 from gateway.policy.token import parse_token
 
 _HEADER: Final = {"alg": "dir", "enc": "A256GCM"}
 _VERSION: Final = 1
-# Of one cookie with its name and attributes: browsers keep 4,096 bytes (RFC 6265 section 6.1).
-PART_CHARACTERS: Final = 3_600
-MAX_PARTS: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """Somebody's login. All times are Unix seconds.
-
-    `good_until` is when the issuer's word ends; with a `refresh_token` the server asks for the next before that.
-    `seen_at` is of the last request that was written down; see `Seal.is_worn`.
-    """
-
-    id: str
-    provider: str
-    id_token: str = field(repr=False)
-    claims: Mapping[str, Any] = field(repr=False)
-    begun_at: float
-    seen_at: float
-    good_until: float
-    refresh_token: str | None = field(default=None, repr=False)
-
-    def seen(self, now: float) -> Session:
-        """Return it as of a request now."""
-        return replace(self, seen_at=now)
 
 
 class Seal:
@@ -116,19 +91,6 @@ class Seal:
     def open_begun(self, text: str) -> Mapping[str, Any] | None:
         """Return what stands in the cookie of a begun login; None if it is none of ours."""
         return _opened(text, self._begun_key)
-
-
-def parts_of(text: str) -> list[str]:
-    """Return a cookie's text in parts that browsers keep. Raises `ValueError` for more than they would send back."""
-    parts = [text[at : at + PART_CHARACTERS] for at in range(0, len(text), PART_CHARACTERS)]
-    if len(parts) > MAX_PARTS:
-        raise ValueError(f"{len(text)} characters")
-    return parts
-
-
-def part_names(name: str) -> tuple[str, ...]:
-    """Return the names of a session's cookies: the first part has the name itself."""
-    return (name, *(f"{name}.{number}" for number in range(1, MAX_PARTS)))
 
 
 def _derived(secret: bytes, purpose: bytes) -> OctKey:

@@ -1,0 +1,76 @@
+"""What a request waits for, as tasks of their own: each says to whom waits what came of it, unless it was given up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+from gateway.keys.store import KeyStore
+from gateway.policy.decision import NeedKey
+from gateway.policy.denied import Denied
+from gateway.policy.reasons import Reason
+from gateway.policy.session import Session
+from gateway.proxy.host import Host
+from gateway.proxy.own import OwnAnswer, OwnQuestion
+
+T = TypeVar("T")
+_log = logging.getLogger("gateway.server")
+
+
+class Desk(Protocol):
+    """Whoever answers at the gateway's own addresses, and asks issuers about sessions. Both raise `Denied`."""
+
+    async def answer(self, question: OwnQuestion) -> OwnAnswer:
+        """Return the answer to a request."""
+        ...
+
+    async def renew(self, session: Session) -> Session:
+        """Return a session with its issuer's next word."""
+        ...
+
+
+class Errands(Host):
+    """A host that sends for keys, sessions and answers. `tasks` are those under way."""
+
+    store: KeyStore
+    desk: Desk | None
+    tasks: set[asyncio.Task[None]]
+
+    def fetch_key(self, need: NeedKey, then: Callable[[float, float], None]) -> Callable[[], object]:
+        """Fetch a key, and say that it was tried; returns what gives it up."""
+        return self._begin(self._fetch_key(need, then))
+
+    async def _fetch_key(self, need: NeedKey, then: Callable[[float, float], None]) -> None:
+        began_at = time.perf_counter()
+        await self.store.fetch(need.source, need.kid)
+        then(began_at, time.perf_counter())
+
+    def renew_session(self, session: Session, then: Callable[[Session | Denied], None]) -> Callable[[], object]:
+        """Ask the issuer for the next word on a session; returns what gives it up."""
+        assert self.desk is not None  # noqa: S101  # there are no sessions without one
+        return self._begin(_told(self.desk.renew(session), then))
+
+    def answer(self, question: OwnQuestion, then: Callable[[OwnAnswer | Denied], None]) -> Callable[[], object]:
+        """Answer at one of the gateway's own addresses; returns what gives it up."""
+        assert self.desk is not None  # noqa: S101  # there are no such addresses without one
+        return self._begin(_told(self.desk.answer(question), then))
+
+    def _begin(self, work: Awaitable[None]) -> Callable[[], object]:
+        task = asyncio.ensure_future(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task.cancel
+
+
+async def _told(work: Awaitable[T], then: Callable[[T | Denied], None]) -> None:
+    try:
+        result: T | Denied = await work
+    except Denied as no:
+        result = no
+    except Exception as surprise:  # a mistake of ours: the request that waits must hear of an end
+        _log.error("an errand failed", exc_info=surprise)
+        result = Denied(Reason.INTERNAL_ERROR, type(surprise).__name__)
+    then(result)
