@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote_plus
 
+from authlib.common.urls import add_params_to_uri
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_request
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
@@ -84,7 +85,7 @@ class Conversation:
             scope=" ".join(login.scopes),
             state=state,
             nonce=nonce,
-            code_challenge=create_s256_code_challenge(verifier),
+            code_challenge=create_s256_code_challenge(verifier),  # type: ignore[no-untyped-call]
             code_challenge_method="S256",
         )
         return found
@@ -150,14 +151,11 @@ class Conversation:
             return None
         if end is None:
             return None
-        found: str = prepare_grant_uri(
-            end,
-            client_id=self.login.client_id,
-            response_type=None,
-            post_logout_redirect_uri=f"{self.login.public_url}/",
-            id_token_hint=None if session is None else session.id_token,
-        )
-        return found.replace("response_type=None&", "")
+        said = [("client_id", self.login.client_id), ("post_logout_redirect_uri", f"{self.login.public_url}/")]
+        if session is not None:
+            said.append(("id_token_hint", session.id_token))
+        found: str = add_params_to_uri(end, said)
+        return found
 
     async def _verified(self, text: str) -> Token:
         """Return an ID token that counts, whoever brought it. Raises `Denied`."""

@@ -17,8 +17,7 @@ from gateway.explain.step import STEPS, Step, Verdict, shown
 from gateway.explain.token import explain_claims
 from gateway.keys.status import SourceStatus
 from gateway.policy.claims import principal_of
-from gateway.policy.credentials import Credential, find_credential
-from gateway.policy.decision import check_place
+from gateway.policy.credentials import Credential, check_place, find_credential
 from gateway.policy.denied import Denied, DeniedByRules
 from gateway.policy.expressions import Facts
 from gateway.policy.guard import check_rules

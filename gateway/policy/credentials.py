@@ -15,7 +15,7 @@ from gateway.policy.model import RequestHead
 from gateway.policy.onward import token_protocols
 from gateway.policy.origins import Origins
 from gateway.policy.parameters import parameter_values
-from gateway.policy.providers import BEARER, TokenSource
+from gateway.policy.providers import BEARER, Provider, TokenSource
 from gateway.policy.reasons import Reason
 from gateway.policy.session import part_names
 
@@ -91,6 +91,17 @@ def check_origin(head: RequestHead, allowed: Origins) -> None:
     if len(origins) != 1 or (origins[0].lower() != own and origins[0] not in allowed):
         found = "no Origin header" if not origins else f"Origin {origins[0][:100]!r}"
         raise Denied(Reason.ORIGIN_REFUSED, f"{found}; a cookie counts only with the gateway's own or a listed one")
+
+
+def check_place(head: RequestHead, provider: Provider, credential: Credential) -> None:
+    """Refuse a token that stands where its provider takes none, or came along with a foreign page's request.
+
+    Raises `Denied` (TOKEN_MISSING, ORIGIN_REFUSED).
+    """
+    if credential.source not in provider.token_sources:
+        raise Denied(Reason.TOKEN_MISSING, f"provider {provider.name} takes no token from {credential.source.place}")
+    if credential.source.place in ("cookie", "session"):
+        check_origin(head, provider.pages)
 
 
 def _in_authorization(head: RequestHead, source: TokenSource) -> Iterator[Credential]:

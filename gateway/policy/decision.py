@@ -7,7 +7,7 @@ from typing import Final
 
 from gateway.policy.cache import cache_key
 from gateway.policy.claims import principal_of
-from gateway.policy.credentials import Credential, check_origin, find_credential
+from gateway.policy.credentials import Credential, check_place, find_credential
 from gateway.policy.denied import Denied, DeniedByRules, MethodNotAllowed
 from gateway.policy.expressions import Facts
 from gateway.policy.guard import check_rules
@@ -265,17 +265,6 @@ def _verifying_key(asked: _Asked, token: Token, provider: Provider, source: KeyS
         raise without_key(found, provider)
     check_signature(token, found)
     return found
-
-
-def check_place(head: RequestHead, provider: Provider, credential: Credential) -> None:
-    """Refuse a token that stands where its provider takes none, or came along with a foreign page's request.
-
-    Raises `Denied` (TOKEN_MISSING, ORIGIN_REFUSED).
-    """
-    if credential.source not in provider.token_sources:
-        raise Denied(Reason.TOKEN_MISSING, f"provider {provider.name} takes no token from {credential.source.place}")
-    if credential.source.place == "cookie":
-        check_origin(head, provider.pages)
 
 
 def _with_websocket_checked(allow: Allow, head: RequestHead) -> Allow | Deny:

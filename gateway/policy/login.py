@@ -17,8 +17,8 @@ class Login:
     """A client of an issuer (OpenID Connect Core 1.0, authorization code flow), and what its sessions are.
 
     `id_tokens` is the provider as it stands in the file, but for the audience: an ID token is for the client.
-    `source` has the issuer's address, where its metadata is found. `public_url` is the origin that browsers see, no slash
-    at its end; `prefix` is what stands before `/auth/...`.
+    `source` has the address of the issuer, where its metadata is found. `public_url` is the origin that browsers see,
+    no slash at its end; `prefix` is what stands before `/auth/...`.
     """
 
     id_tokens: Provider

@@ -12,15 +12,13 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from joserfc import jwe
-from joserfc.errors import JoseError
-from joserfc.jwk import OctKey
 
 from gateway.policy.denied import Denied
 from gateway.policy.reasons import Reason
 from gateway.policy.session import Session
 from gateway.policy.token import parse_token
 
+_Key = Any  # of joserfc
 _HEADER: Final = {"alg": "dir", "enc": "A256GCM"}
 _VERSION: Final = 1
 
@@ -93,16 +91,24 @@ class Seal:
         return _opened(text, self._begun_key)
 
 
-def _derived(secret: bytes, purpose: bytes) -> OctKey:
+def _derived(secret: bytes, purpose: bytes) -> _Key:
+    from joserfc.jwk import OctKey  # here, since it takes a while to import: who has no login need not
+
     return OctKey.import_key(HKDF(SHA256(), 32, salt=None, info=purpose).derive(secret))
 
 
-def _sealed(said: Mapping[str, Any], key: OctKey) -> str:
-    return jwe.encrypt_compact(_HEADER, json.dumps(said, separators=(",", ":")).encode(), key)
+def _sealed(said: Mapping[str, Any], key: _Key) -> str:
+    from joserfc import jwe
+
+    text: str = jwe.encrypt_compact(_HEADER, json.dumps(said, separators=(",", ":")).encode(), key)
+    return text
 
 
-def _opened(text: str, key: OctKey) -> dict[str, Any] | None:
+def _opened(text: str, key: _Key) -> dict[str, Any] | None:
     """Return what a text of ours says; None for any other, whatever is wrong with it."""
+    from joserfc import jwe
+    from joserfc.errors import JoseError
+
     try:
         found = jwe.decrypt_compact(text, key, algorithms=["dir", "A256GCM"])
     except (JoseError, ValueError, TypeError, KeyError):

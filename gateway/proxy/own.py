@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from gateway.policy.login import Login
@@ -38,6 +38,18 @@ class OwnAnswer:
     status: int
     lines: tuple[Line, ...] = ()
     body: bytes = field(default=b"", repr=False)
+
+
+class Desk(Protocol):
+    """Whoever answers at the gateway's own addresses, and asks issuers about sessions. Both raise `Denied`."""
+
+    async def answer(self, question: OwnQuestion) -> OwnAnswer:
+        """Return the answer to a request."""
+        ...
+
+    async def renew(self, session: Session) -> Session:
+        """Return a session with its issuer's next word."""
+        ...
 
 
 def json_answer(said: Any, lines: Sequence[Line] = (), status: int = 200) -> OwnAnswer:

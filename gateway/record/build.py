@@ -17,7 +17,7 @@ COMPILED = {
     "policy": (
         "addresses cache claim_names claim_values claims clerk conditions cookies credentials decision denied emails "
         "expressions fields guard issuers jwk key_lookup likeness memory model onward organizations origins parameters "
-        "paths providers routes rules seen token upstreams verify words"
+        "paths providers resources routes rules seen session token upstreams verify words"
     ),
     "config": "model",
     "keys": "entry store",
@@ -25,10 +25,10 @@ COMPILED = {
     "http1": "arrivals body fields forms memory request response",
     "proxy": (
         "cors delivery dialects exchange frames headers heads host identity question refusal runtime silence states "
-        "told tunnel unreachable verdict wire"
+        "told tunnel unreachable verdict waiting wire"
     ),
     "transport": "asking client cork hangup limits listener pool room upstream",
-    "server": "gateway",
+    "server": "errands gateway",
 }
 ROOT = Path(__file__).parent.parent
 

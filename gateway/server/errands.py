@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from gateway.keys.store import KeyStore
 from gateway.policy.decision import NeedKey
@@ -14,22 +14,10 @@ from gateway.policy.denied import Denied
 from gateway.policy.reasons import Reason
 from gateway.policy.session import Session
 from gateway.proxy.host import Host
-from gateway.proxy.own import OwnAnswer, OwnQuestion
+from gateway.proxy.own import Desk, OwnAnswer, OwnQuestion
 
 T = TypeVar("T")
 _log = logging.getLogger("gateway.server")
-
-
-class Desk(Protocol):
-    """Whoever answers at the gateway's own addresses, and asks issuers about sessions. Both raise `Denied`."""
-
-    async def answer(self, question: OwnQuestion) -> OwnAnswer:
-        """Return the answer to a request."""
-        ...
-
-    async def renew(self, session: Session) -> Session:
-        """Return a session with its issuer's next word."""
-        ...
 
 
 class Errands(Host):

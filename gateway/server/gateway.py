@@ -16,6 +16,7 @@ from aiohttp import http_parser
 from gateway.config.model import Config, Limits
 from gateway.keys.fetch import Fetcher
 from gateway.keys.store import KeyStore
+from gateway.proxy.own import Desk
 from gateway.proxy.runtime import Runtime
 from gateway.proxy.tunnel import Tunnel
 from gateway.record.ids import RequestIds
@@ -25,7 +26,7 @@ from gateway.record.outcome import Outcome
 from gateway.record.subject import SubjectHash
 from gateway.record.tracing import Tracing
 from gateway.server.decisions import DecisionPort
-from gateway.server.errands import Desk, Errands
+from gateway.server.errands import Errands
 from gateway.server.leaving import leave
 from gateway.server.recent import SLOT_SECONDS, Recent
 from gateway.transport.certificate import CertificateError, end_of_certificate, load_certificate, server_context

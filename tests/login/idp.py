@@ -1,7 +1,7 @@
 """A stand-in identity provider as a process of its own: discovery, the code flow with PKCE, refresh, the end.
 
-`python -m tests.login.idp` prints its port. Whoever opens its page is logged in as `?login=NAME` of `POST /control`, or as
-`ann`. `POST /control` with JSON changes what comes next: see `Settings`. `GET /seen` tells what the token endpoint got.
+`python -m tests.login.idp` prints its port. Whoever opens its page is logged in as `ann`; `POST /control` with JSON
+changes that and whatever else comes next: see `Settings`. `GET /seen` tells what the token endpoint got.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ async def _serve() -> None:
     await site.start()
     port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
     idp.issuer = f"http://127.0.0.1:{port}"
-    print(json.dumps({"port": port}), flush=True)
+    print(json.dumps({"port": port}), flush=True)  # noqa: T201  # for whoever started it
     await asyncio.Event().wait()
 
 

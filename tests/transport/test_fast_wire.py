@@ -140,7 +140,7 @@ async def test_first_request_that_waits_for_a_key() -> None:
             )
             async with running(read_config(text)) as gateway:
                 await gateway.store.close()
-                gateway.keys = gateway.store = KeyStore(gateway._fetcher.fetch)  # cold, as before anybody came
+                gateway.keys = gateway.store = KeyStore(gateway.fetcher.fetch)  # cold, as before anybody came
                 async with RawClient.connect(gateway.port) as client:
                     await client.send(head.encode() + b"abc")
                     await client.send(b"def")
