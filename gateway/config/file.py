@@ -19,6 +19,7 @@ from gateway.config.lint import lint
 from gateway.config.lists import check_name
 from gateway.config.model import Address, Config, Limits, Log
 from gateway.config.parse import decode, parse
+from gateway.config.preset_lint import lint_presets
 from gateway.config.readers import Mistake
 from gateway.config.reading import ReadFile, Reading, Unreadable, attempt
 from gateway.config.records import Values
@@ -100,6 +101,7 @@ def _read(text: str, reading: Reading) -> Config:
     rules_of_headers = header_rules(values, upstreams or {}, providers or {}, own_trace, reading)
     policy = Policy([read.route for read in routes], rules_of_headers)
     lint(values, routes, unused, reading)
+    lint_presets(routes, reading)
     default_limits = Limits()
     return Config(
         listen=values.get(server.LISTEN, _DEFAULT_LISTEN),
@@ -124,6 +126,7 @@ def _read(text: str, reading: Reading) -> Config:
         traces=values.get(observing.TRACES, "pass"),
         decisions=values.get(DECISIONS),
         drain_delay_seconds=values.get(server.DRAIN_DELAY, 0.0),
+        expansions=tuple(reading.expansions),
     )
 
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gateway.config.addresses import KEY_URL, host_of
-from gateway.config.claim_names import CLAIM_NAME
+from gateway.config.claim_names import CLAIM_NAME, SEPARATOR
+from gateway.config.issuer_names import ISSUER
+from gateway.config.key_files import JWKS_FILE_READER, PEM_FILE_READER
+from gateway.config.key_requests import JWKS
 from gateway.config.lists import ListOf, OrWord, some
 from gateway.config.origins import ORIGIN
-from gateway.config.readers import BOOLEAN, Mistake, Scalar, duration, one_of, size, text
+from gateway.config.presets import PRESETS
+from gateway.config.readers import BOOLEAN, Mistake, Scalar, duration, integer, one_of, text
 from gateway.config.reading import nearest
 from gateway.config.records import Field, Record
-from gateway.config.secrets import SECRET, SECRET_FILE
+from gateway.config.secrets import CERTIFICATE_FILE, ENCODED_SECRET, ENCODED_SECRET_FILE
 from gateway.config.token_sources import TokenSourceReader
 from gateway.config.typescript import CLASSES
+from gateway.policy.jwk import SAME_ALGORITHM
 from gateway.policy.providers import ASYMMETRIC, SYMMETRIC
 
-TYPES = ("jwt", "clerk", "auth0", "oidc")
-_ALGORITHMS = tuple(sorted(SYMMETRIC | ASYMMETRIC))
+KINDS = ("jwt", "clerk", "auth0", "oidc")
+TYPES = (*KINDS, *PRESETS)
+_ALGORITHMS = tuple(sorted(SYMMETRIC | ASYMMETRIC | {*SAME_ALGORITHM}))
 
 
 def _algorithm(written: str) -> str:
@@ -42,10 +50,13 @@ def _domain(written: str) -> str:
 # One table per preset; what several share is written once.
 TYPE = Field("type", one_of(*TYPES, meant=CLASSES), "how tokens of this provider are checked", is_required=True)
 SECRET_KEY = Field(
-    "secret", SECRET, "the shared secret, at least 32 random bytes", "MASTRA_JWT_SECRET, else JWT_AUTH_SECRET"
+    "secret", ENCODED_SECRET, "the shared secret, at least 32 random bytes", "MASTRA_JWT_SECRET, else JWT_AUTH_SECRET"
 )
-SECRETS = Field("secrets", ListOf(SECRET, "secrets"), "several, while one is replaced by another; each counts")
-SECRET_FILE_KEY = Field("secret_file", SECRET_FILE, "a file that holds the secret; a line break at its end is ignored")
+SECRETS = Field("secrets", ListOf(ENCODED_SECRET, "secrets"), "several, while one is replaced by another; each counts")
+SECRET_FILE_KEY = Field(
+    "secret_file", ENCODED_SECRET_FILE, "a file that holds the secret; a line break at its end is ignored"
+)
+SECRET_ENCODING = Field("secret_encoding", one_of("text", "base64"), "how the secret is written", "text")
 EXPIRY = Field("expiry", one_of("required", "optional"), "whether tokens without `exp` count, forever", "required")
 ALGORITHMS = Field(
     "algorithms",
@@ -54,7 +65,10 @@ ALGORITHMS = Field(
     "HS256 for jwt, RS256 for the others",
 )
 ISSUERS = Field(
-    "issuer", some(text("an issuer, exactly as in the tokens' iss"), "issuers"), "the tokens' `iss`, compared exactly"
+    "issuer", some(ISSUER, "issuers"), "the tokens' `iss`, compared exactly; `{tid}` stands for the claim of that name"
+)
+MAX_ISSUERS = Field(
+    "max_issuers", integer(1, 10_000), "of how many issuers of a template keys are kept, each found by discovery", "100"
 )
 AUDIENCES = Field(
     "audience",
@@ -63,6 +77,14 @@ AUDIENCES = Field(
 )
 DOMAIN = Field("domain", Scalar("a domain such as tenant.eu.auth0.com", _domain), "the tenant's domain", "AUTH0_DOMAIN")
 JWKS_URI = Field("jwks_uri", KEY_URL, "the address of the public keys", "by type")
+JWKS_FILE = Field("jwks_file", JWKS_FILE_READER, "a JWKS file with the public keys, read again when it changes")
+PUBLIC_KEY_FILES = Field(
+    "public_key_files", some(PEM_FILE_READER, "paths of PEM files"),
+    "PEM files with the public keys, each tried in turn, read again when they change",
+)  # fmt: skip
+CA_FILE = Field(
+    "ca_file", CERTIFICATE_FILE, "certificates that the key server is verified with, instead of the system's"
+)
 PUBLISHABLE_KEY = Field(
     "publishable_key", text("a publishable key: pk_live_... or pk_test_..."),
     "of a Clerk instance; its address is inside", "CLERK_PUBLISHABLE_KEY",
@@ -72,8 +94,19 @@ AUTHORIZED_PARTIES = Field(
 )
 AZP = Field("azp", one_of("required", "if_present"), "whether a token without `azp` counts", "required")
 ACCEPT = Field(
-    "accept", some(one_of("session", "template"), "session, template"), "the kinds of tokens that count", "[session]"
+    "accept",
+    some(one_of("session", "template", "oauth", "machine"), "session, template, oauth, machine"),
+    "the kinds of tokens that count",
+    "[session]",
 )
+CLIENTS = Field("client", some(text("a client's id"), "clients"), "the clients whose tokens count")
+MAX_LIFETIME = Field(
+    "max_lifetime", duration(), "how long tokens may live, from `iat` to `exp`; without `iat`, what is left of it"
+)
+REQUIRED_CLAIMS = Field(
+    "required_claims", some(CLAIM_NAME, "names of claims"), "claims that tokens must have, and not empty"
+)
+ROLES_SEPARATOR = Field("roles_separator", SEPARATOR, "parts the roles, and the groups, that stand in one text")
 LEEWAY = Field("leeway", duration(allow_zero=True, at_most_seconds=600), "how far clocks may differ", "5s")
 TOKEN_FROM = Field("token_from", some(TokenSourceReader(), "places"), "where a token may stand", "bearer")
 PAGES = Field(
@@ -87,6 +120,25 @@ EMAIL_CLAIM = Field(
 EMAIL_VERIFIED = Field(
     "email_verified", one_of("required", "if_present"), "whether an email without `email_verified` counts", "if_present"
 )
+EMAIL_VERIFIED_CLAIM = Field(
+    "email_verified_claim",
+    CLAIM_NAME,
+    "the claim that says whether the email was verified, in place of those that usually do",
+    "email_verified or emailVerified, also with the name of the email's claim before it",
+)
+CLIENT_CLAIM = Field(
+    "client_claim",
+    CLAIM_NAME,
+    "the claim that holds the client's id",
+    "azp, client_id, cid and appid; Clerk: client_id",
+)
+ORGANIZATION_CLAIM = Field(
+    "organization_claim", CLAIM_NAME, "the claim that holds the organization's id", "org_id; Clerk: o.id as well"
+)
+SCOPES_CLAIM = Field("scopes_claim", CLAIM_NAME, "the claim that holds the scopes", "scope and scp")
+PERMISSIONS_CLAIM = Field(
+    "permissions_claim", CLAIM_NAME, "the claim that holds the permissions", "permissions; Clerk: of the organization"
+)
 ROLES_CLAIM = Field(
     "roles_claim", CLAIM_NAME, "the claim that holds the roles", "roles or role; Clerk: of the organization"
 )
@@ -98,45 +150,39 @@ ALLOW_HTTP = Field(
     "false",
 )
 
-KEYS_TTL = Field("ttl", duration(), "how long fetched keys count as fresh", "10m")
-STALE = Field(
-    "stale_if_error", duration(allow_zero=True), "how long old keys serve after that while fetching fails", "1h"
-)
-TIMEOUT = Field("timeout", duration(at_most_seconds=120), "for one fetch in all", "5s")
-COOLDOWN = Field(
-    "cooldown",
-    duration(),
-    "between two fetches because of an unknown key id or a failure; if one was asked for meanwhile, keys are fetched"
-    " when it ends",
-    "30s",
-)
-MAX_SIZE = Field("max_size", size(1024, 64 * 1024 * 1024), "of the answer", "1MiB")
-JWKS_RECORD = Record("jwks", (KEYS_TTL, STALE, TIMEOUT, COOLDOWN, MAX_SIZE))
-JWKS = Field("jwks", JWKS_RECORD, "how the public keys are fetched and kept")
-
 _COMMON = (
     ALGORITHMS, ISSUERS, AUDIENCES, LEEWAY, TOKEN_FROM, PAGES,
-    SUBJECT_CLAIM, EMAIL_CLAIM, EMAIL_VERIFIED, ROLES_CLAIM, GROUPS_CLAIM,
+    SUBJECT_CLAIM, EMAIL_CLAIM, EMAIL_VERIFIED, EMAIL_VERIFIED_CLAIM, CLIENT_CLAIM, ORGANIZATION_CLAIM,
+    ROLES_CLAIM, GROUPS_CLAIM, ROLES_SEPARATOR, SCOPES_CLAIM, PERMISSIONS_CLAIM,
+    CLIENTS, MAX_LIFETIME, REQUIRED_CLAIMS,
 )  # fmt: skip
-_FETCHED = (JWKS_URI, JWKS, ALLOW_HTTP)
+_FETCHED = (JWKS_URI, JWKS_FILE, PUBLIC_KEY_FILES, CA_FILE, JWKS, ALLOW_HTTP, MAX_ISSUERS)
 _BY_TYPE = {
-    "jwt": (TYPE, SECRET_KEY, SECRETS, SECRET_FILE_KEY, EXPIRY, *_COMMON),
+    "jwt": (TYPE, SECRET_KEY, SECRETS, SECRET_FILE_KEY, SECRET_ENCODING, EXPIRY, *_COMMON),
     "clerk": (TYPE, PUBLISHABLE_KEY, *_FETCHED, AUTHORIZED_PARTIES, AZP, ACCEPT, *_COMMON),
     "auth0": (TYPE, DOMAIN, *_FETCHED, *_COMMON),
     "oidc": (TYPE, *_FETCHED, *_COMMON),
 }
 
 
-def _elsewhere(kind: str) -> dict[str, str]:
-    """Return, for keys of the other types, where they belong."""
-    own = {field.name for field in _BY_TYPE[kind]}
+def _elsewhere(keys: tuple[Field[Any], ...]) -> dict[str, str]:
+    """Return, for keys of the other types, where they belong; of presets, their parameters alone."""
+    own = {field.name for field in keys}
+    parameters = {name: tuple(one.key for one in row.parameters) for name, row in PRESETS.items()}
     found: dict[str, str] = {}
-    for other, fields in _BY_TYPE.items():
+    for other, fields in (_BY_TYPE | parameters).items():
         for name in (field.name for field in fields if field.name not in own):
             found[name] = f"{found[name]}, {other}" if name in found else f"it belongs to type {other}"
-    if kind == "clerk":
+    if PUBLISHABLE_KEY in keys:
         found |= {"secret_key": "tokens are checked with public keys, no secret of Clerk is needed: leave it out"}
     return found
 
 
-RECORDS = {kind: Record(f"providers, type {kind}", fields, _elsewhere(kind)) for kind, fields in _BY_TYPE.items()}
+def _of_preset(name: str) -> tuple[Field[Any], ...]:
+    """Return the keys of a preset: its parameters, and all of type oidc."""
+    own = {parameter.key.name: parameter.key for parameter in PRESETS[name].parameters}
+    return (TYPE, *own.values(), *(field for field in _BY_TYPE["oidc"][1:] if field.name not in own))
+
+
+_FIELDS = _BY_TYPE | {name: _of_preset(name) for name in PRESETS}
+RECORDS = {kind: Record(f"providers, type {kind}", fields, _elsewhere(fields)) for kind, fields in _FIELDS.items()}

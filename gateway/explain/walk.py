@@ -11,27 +11,28 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from gateway.explain.hiding import without_signatures
+from gateway.explain.phrases import first_names, history_of, place_of, wanted_by
 from gateway.explain.rules import explain_rules
 from gateway.explain.step import STEPS, Step, Verdict, shown
 from gateway.explain.token import explain_claims
-from gateway.keys.store import SourceStatus
+from gateway.keys.status import SourceStatus
 from gateway.policy.claims import principal_of
 from gateway.policy.credentials import Credential, find_credential
-from gateway.policy.decision import Keys, NoKey, check_place
+from gateway.policy.decision import check_place
 from gateway.policy.denied import Denied, DeniedByRules
 from gateway.policy.expressions import Facts
 from gateway.policy.guard import check_rules
 from gateway.policy.jwk import Key
+from gateway.policy.key_lookup import Keys, NoKey, without_key
 from gateway.policy.model import Principal, RequestHead
 from gateway.policy.paths import Path, split_target
-from gateway.policy.providers import KeySource, Provider, TokenSource
+from gateway.policy.providers import KeySource, Provider, issuers_of, key_source_of
 from gateway.policy.reasons import Reason
 from gateway.policy.routes import Match, Policy, Route
 from gateway.policy.token import Token, parse_token
 from gateway.policy.verify import check_signature, pick_provider
 from gateway.policy.words import listed
 
-_MAX_NAMES = 12
 StatusOf = Callable[[KeySource], SourceStatus | None]
 
 
@@ -51,6 +52,7 @@ class Findings:
     token: Token | None = None
     provider: Provider | None = None
     principal: Principal | None = None
+    key_source: KeySource | None = None
     key_status: SourceStatus | None = None
     is_verified: bool = False
     steps: list[Step] = field(default_factory=list)
@@ -78,9 +80,10 @@ def walk(policy: Policy, keys: Keys, head: RequestHead, now: float, status_of: S
 def source_asked(policy: Policy, head: RequestHead, now: float, keys: Keys) -> tuple[KeySource, str | None] | None:
     """Return whose keys the explanation of a request would look at, and the kid; None if nobody's."""
     found = walk(policy, keys, head, now, lambda source: None)
-    if found.provider is None or found.provider.key_source is None or found.token is None:
+    if found.provider is None or found.token is None:
         return None
-    return found.provider.key_source, found.token.kid
+    source = key_source_of(found.provider, found.token.claims.get("iss"))
+    return None if source is None else (source, found.token.kid)
 
 
 class _End(Exception):
@@ -97,17 +100,25 @@ class _Walk:
         """Go the whole way. Raises `_End` where there is nothing left to ask."""
         self._path()
         route = self._route()
-        if route.public:
+        credential = self._credential(route) if route.providers else None
+        if credential is None:
+            asked = (
+                "a token is optional, and none came"
+                if route.providers
+                else "no token is asked for, and none is looked at"
+            )
             for name in STEPS[2:-2]:
-                self._say(name, "note", "the route is public: no token is asked for, and none is looked at")
+                self._say(name, "note", f"the route is public: {asked}")
             self.ask_websocket(route)
             return
-        credential = self._credential(route)
         token, provider = self._provider(credential, route)
         # From here on nothing ends the walk: what else would refuse is told in one go.
-        self._claims(token, provider)
+        self._claims(token, provider, route)
         self._signature(token, provider)
-        self._rules(route)
+        if route.public:
+            self._say("rules", "note", "the route is public: whoever has a token that counts passes, and is told")
+        else:
+            self._rules(route)
         self.ask_websocket(route)
 
     def _path(self) -> None:
@@ -126,10 +137,10 @@ class _Walk:
         try:
             found.match = found.policy.match(found.path, found.head.method)
         except Denied as no:
-            self._refuse("route", no, f"one of {_names([route.key for route in found.policy.routes])}")
+            self._refuse("route", no, f"one of {first_names([route.key for route in found.policy.routes])}")
         route = found.match.route
         others = [other.key for other in found.policy.covering(found.path) if other is not route]
-        why = f"; more specific than {_names(others)}" if others else ""
+        why = f"; more specific than {first_names(others)}" if others else ""
         captures = "".join(f"; {{{name}}} is {shown(value)}" for name, value in found.match.captures.items())
         is_by_get = found.head.method == "HEAD" and route.methods is not None and "HEAD" not in route.methods
         why += "; a route for GET takes HEAD as well" if is_by_get else ""
@@ -137,10 +148,12 @@ class _Walk:
         self._say("route", "yes", f"{route.key}{why}{captures}{observed}")
         return route
 
-    def _credential(self, route: Route) -> Credential:
-        expected = listed(list(map(_place, route.sources)))
+    def _credential(self, route: Route) -> Credential | None:
+        expected = listed(list(map(place_of, route.sources)))
         try:
             found = find_credential(self.found.head, self.found.query, route.sources)
+            if found is None and route.public:
+                return None
             if found is None:
                 raise Denied(Reason.TOKEN_MISSING, "no token where the route's providers look for one")
         except Denied as no:
@@ -152,13 +165,13 @@ class _Walk:
             self._refuse("token", no, "three parts of base64url, parted by dots, the first two JSON objects")
         members = {name: token.header[name] for name in ("alg", "kid", "typ") if name in token.header}
         said = ", ".join(f"{name} {shown(value)}" for name, value in members.items())
-        self._say("token", "yes", f"{_place(found.source)}, {len(found.token)} characters, {said}", expected)
+        self._say("token", "yes", f"{place_of(found.source)}, {len(found.token)} characters, {said}", expected)
         return found
 
     def _provider(self, credential: Credential, route: Route) -> tuple[Token, Provider]:
         token = self.found.token
         assert token is not None  # noqa: S101  # set one step before
-        expected = "; or ".join(map(_wants, route.providers))
+        expected = "; or ".join(map(wanted_by, route.providers))
         try:
             provider = pick_provider(token, route.providers)
             self.found.provider = provider
@@ -166,12 +179,12 @@ class _Walk:
         except Denied as no:
             self._refuse("provider", no, expected)
         issuer = shown(token.claims["iss"]) if "iss" in token.claims else "absent"
-        how = f"iss is {issuer}" if len(route.providers) > 1 or provider.issuers else "the only one of the route"
+        how = f"iss is {issuer}" if len(route.providers) > 1 or issuers_of(provider) else "the only one of the route"
         self._say("provider", "yes", f"{provider.name} ({provider.kind}): {how}", expected)
         return token, provider
 
-    def _claims(self, token: Token, provider: Provider) -> None:
-        parts, refusal = explain_claims(token, provider, self.found.now)
+    def _claims(self, token: Token, provider: Provider, route: Route) -> None:
+        parts, refusal = explain_claims(token, provider, self.found.now, route.resource)
         try:
             self.found.principal = principal_of(token.claims, provider)
         except Denied as no:  # the check of the subject has said so already
@@ -181,29 +194,30 @@ class _Walk:
         self._say("claims", "no" if refusal else "yes", said, parts=parts)
 
     def _signature(self, token: Token, provider: Provider) -> None:
-        if provider.key_source is None:
-            self._shared_secret(token, provider)
+        source = key_source_of(provider, token.claims.get("iss"))
+        if source is None:
+            count = len(provider.secrets)
+            self._say("key", "yes", f"the secret of {provider.name}" + (f", {count} of them" if count > 1 else ""))
+            self._verify(token, provider.secrets, "secret")
             return
-        status = self.found.key_status = self._status_of(provider.key_source)
-        key = self._keys.find(provider.key_source, token.kid, token.algorithm, self.found.now)
+        self.found.key_source = source
+        status = self.found.key_status = self._status_of(source)
         expected = f"a key of {status.label}" if status is not None else "a key of the provider"
-        if isinstance(key, NoKey):
-            if key.is_outage:
-                refusal = Denied(Reason.KEYS_UNAVAILABLE, f"no usable keys of provider {provider.name}")
-            else:
-                refusal = Denied(Reason.KEY_UNKNOWN, f"provider {provider.name} has no key for this kid and algorithm")
-            self._note(refusal)
-            self._say("key", "no", refusal.detail + _history(status), expected)
+        if source.tries_each:
+            keys = self._keys.each(source, token.algorithm)
+            self._say("key", "yes" if keys else "no", f"{len(keys)} for {token.algorithm}, tried in turn", expected)
+            self._verify(token, keys, "key")
             return
-        self._say("key", "yes", f"{f'kid {shown(key.kid)}' if key.kid else 'no kid'}{_history(status)}", expected)
-        self._verify(token, (key,))
+        key = self._keys.find(source, token.kid, token.algorithm, self.found.now)
+        if isinstance(key, NoKey):
+            refusal = without_key(key, provider)
+            self._note(refusal)
+            self._say("key", "no", refusal.detail + history_of(status), expected)
+            return
+        self._say("key", "yes", f"{f'kid {shown(key.kid)}' if key.kid else 'no kid'}{history_of(status)}", expected)
+        self._verify(token, (key,), "key")
 
-    def _shared_secret(self, token: Token, provider: Provider) -> None:
-        count = len(provider.secrets)
-        self._say("key", "yes", f"the secret of {provider.name}" + (f", {count} of them" if count > 1 else ""))
-        self._verify(token, provider.secrets)
-
-    def _verify(self, token: Token, keys: tuple[Key, ...]) -> None:
+    def _verify(self, token: Token, keys: tuple[Key, ...], what: str) -> None:
         refusal: Denied | None = None
         for number, key in enumerate(keys, start=1):
             try:
@@ -212,10 +226,10 @@ class _Walk:
                 refusal = no
                 continue
             self.found.is_verified = True
-            which = f" with secret {number} of {len(keys)}" if len(keys) > 1 else ""
+            which = f" with {what} {number} of {len(keys)}" if len(keys) > 1 else ""
             self._say("signature", "yes", f"verifies{which}")
             return
-        refusal = refusal or Denied(Reason.KEY_UNKNOWN, "the provider has no secret")
+        refusal = refusal or Denied(Reason.KEY_UNKNOWN, f"the provider has no {what} for this algorithm")
         self._note(refusal)
         self._say("signature", "no", refusal.detail, f"{token.algorithm} over header and payload")
 
@@ -260,38 +274,3 @@ class _Walk:
         self._note(refusal)
         self._say(name, "no", refusal.detail, expected)
         raise _End
-
-
-def _place(source: TokenSource) -> str:
-    match source.place:
-        case "bearer":
-            return "Authorization: Bearer TOKEN"
-        case "bare":
-            return "Authorization: TOKEN"
-        case "header":
-            return f"the header {source.name}"
-        case "cookie":
-            return f"the cookie {source.name}"
-        case "query":
-            return f"the query parameter {source.name}"
-        case "websocket_protocol":
-            return "Sec-WebSocket-Protocol"
-
-
-def _wants(provider: Provider) -> str:
-    issuer = f"iss {listed(sorted(provider.issuers))}, " if provider.issuers else ""
-    return f"{provider.name} ({provider.kind}): {issuer}alg {listed(sorted(provider.algorithms))}"
-
-
-def _names(names: list[str]) -> str:
-    return ", ".join(names[:_MAX_NAMES]) + (", ..." if len(names) > _MAX_NAMES else "")
-
-
-def _history(status: SourceStatus | None) -> str:
-    if status is None:
-        return ""
-    error = f"; the last fetch failed: {status.last_error}" if status.last_error is not None else ""
-    if status.age_seconds is None:
-        return f", never fetched{error}"
-    kids = ", ".join(map(shown, status.kids)) or "without ids"
-    return f", fetched {status.age_seconds:.0f} s ago ({status.state}), its keys are {kids}{error}"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from mypy_extensions import mypyc_attr
-
 from gateway.policy.cache import cache_key
 from gateway.policy.claims import principal_of
 from gateway.policy.credentials import Credential, check_origin, find_credential
@@ -14,12 +12,14 @@ from gateway.policy.denied import Denied, DeniedByRules, MethodNotAllowed
 from gateway.policy.expressions import Facts
 from gateway.policy.guard import check_rules
 from gateway.policy.jwk import Key
+from gateway.policy.key_lookup import Keys, NoKey, verifying_one, without_key
 from gateway.policy.model import Principal, RequestHead
 from gateway.policy.onward import NOTHING, Withheld
 from gateway.policy.parameters import without_parameter
 from gateway.policy.paths import Path
-from gateway.policy.providers import KeySource, Provider
+from gateway.policy.providers import KeySource, Provider, key_source_of
 from gateway.policy.reasons import Reason
+from gateway.policy.resources import check_resource
 from gateway.policy.routes import Match, Policy, Route
 from gateway.policy.token import Token, parse_token
 from gateway.policy.verify import check_claims, check_signature, pick_provider
@@ -28,29 +28,6 @@ from gateway.policy.verify import check_claims, check_signature, pick_provider
 _OBSERVABLE: Final = frozenset({401, 403, 503})
 # Refused while looking for the credential, though there was one.
 _BROKEN_TOKENS: Final = frozenset({Reason.TOKEN_MALFORMED, Reason.TOKEN_TOO_LARGE})
-
-
-@dataclass(frozen=True, slots=True)
-class NoKey:
-    """No key for a token: whether a fetch may help, and whether it is the issuer that is at fault.
-
-    `is_outage` True: there are no keys at all that may be used now (503); False: the keys are there
-    and none of them fits (401).
-    """
-
-    fetch_may_help: bool
-    is_outage: bool
-
-
-@mypyc_attr(allow_interpreted_subclasses=True)
-class Keys:
-    """The key store as deciding sees it: an answer at once, never a fetch."""
-
-    __slots__ = ()
-
-    def find(self, source: KeySource, kid: str | None, algorithm: str, now: float) -> Key | NoKey:
-        """Return the one key that fits, or why there is none. `now` is Unix seconds."""
-        raise NotImplementedError
 
 
 @dataclass(slots=True, init=False)  # made for every request, as `_Asked`
@@ -133,7 +110,7 @@ def decide(policy: Policy, keys: Keys, head: RequestHead, now: float, *, may_fet
     except Denied as refusal:
         allowed = refusal.allowed if isinstance(refusal, MethodNotAllowed) else ()
         return Deny(refusal.reason, refusal.detail, allowed_methods=allowed)
-    if match.route.public:
+    if match.route.public and not match.route.providers:
         return _with_websocket_checked(Allow(match.route, path.text + query, None, match.route.withheld(None)), head)
     asked = _Asked(policy, keys, head, now, match, path, query, may_fetch)
     decision = _decide_guarded(asked)
@@ -163,8 +140,8 @@ class _Asked:
         self, policy: Policy, keys: Keys, head: RequestHead, now: float, match: Match, path: Path, query: str,
         may_fetch: bool,
     ) -> None:  # fmt: skip
-        self.policy, self.keys, self.head, self.now = policy, keys, head, now
-        self.match, self.path, self.query, self.may_fetch = match, path, query, may_fetch
+        self.policy, self.keys, self.head, self.now, self.may_fetch = policy, keys, head, now, may_fetch
+        self.match, self.path, self.query = match, path, query
 
     def facts(self, principal: Principal, withheld: Withheld) -> Facts:
         """Return what rules may ask about."""
@@ -179,13 +156,15 @@ def _decide_guarded(asked: _Asked) -> Decision:
     try:
         credential = find_credential(asked.head, asked.query, route.sources)
         if credential is None:
+            if route.public:  # a token was optional
+                return Allow(route, asked.path.text + _sent_query(asked), None, route.withheld(None))
             return Deny(Reason.TOKEN_MISSING, "no token where the route's providers look for one", route)
         found = _principal(asked, credential)
         if isinstance(found, NeedKey):
             return found
         principal = found
         withheld = route.withheld(credential.source)
-        unenforced = check_rules(route, asked.facts(principal, withheld))
+        unenforced = None if route.public else check_rules(route, asked.facts(principal, withheld))
     except Denied as refusal:
         had_token = credential is not None or refusal.reason in _BROKEN_TOKENS
         return _deny(refusal, route, principal, had_token=had_token)
@@ -201,56 +180,52 @@ def _deny(refusal: Denied, route: Route, principal: Principal | None, *, had_tok
 
 def _principal(asked: _Asked, credential: Credential) -> Principal | NeedKey:
     """Return whom the token speaks for, from the cache or by verifying it."""
-    verified = asked.policy.verified
+    verified, resource = asked.policy.verified, asked.match.route.resource
     entry_key = cache_key(credential.token, asked.match.route.provider_names)
     known = verified.get(entry_key, asked.now)
     if known is not None:
         # While the very key that verified it would be chosen again: a revoked key ends its tokens at once.
-        source = known.provider.key_source
+        source = known.source
         if source is None or asked.keys.find(source, known.kid, known.algorithm, asked.now) is known.key:
             check_place(asked.head, known.provider, credential)
+            if resource is not None:
+                check_resource(known.principal.claims, resource)
             return known.principal
     token = parse_token(credential.token)
     provider = pick_provider(token, asked.match.route.providers)
     try:
         check_place(asked.head, provider, credential)
         check_claims(token, provider, asked.now)
-        key = _verifying_key(asked, token, provider)
+        if resource is not None:
+            check_resource(token.claims, resource)
+        source = key_source_of(provider, token.claims.get("iss"))
+        key = _verifying_key(asked, token, provider, source)
         if isinstance(key, NeedKey):
             return key
         principal = principal_of(token.claims, provider)
+        if source is not None and source.pattern is not None and not asked.keys.confirm(source):
+            raise Denied(Reason.ISSUER_MISMATCH, f"the {source.pattern.max_issuers} issuers of `max_issuers` are there")
     except Denied as refusal:
         refusal.provider = provider.name
         raise
-    verified.put(entry_key, token, principal, provider, key, asked.now)
+    looked_up = None if source is None or source.tries_each else source
+    verified.put(entry_key, token, principal, provider, looked_up, key, asked.now)
     return principal
 
 
-def _verifying_key(asked: _Asked, token: Token, provider: Provider) -> Key | NeedKey:
+def _verifying_key(asked: _Asked, token: Token, provider: Provider, source: KeySource | None) -> Key | NeedKey:
     """Return the key that made the token's signature. Raises `Denied`."""
-    if provider.key_source is None:
-        return _verifying_secret(token, provider.secrets)
-    found = asked.keys.find(provider.key_source, token.kid, token.algorithm, asked.now)
+    if source is None:
+        return verifying_one(token, provider.secrets)
+    if source.tries_each:
+        return verifying_one(token, asked.keys.each(source, token.algorithm))
+    found = asked.keys.find(source, token.kid, token.algorithm, asked.now)
     if isinstance(found, NoKey):
         if found.fetch_may_help and asked.may_fetch:
-            return NeedKey(provider.key_source, token.kid, asked.match.route, provider)
-        if found.is_outage:
-            raise Denied(Reason.KEYS_UNAVAILABLE, f"no usable keys of provider {provider.name}")
-        raise Denied(Reason.KEY_UNKNOWN, f"provider {provider.name} has no key for this kid and algorithm")
+            return NeedKey(source, token.kid, asked.match.route, provider)
+        raise without_key(found, provider)
     check_signature(token, found)
     return found
-
-
-def _verifying_secret(token: Token, secrets: tuple[Key, ...]) -> Key:
-    for number, key in enumerate(secrets, start=1):
-        try:
-            check_signature(token, key)
-        except Denied:
-            if number == len(secrets):
-                raise
-        else:
-            return key
-    raise Denied(Reason.KEY_UNKNOWN, "the provider has no secret")
 
 
 def check_place(head: RequestHead, provider: Provider, credential: Credential) -> None:
@@ -273,15 +248,11 @@ def _with_websocket_checked(allow: Allow, head: RequestHead) -> Allow | Deny:
 
 def _let_pass(deny: Deny, asked: _Asked) -> Allow:
     """What `enforce: false` makes of a refusal: the request passes, and nothing unverified as an identity with it."""
-    # A credential that was not verified must not speak for anybody at the upstream either.
-    withheld = _withheld_of_refused(asked) if deny.principal is not None else asked.match.route.withheld(None)
-    return Allow(asked.match.route, asked.path.text + _sent_query(asked), deny.principal, withheld, deny)
-
-
-def _withheld_of_refused(asked: _Asked) -> Withheld:
-    """Return what stops here of a request whose caller is known, and was refused by a rule only."""
-    credential = find_credential(asked.head, asked.query, asked.match.route.sources)
-    return asked.match.route.withheld(credential.source if credential is not None else None)
+    route, credential = asked.match.route, None
+    if deny.principal is not None:  # else the credential was not verified: at the upstream, too, it speaks for nobody
+        credential = find_credential(asked.head, asked.query, route.sources)
+    withheld = route.withheld(credential.source if credential is not None else None)
+    return Allow(route, asked.path.text + _sent_query(asked), deny.principal, withheld, deny)
 
 
 def _sent_query(asked: _Asked) -> str:
