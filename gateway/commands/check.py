@@ -12,9 +12,9 @@ from gateway.commands.printing import print_lines, print_mistakes, print_table
 from gateway.config.describe import Row, describe
 from gateway.config.document import ConfigError, Problem
 from gateway.config.file import load
-from gateway.config.model import Config
+from gateway.config.model import Config, Expansion
 from gateway.policy.routes import Route, with_head
-from gateway.policy.words import words_of
+from gateway.policy.words import listed, words_of
 
 _HEADINGS = ("route", "tokens of", "who may pass", "upstream")
 
@@ -42,9 +42,23 @@ def _run(call: argparse.Namespace) -> int:
     for warning in config.warnings:
         print_lines([(f"warning: {warning}", "yellow"), ("", "")])
     print_table(_HEADINGS, [_cells(row) for row in describe(config)])
+    _print_expansions(config)
     if any(route.methods is not None and with_head(route.methods) != route.methods for route in config.policy.routes):
         print_lines([("", ""), ("A route for GET takes HEAD as well, under the same rules.", "dim")])
     return 0
+
+
+def _print_expansions(config: Config) -> None:
+    """Say what presets stand for, as somebody would write it for type oidc."""
+    for expansion in config.expansions:
+        print_lines([("", ""), (f"{expansion.provider}: {expansion.preset} stands for type oidc with", "bold")])
+        print_lines((f"  {name}: {_value(values)}", "") for name, values in expansion.says)
+        for name, values in expansion.claims:
+            print_lines([(f"  and the claim {name} is {listed(values)} in every token", "")])
+
+
+def _value(values: tuple[str, ...]) -> str:
+    return values[0] if len(values) == 1 else f"[{', '.join(values)}]"
 
 
 def _report_mistakes(file: Path, mistakes: ConfigError) -> dict[str, Any]:
@@ -64,7 +78,22 @@ def _mistake(problem: Problem) -> dict[str, Any]:
 
 def _report(file: Path, config: Config) -> dict[str, Any]:
     routes = [_route(route) for route in config.policy.routes]
-    return {"file": str(file), "ok": True, "mistakes": [], "warnings": list(config.warnings), "routes": routes}
+    return {
+        "file": str(file),
+        "ok": True,
+        "mistakes": [],
+        "warnings": list(config.warnings),
+        "routes": routes,
+        "presets": {one.provider: _preset(one) for one in config.expansions},
+    }
+
+
+def _preset(expansion: Expansion) -> dict[str, Any]:
+    return {
+        "type": expansion.preset,
+        "stands_for": {name: list(values) for name, values in expansion.says},
+        "claims": {name: list(values) for name, values in expansion.claims},
+    }
 
 
 def _route(route: Route) -> dict[str, Any]:

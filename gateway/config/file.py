@@ -19,6 +19,7 @@ from gateway.config.lists import check_name
 from gateway.config.model import Address, Config, Limits, Log
 from gateway.config.parse import decode, parse
 from gateway.config.readers import Mistake
+from gateway.config.preset_lint import lint_presets
 from gateway.config.reading import ReadFile, Reading, Unreadable, attempt
 from gateway.config.records import Values
 from gateway.config.routes import Known, ReadRoute, captures_of, read_routes
@@ -97,6 +98,7 @@ def _read(text: str, reading: Reading) -> Config:
         raise Unreadable
     policy = Policy([read.route for read in routes], _header_rules(values, upstreams or {}))
     lint(values, routes, unused, reading)
+    lint_presets(routes, reading)
     default_limits = Limits()
     return Config(
         listen=values.get(server.LISTEN, _DEFAULT_LISTEN),
@@ -121,6 +123,7 @@ def _read(text: str, reading: Reading) -> Config:
         traces=values.get(observing.TRACES, "pass"),
         decisions=values.get(DECISIONS),
         drain_delay_seconds=values.get(server.DRAIN_DELAY, 0.0),
+        expansions=tuple(reading.expansions),
     )
 
 

@@ -132,6 +132,28 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
+class Expansion:
+    """What a preset stands for in one provider, as people may read it; what the file says itself is not in it.
+
+    `path` is that of the provider in the file. `open_to`: a warning, where half the world has a token that counts;
+    `without_email`: what to do where a rule asks for an email and the tokens carry none by default. Else empty.
+    """
+
+    path: str
+    preset: str
+    says: tuple[tuple[str, tuple[str, ...]], ...]
+    claims: tuple[tuple[str, tuple[str, ...]], ...]  # what is asked of every token besides
+    expected_claims: tuple[tuple[str, frozenset[str]], ...]  # the same, as tokens are compared with it
+    open_to: str = ""
+    without_email: str = ""
+
+    @property
+    def provider(self) -> str:
+        """The provider's name."""
+        return self.path.partition(".")[2]
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything one file says.
 
@@ -161,3 +183,4 @@ class Config:
     traces: str = "pass"  # or `opentelemetry`
     decisions: Decisions | None = None
     drain_delay_seconds: float = 0.0
+    expansions: tuple[Expansion, ...] = ()

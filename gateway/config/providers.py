@@ -1,4 +1,4 @@
-"""`providers:` four presets, each read into the same record."""
+"""`providers:` four types, and presets of the fourth, each read into the same record."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import cast
 
 from gateway.config import provider_fields as fields
 from gateway.config.document import Fields, Node, Text, kind_of
+from gateway.config.expansion import expand
 from gateway.config.issuers import (
     Addresses,
     auth0_addresses,
@@ -16,6 +17,7 @@ from gateway.config.issuers import (
     clerk_addresses,
     oidc_addresses,
 )
+from gateway.config.presets import PRESETS as PRESETS_OF_ISSUERS
 from gateway.config.readers import Schema
 from gateway.config.reading import Reading, Unreadable, attempt, nearest
 from gateway.config.records import Values
@@ -39,8 +41,24 @@ class ProviderReader:
     """One provider, still without its name."""
 
     def read(self, node: Node, reading: Reading) -> Provider:
-        kind = _kind(node, reading)
-        values = fields.RECORDS[kind].read(node, reading)
+        written = _type(node, reading)
+        if written in PRESETS_OF_ISSUERS and isinstance(node, Fields):
+            return self._read_preset(written, node, reading)
+        kind = cast(Kind, written)
+        return self._read(kind, fields.RECORDS[kind].read(node, reading), reading)
+
+    def _read_preset(self, name: str, node: Fields, reading: Reading) -> Provider:
+        """Return the provider of type oidc that a preset stands for."""
+        expanded = attempt(expand, name, node, reading)
+        if expanded is None:  # what else is wrong is told in the same run
+            fields.RECORDS[name].read(node, reading)
+            raise Unreadable
+        whole, expansion = expanded
+        reading.expansions.append(expansion)
+        provider = self._read("oidc", fields.RECORDS[name].read(whole, reading), reading)
+        return replace(provider, expected_claims=expansion.expected_claims)
+
+    def _read(self, kind: Kind, values: Values, reading: Reading) -> Provider:
         provider = attempt(_common, kind, values, reading)
         if PRESETS[kind].family is SYMMETRIC:
             return _with_secrets(provider, values, reading)
@@ -58,7 +76,7 @@ class ProviderReader:
         return {"type": "object", "required": ["type"], "oneOf": kinds}
 
 
-def _kind(node: Node, reading: Reading) -> Kind:
+def _type(node: Node, reading: Reading) -> str:
     if not isinstance(node, Fields):
         word = node.text if isinstance(node, Text) else ""
         meant = CLASSES.get(word.lower(), word)
@@ -70,7 +88,7 @@ def _kind(node: Node, reading: Reading) -> Kind:
         if misspelt is not None:
             reading.refuse_at(misspelt.place, "unknown key (did you mean 'type'?)")
         reading.refuse_at(node.key_place, f"'type' is missing, expected {listed(fields.TYPES)}")
-    return cast(Kind, fields.TYPE.reader.read(kind, reading))
+    return fields.TYPE.reader.read(kind, reading)
 
 
 def _common(kind: Kind, values: Values, reading: Reading) -> Provider:
@@ -80,6 +98,7 @@ def _common(kind: Kind, values: Values, reading: Reading) -> Provider:
     sources = values.get(fields.TOKEN_FROM, (BEARER,))
     attempt(_check_pages, values, reading)
     parties = values.get(fields.AUTHORIZED_PARTIES)
+    client_claim, clients = values.get(fields.CLIENT_CLAIM), values.get(fields.CLIENTS)
     if fields.AZP in values and parties is None and fields.AUTHORIZED_PARTIES.name not in values.broken:
         reading.add(values.key_place(fields.AZP), "found azp without 'authorized_parties', expected both or none")
         raise Unreadable
@@ -94,9 +113,18 @@ def _common(kind: Kind, values: Values, reading: Reading) -> Provider:
         types=PRESETS[kind].types,
         subject_claim=values.get(fields.SUBJECT_CLAIM, "sub"),
         email_claim=values.get(fields.EMAIL_CLAIM),
+        email_verified_claim=values.get(fields.EMAIL_VERIFIED_CLAIM),
         requires_verified_email=values.get(fields.EMAIL_VERIFIED) == "required",
+        client_claims=(client_claim,) if client_claim else (),
+        organization_claim=values.get(fields.ORGANIZATION_CLAIM),
         roles_claim=values.get(fields.ROLES_CLAIM),
         groups_claim=values.get(fields.GROUPS_CLAIM),
+        roles_separator=values.get(fields.ROLES_SEPARATOR),
+        scopes_claim=values.get(fields.SCOPES_CLAIM),
+        permissions_claim=values.get(fields.PERMISSIONS_CLAIM),
+        clients=frozenset(clients) if clients else None,
+        max_lifetime_seconds=values.get(fields.MAX_LIFETIME),
+        required_claims=values.get(fields.REQUIRED_CLAIMS, ()),
         token_sources=sources,
         authorized_parties=frozenset(parties) if parties else None,
         requires_authorized_party=values.get(fields.AZP) != "if_present",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Concatenate, NoReturn, ParamSpec, TypeVar
 
 from gateway.config.document import ConfigError, Node, Place, Problem, Source, Text, printable, without_secrets
+from gateway.config.model import Expansion
 from gateway.config.typescript import find_typescript
 
 M = TypeVar("M")
@@ -31,6 +32,7 @@ class Reading:
         self.source = source
         self.environment = environment
         self.files: list[Path] = []  # those that the file names: secrets, certificates
+        self.expansions: list[Expansion] = []  # what presets stand for
         self._folder = folder
         self._read_file = read_file
         self._problems: dict[Problem, None] = {}  # each once, in the order they were found

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from gateway.explain.step import Step, shown
+from gateway.policy.claim_names import read_claim
+from gateway.policy.conditions import CONDITIONS, found_clients
 from gateway.policy.denied import Denied
 from gateway.policy.providers import Provider
 from gateway.policy.token import Token
@@ -60,6 +62,8 @@ def span(seconds: float) -> str:
 
 
 def _found(token: Token, name: str, provider: Provider, now: float) -> str:
+    if name in CONDITIONS:
+        return _FOUND[name](token, provider)
     place = token.header if name in _OF_HEADER else token.claims
     claim = provider.subject_claim if name == "sub" else name
     if claim not in place:
@@ -84,6 +88,27 @@ def _parties(provider: Provider) -> str:
     return f"{listed(sorted(provider.authorized_parties))}{optional}"
 
 
+def _expected_claims(provider: Provider) -> str:
+    return ", ".join(f"{name} {listed(sorted(texts))}" for name, texts in provider.expected_claims)
+
+
+def _lifetime(token: Token, provider: Provider) -> str:
+    if "iat" not in token.claims:
+        return "no iat: what is left counts"
+    return f"{token.claims['exp'] - token.claims['iat']:.0f} s from iat to exp"
+
+
+def _values(names: Iterable[str], token: Token) -> str:
+    return ", ".join(f"{name} {shown(read_claim(token.claims, name))}" for name in names)
+
+
+# What was found where a condition of the provider holds.
+_FOUND: dict[str, Callable[[Token, Provider], str]] = {
+    "client": lambda token, p: found_clients(token.claims, p),
+    "lifetime": _lifetime,
+    "required": lambda token, p: "all there",
+    "expected": lambda token, p: _values([name for name, _ in p.expected_claims], token),
+}
 # What each check expects of a token, in words; empty where the provider does not ask.
 EXPECTED: dict[str, Callable[[Provider], str]] = {
     "typ": lambda p: listed(["absent", *sorted(p.types)]),
@@ -100,4 +125,8 @@ EXPECTED: dict[str, Callable[[Provider], str]] = {
     "sts": lambda p: "not pending" if p.preset.refuses_pending else "",
     "azp": _parties,
     "cnf": lambda p: "",
+    "client": lambda p: listed(sorted(p.clients or ())),
+    "lifetime": lambda p: f"at most {p.max_lifetime_seconds:g} s" if p.max_lifetime_seconds is not None else "",
+    "required": lambda p: listed(p.required_claims, "and"),
+    "expected": _expected_claims,
 }

@@ -15,8 +15,9 @@ from typing import Literal
 # aiohttp's parser say is not so (`http1/llhttp.py`), and compiled code believes them.
 COMPILED = {
     "policy": (
-        "addresses cache claim_names claims cookies credentials decision denied expressions fields guard jwk likeness "
-        "memory model onward parameters paths providers routes rules seen token upstreams verify words"
+        "addresses cache claim_names claim_values claims conditions cookies credentials decision denied emails "
+        "expressions fields guard jwk likeness memory model onward organizations parameters paths providers routes "
+        "rules seen token upstreams verify words"
     ),
     "config": "model",
     "keys": "entry store",
