@@ -32,8 +32,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--issuer",
         metavar="WHICH",
-        help="clerk: publishable key; auth0, okta: domain; oidc: issuer; jwt: variable or file; entra: tenant; keycloak: "
-        "address of the realm; cognito: user pool; supabase, better_auth: address; firebase: project; workos: client id",
+        help="clerk: publishable key; auth0, okta: domain; oidc: issuer; jwt: variable or file; entra: tenant; "
+        "keycloak: the realm's address; cognito: user pool; supabase, better_auth: address; firebase: project; "
+        "workos: client id",
     )
     parser.add_argument(
         "--audience", help="auth0, oidc, entra, okta, keycloak: the audience of the tokens; google, cognito: client id"

@@ -19,7 +19,9 @@ _SECRET_TEXT = re.compile(r"(?<=://)[^/\s@\"']+(?=@)|\bsk_(?:test|live)_\w+")
 # Whatever a writer may have meant by such a key, its value is not shown.
 _SECRET_NAME = re.compile(r"[\w.-]*(?:secret|passw|private|api_?key)[\w.-]*|token", re.IGNORECASE)
 _NAMES_A_SECRET = re.compile(r"[\"']?[\w-]*(?:secret|passw|private|api_?key)[\w-]*[\"']?\s*:(?=\s|$)", re.IGNORECASE)
-_ONE_VARIABLE = re.compile(r"\s*([\"']?)\$\{\w+\}\1\s*")
+# How a constant for an upstream begins: a credential, most often.
+CONSTANT = "text:"
+_ONE_VARIABLE = re.compile(rf"\s*([\"']?)(?:{CONSTANT})?\$\{{\w+\}}\1\s*")
 
 
 @dataclass(frozen=True, slots=True)

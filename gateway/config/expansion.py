@@ -73,13 +73,13 @@ def _pieces(preset: Preset, node: Fields, reading: Reading) -> _Pieces:
     is_said = any(node.get(name) is not None for name in preset.either)
     for parameter in preset.parameters:
         # What the file says in another way counts before the environment.
-        asks = not (is_said and parameter.field.name in preset.either)
+        asks = not (is_said and parameter.key.name in preset.either)
         values = attempt(_values, parameter, node, reading, asks_environment=asks)
         if values is None:
             is_broken = True
             continue
         if values:
-            found[parameter.field.name] = values
+            found[parameter.key.name] = values
         for name, follow in parameter.also.items():
             found[name] = tuple(_following(one, name, follow) for one in values)
     if is_broken:
@@ -94,7 +94,7 @@ def _following(piece: _Piece, name: str, follow: Callable[[str], str]) -> _Piece
 
 def _values(parameter: Parameter, node: Fields, reading: Reading, *, asks_environment: bool) -> tuple[_Piece, ...]:
     """Return what the file says for a parameter, else the environment, else its default; none where nobody does."""
-    field = parameter.field
+    field = parameter.key
     value = node.get(field.name)
     if value is not None:
         read = field.reader.read(value, reading)
@@ -134,7 +134,7 @@ def _check_either(preset: Preset, node: Fields, given: Given, reading: Reading) 
         variables = [p.variable for p in preset.parameters if p.variable]
         unset = f" and {variables[0]} is not set" if variables else ""
         missing = listed([f"'{name}'" for name in preset.either])
-        fields = {parameter.field.name: parameter.field for parameter in preset.parameters}
+        fields = {parameter.key.name: parameter.key for parameter in preset.parameters}
         expected = fields[preset.either[0]].meaning
         reading.refuse_at(node.key_place, f"{missing} is missing{unset}, expected {expected}")
 

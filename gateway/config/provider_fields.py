@@ -11,14 +11,15 @@ from gateway.config.presets import PRESETS
 from gateway.config.readers import BOOLEAN, Mistake, Scalar, duration, one_of, size, text
 from gateway.config.reading import nearest
 from gateway.config.records import Field, Record
-from gateway.config.secrets import SECRET, SECRET_FILE
+from gateway.config.secrets import ENCODED_SECRET, ENCODED_SECRET_FILE
 from gateway.config.token_sources import TokenSourceReader
 from gateway.config.typescript import CLASSES
+from gateway.policy.jwk import SAME_ALGORITHM
 from gateway.policy.providers import ASYMMETRIC, SYMMETRIC
 
 KINDS = ("jwt", "clerk", "auth0", "oidc")
 TYPES = (*KINDS, *PRESETS)
-_ALGORITHMS = tuple(sorted(SYMMETRIC | ASYMMETRIC))
+_ALGORITHMS = tuple(sorted(SYMMETRIC | ASYMMETRIC | {*SAME_ALGORITHM}))
 
 
 def _algorithm(written: str) -> str:
@@ -45,10 +46,13 @@ def _domain(written: str) -> str:
 # One table per preset; what several share is written once.
 TYPE = Field("type", one_of(*TYPES, meant=CLASSES), "how tokens of this provider are checked", is_required=True)
 SECRET_KEY = Field(
-    "secret", SECRET, "the shared secret, at least 32 random bytes", "MASTRA_JWT_SECRET, else JWT_AUTH_SECRET"
+    "secret", ENCODED_SECRET, "the shared secret, at least 32 random bytes", "MASTRA_JWT_SECRET, else JWT_AUTH_SECRET"
 )
-SECRETS = Field("secrets", ListOf(SECRET, "secrets"), "several, while one is replaced by another; each counts")
-SECRET_FILE_KEY = Field("secret_file", SECRET_FILE, "a file that holds the secret; a line break at its end is ignored")
+SECRETS = Field("secrets", ListOf(ENCODED_SECRET, "secrets"), "several, while one is replaced by another; each counts")
+SECRET_FILE_KEY = Field(
+    "secret_file", ENCODED_SECRET_FILE, "a file that holds the secret; a line break at its end is ignored"
+)
+SECRET_ENCODING = Field("secret_encoding", one_of("text", "base64"), "how the secret is written", "text")
 EXPIRY = Field("expiry", one_of("required", "optional"), "whether tokens without `exp` count, forever", "required")
 ALGORITHMS = Field(
     "algorithms",
@@ -75,7 +79,10 @@ AUTHORIZED_PARTIES = Field(
 )
 AZP = Field("azp", one_of("required", "if_present"), "whether a token without `azp` counts", "required")
 ACCEPT = Field(
-    "accept", some(one_of("session", "template"), "session, template"), "the kinds of tokens that count", "[session]"
+    "accept",
+    some(one_of("session", "template", "oauth", "machine"), "session, template, oauth, machine"),
+    "the kinds of tokens that count",
+    "[session]",
 )
 CLIENTS = Field("client", some(text("a client's id"), "clients"), "the clients whose tokens count")
 MAX_LIFETIME = Field(
@@ -152,7 +159,7 @@ _COMMON = (
 )  # fmt: skip
 _FETCHED = (JWKS_URI, JWKS, ALLOW_HTTP)
 _BY_TYPE = {
-    "jwt": (TYPE, SECRET_KEY, SECRETS, SECRET_FILE_KEY, EXPIRY, *_COMMON),
+    "jwt": (TYPE, SECRET_KEY, SECRETS, SECRET_FILE_KEY, SECRET_ENCODING, EXPIRY, *_COMMON),
     "clerk": (TYPE, PUBLISHABLE_KEY, *_FETCHED, AUTHORIZED_PARTIES, AZP, ACCEPT, *_COMMON),
     "auth0": (TYPE, DOMAIN, *_FETCHED, *_COMMON),
     "oidc": (TYPE, *_FETCHED, *_COMMON),
@@ -162,7 +169,7 @@ _BY_TYPE = {
 def _elsewhere(keys: tuple[Field[Any], ...]) -> dict[str, str]:
     """Return, for keys of the other types, where they belong; of presets, their parameters alone."""
     own = {field.name for field in keys}
-    parameters = {name: tuple(one.field for one in row.parameters) for name, row in PRESETS.items()}
+    parameters = {name: tuple(one.key for one in row.parameters) for name, row in PRESETS.items()}
     found: dict[str, str] = {}
     for other, fields in (_BY_TYPE | parameters).items():
         for name in (field.name for field in fields if field.name not in own):
@@ -174,7 +181,7 @@ def _elsewhere(keys: tuple[Field[Any], ...]) -> dict[str, str]:
 
 def _of_preset(name: str) -> tuple[Field[Any], ...]:
     """Return the keys of a preset: its parameters, and all of type oidc."""
-    own = {parameter.field.name: parameter.field for parameter in PRESETS[name].parameters}
+    own = {parameter.key.name: parameter.key for parameter in PRESETS[name].parameters}
     return (TYPE, *own.values(), *(field for field in _BY_TYPE["oidc"][1:] if field.name not in own))
 
 

@@ -57,6 +57,11 @@ class Reading:
             raise Unreadable
         self.refuse_at(start_of(node), message, note)
 
+    def hide(self, node: Node) -> None:
+        """Show nothing of a value in any message: it may be a secret, though its key does not say so."""
+        number = node.place.line - 1
+        self.source.mask((number, node.place.column - 1), (number, len(self.source.line(node.place.line))))
+
     def place_in(self, node: Text, offset: int) -> Place:
         """Return the place of a character of a value, counted from 0; the value's own where that is unclear."""
         if node.style == "literal":

@@ -11,7 +11,6 @@ from gateway.explain.step import Step, Verdict, shown, type_of
 from gateway.policy.claim_names import claim_at, has_claim, read_claim
 from gateway.policy.emails import email_claim, only_email, read_email, verified_flags, verified_names
 from gateway.policy.expressions import Expression, Facts
-from gateway.policy.fields import speaks_of_secret
 from gateway.policy.guard import label_of
 from gateway.policy.model import Principal
 from gateway.policy.providers import Provider
@@ -149,7 +148,7 @@ def _seen_by(expression: Expression, facts: Facts) -> str:
             case "claims":
                 seen += _members("claims.", _CLAIM_NAMES.finditer(expression.text), value)
             case "request.headers":
-                told = {header: HIDDEN if speaks_of_secret(header) else text for header, text in value.items()}
+                told = {header: HIDDEN if facts.rules.is_secret(header) else text for header, text in value.items()}
                 seen += _members("header ", _HEADER_NAMES.finditer(expression.text), told)
             case _:
                 seen.append(f"{name} = {_listed(value)}")

@@ -77,7 +77,7 @@ def _leeway(provider: Provider) -> str:
 
 
 def _kinds(provider: Provider) -> str:
-    names = [name for name, kind in provider.preset.categories.items() if kind in provider.clerk_kinds]
+    names = [name for name, kind in provider.preset.categories.items() if not kind or kind in provider.clerk_kinds]
     return f"absent, or a {listed(sorted(provider.clerk_kinds))} token ({', '.join(names)})"
 
 

@@ -268,6 +268,8 @@ def _place(source: TokenSource) -> str:
             return "Authorization: Bearer TOKEN"
         case "bare":
             return "Authorization: TOKEN"
+        case "header":
+            return f"the header {source.name}"
         case "cookie":
             return f"the cookie {source.name}"
         case "query":

@@ -10,7 +10,7 @@ import re
 from typing import Any, Final
 
 from gateway.policy.claim_names import Claims, claim_at, read_claim, steps_of
-from gateway.policy.claim_values import Reading, merged, parts, spaced, strings
+from gateway.policy.claim_values import Reading, merged, parts, shown_value, spaced, strings
 from gateway.policy.denied import Denied
 from gateway.policy.emails import counted_email, email_claim, namespaced
 from gateway.policy.model import Principal
@@ -18,6 +18,7 @@ from gateway.policy.organizations import organization_of
 from gateway.policy.providers import Provider
 from gateway.policy.reasons import Reason
 
+_MAX_INTEGER: Final = 2**53 - 1
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -49,10 +50,20 @@ def principal_of(claims: Claims, provider: Provider) -> Principal:
 
 
 def subject_of(claims: Claims, provider: Provider) -> str:
-    """Return the subject. Raises `Denied` (CLAIM_INVALID) for one that is not one clean string."""
+    """Return the subject, an integer as its decimal text. Raises `Denied` (CLAIM_INVALID) for what is not a clean one.
+
+    RFC 7519 section 4.1.2 asks for a string, and issuers that keep numbers write numbers. One that JSON's readers may
+    round (RFC 7493 section 2.2) could be somebody else to the upstream; below zero stands for nobody in many programs.
+    """
     subject = read_claim(claims, provider.subject_claim)
+    if isinstance(subject, int) and not isinstance(subject, bool):
+        if not 0 <= subject <= _MAX_INTEGER:
+            found = f"{provider.subject_claim} is {shown_value(subject)}"
+            raise Denied(Reason.CLAIM_INVALID, f"{found}, expected a text or an integer from 0 to {_MAX_INTEGER}")
+        return str(subject)
     if not isinstance(subject, str) or not subject.strip():
-        raise Denied(Reason.CLAIM_INVALID, f"{provider.subject_claim} is missing, empty or no string")
+        expected = "missing, empty or neither a string nor an integer"
+        raise Denied(Reason.CLAIM_INVALID, f"{provider.subject_claim} is {expected}")
     if _CONTROL.search(subject) or not _is_unicode(subject):
         raise Denied(Reason.CLAIM_INVALID, f"{provider.subject_claim} holds a control character or half a character")
     return subject

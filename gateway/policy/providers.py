@@ -14,7 +14,7 @@ from typing import Final, Literal
 from gateway.policy.jwk import Key
 
 Kind = Literal["jwt", "clerk", "auth0", "oidc"]
-ClerkKind = Literal["session", "template"]
+ClerkKind = Literal["session", "template", "oauth", "machine", ""]  # empty: whatever the rest of the token says
 
 SYMMETRIC: Final = frozenset({"HS256", "HS384", "HS512"})
 ASYMMETRIC: Final = frozenset(
@@ -30,7 +30,7 @@ class Preset:
     default_algorithm: str
     types: frozenset[str] = frozenset({"jwt", "at+jwt"})  # of the header's `typ`, lower case
     categories: Mapping[str, ClerkKind] = field(default_factory=dict)  # values of the header's `cat`, and what each is
-    machine_prefix: str = ""  # subjects that begin so are no people, and refused
+    machine_prefix: str = ""  # subjects that begin so are no people
     refuses_pending: bool = False  # `sts: pending`: the session still waits for a task of its user
     compares_azp: bool = False  # with `authorized_parties`: it is the origin of a page
     client_claims: tuple[str, ...] = ("azp", "client_id", "cid", "appid")  # Okta's, and Entra's in version 1
@@ -46,8 +46,12 @@ PRESETS: Final[Mapping[Kind, Preset]] = {
         ASYMMETRIC,
         "RS256",
         types=frozenset({"jwt"}),
-        # The same key signs them all.
-        categories={"cl_B7d4PD111AAA": "session", "cl_I7d4PD111III": "session", "cl_B7d4PD222AAA": "template"},
+        categories={
+            "cl_B7d4PD111AAA": "session",
+            "cl_B7d4PD222AAA": "template",
+            "cl_B7d4PD333AAA": "machine",
+            "cl_I7d4PD111III": "",
+        },
         machine_prefix="mch_",
         refuses_pending=True,
         compares_azp=True,
@@ -89,12 +93,12 @@ class KeySource:
 
 @dataclass(frozen=True, slots=True)
 class TokenSource:
-    """One place where a token may stand: `bearer`, `bare`, `cookie`, `query` or `websocket_protocol`.
+    """One place where a token may stand: `bearer`, `bare`, `header`, `cookie`, `query` or `websocket_protocol`.
 
-    `name` is the cookie's or the query parameter's name, else empty.
+    `name` is the cookie's or the query parameter's name, or the header's in lower case, else empty.
     """
 
-    place: Literal["bearer", "bare", "cookie", "query", "websocket_protocol"]
+    place: Literal["bearer", "bare", "header", "cookie", "query", "websocket_protocol"]
     name: str = ""
 
 

@@ -76,7 +76,7 @@ class Route:
     def _stops(self, source: TokenSource | None) -> Withheld:
         forwards = self.upstream.identity.authorization == "forward"
         if self.public:
-            return NOTHING if forwards else AUTHORIZATION  # nobody verified that Authorization
+            return NOTHING if forwards else AUTHORIZATION  # nobody verified what is there
         # Exactly the verified credential goes up in a place that an upstream may read one from.
         place = source.place if source is not None and forwards else None
         cookies = {one.name for one in self.sources if one.place == "cookie"} | MASTRA_COOKIES
@@ -88,6 +88,8 @@ class Route:
             keeps_protocol=place == "websocket_protocol",
             mastra=True,
             plain_cookie=spent,
+            headers=True,
+            keeps_header=source.name if source is not None and place == "header" else "",
         )
 
     @property
@@ -108,13 +110,16 @@ class Policy:
     """Every route, compiled into a tree of segments. Matching is exact, or it is refused.
 
     `header_rules`: which fields of a request no upstream gets to see, and so no rule; by default the built-in ones and
-    the identity headers of the routes' upstreams.
+    what the gateway says to the routes' upstreams.
     """
 
     def __init__(self, routes: Sequence[Route], header_rules: HeaderRules | None = None) -> None:
         self.routes = tuple(routes)
-        told = [name for route in routes for name, _ in route.upstream.identity.headers]
-        self.header_rules = header_rules or HeaderRules((), told)
+        self.header_rules = header_rules or HeaderRules(
+            (),
+            [name for route in routes for name in route.upstream.own_names],
+            [source.name for route in routes for source in route.sources if source.place == "header"],
+        )
         self.verified = VerifiedTokens()
         self._found: Remembered[tuple[str, str], tuple[Path, Match]] = Remembered(_MAX_REMEMBERED)
         self._root = _Node()

@@ -15,6 +15,7 @@ from jwt.algorithms import get_default_algorithms
 
 from gateway.policy.claim_values import date_of, shown_value
 from gateway.policy.claims import subject_of
+from gateway.policy.clerk import category_of, is_machine, kind_of
 from gateway.policy.conditions import CONDITIONS
 from gateway.policy.denied import Denied
 from gateway.policy.jwk import Key
@@ -130,22 +131,24 @@ def _check_is_text(name: str) -> Callable[[Token, Provider, float], None]:
 
 
 def _check_subject(token: Token, provider: Provider, now: float) -> None:
-    subject = subject_of(token.claims, provider)
-    prefix = provider.preset.machine_prefix
-    if prefix and subject.startswith(prefix):
-        raise Denied(Reason.TOKEN_KIND_REFUSED, f"the subject is a machine ({prefix}), not a session")
+    subject_of(token.claims, provider)
 
 
 def _check_category(token: Token, provider: Provider, now: float) -> None:
-    categories = provider.preset.categories
-    if not categories or "cat" not in token.header:
+    if not provider.preset.categories:
         return
-    category = token.header["cat"]
-    meant = categories.get(category) if isinstance(category, str) else None
-    if meant not in provider.clerk_kinds:
-        accepted = ", ".join(sorted(provider.clerk_kinds))
-        found = f"cat is {shown_value(category)} ({meant or 'unknown'})"
-        raise Denied(Reason.TOKEN_KIND_REFUSED, f"{found}, accepted: {accepted}")
+    kind = kind_of(token, provider)
+    if kind in provider.clerk_kinds:
+        return
+    accepted = f"accepted: {', '.join(sorted(provider.clerk_kinds))}"
+    if is_machine(token, provider):
+        raise Denied(
+            Reason.TOKEN_KIND_REFUSED, f"the subject is a machine ({provider.preset.machine_prefix}), {accepted}"
+        )
+    category = shown_value(token.header.get("cat"))
+    found = f"cat is {category} ({category_of(token, provider) or 'unknown'})" if "cat" in token.header else "no cat"
+    typ = f", typ is {shown_value(token.header['typ'])}" if kind in (None, "oauth") and "typ" in token.header else ""
+    raise Denied(Reason.TOKEN_KIND_REFUSED, f"{found}{typ}, {accepted}")
 
 
 def _check_session(token: Token, provider: Provider, now: float) -> None:
@@ -158,7 +161,8 @@ def _check_authorized_party(token: Token, provider: Provider, now: float) -> Non
     if not provider.preset.compares_azp or provider.authorized_parties is None:
         return
     party = token.claims.get("azp")
-    if party is None and not provider.requires_authorized_party:
+    # An application that asked by OAuth, or a machine, has no page.
+    if party is None and (not provider.requires_authorized_party or kind_of(token, provider) in ("oauth", "machine")):
         return
     if party not in provider.authorized_parties:
         expected = " or ".join(sorted(provider.authorized_parties))

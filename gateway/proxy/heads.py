@@ -84,7 +84,7 @@ def _without_withheld(forwarded: bytes, request: RequestRead, withheld: Withheld
             return None
         begin, end = at + len(_COOKIE), forwarded.index(b"\r", at)
         value = forwarded[begin:end].decode("utf-8")
-        left = withheld.what_is_left(Verdict.COOKIE, value)
+        left = withheld.what_is_left(Verdict.COOKIE, "cookie", value)
         if left is None:
             return forwarded[:at] + forwarded[end + 2 :]
         if left is not value:

@@ -44,6 +44,7 @@ class Runtime:
         self.upstreams = upstreams
         self.requests = Requests(self.header_rules.passing)
         self.told = told_of(config)
+        self._constants = {upstream.name: written(upstream.constants) for upstream in config.upstreams}
         self._cors_bytes: Remembered[str, bytes] = Remembered(_MAX_ORIGINS)
         self._signers = {
             upstream.name: TokenSigner(upstream.identity)
@@ -52,16 +53,17 @@ class Runtime:
         }
 
     def identity_bytes(self, upstream: Upstream, principal: Principal | None, now: float) -> bytes:
-        """Return `identity_lines` as they are written, made once for a principal that comes again, and a signed token.
+        """Return what an upstream is told besides the request: its constants, `identity_lines`, and a signed token.
 
-        `now` is Unix seconds. Raises `Denied` (IDENTITY_UNSAFE).
+        The lines are made once for a principal that comes again. `now` is Unix seconds. Raises `Denied`
+        (IDENTITY_UNSAFE).
         """
         if principal is None:
-            return b""
+            return self._constants.get(upstream.name, b"")
         known = principal.kept.get(upstream.name)
         if known is None:
-            text = "".join(f"{name}: {value}\r\n" for name, value in identity_lines(upstream.identity, principal))
-            known = principal.kept[upstream.name] = text.encode("ascii")
+            lines = written(identity_lines(upstream.identity, principal))
+            known = principal.kept[upstream.name] = self._constants.get(upstream.name, b"") + lines
         signer = self._signers.get(upstream.name)
         if signer is None:
             return known

@@ -15,7 +15,7 @@ from typing import Literal
 # aiohttp's parser say is not so (`http1/llhttp.py`), and compiled code believes them.
 COMPILED = {
     "policy": (
-        "addresses cache claim_names claim_values claims conditions cookies credentials decision denied emails "
+        "addresses cache claim_names claim_values claims clerk conditions cookies credentials decision denied emails "
         "expressions fields guard jwk likeness memory model onward organizations parameters paths providers routes "
         "rules seen token upstreams verify words"
     ),

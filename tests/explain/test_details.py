@@ -121,7 +121,7 @@ def test_of_a_tokens_header(member: dict[str, Any], expected: str) -> None:
             {},
             "cat is missing (unknown), accepted: session, template",
         ),
-        (CLERK, {}, {"sub": "mch_1"}, "the subject is a machine (mch_), not a session"),
+        (CLERK, {}, {"sub": "mch_1"}, "the subject is a machine (mch_), accepted: session"),
         (CLERK, {}, {"sts": "pending"}, "sts is pending"),
         (CLERK, {}, {"azp": "https://evil.test"}, "azp is 'https://evil.test', expected https://app.example.com"),
         (CLERK, {}, {}, "azp is missing, expected https://app.example.com"),
@@ -259,7 +259,8 @@ def test_of_a_subject() -> None:
     def of(subject: object) -> str:
         return detail(lambda: check_claims(parse_token(mint(claims_of(sub=subject))), OIDC, NOW))
 
-    assert of(1) == "sub is missing, empty or no string"
+    assert of(True) == of("") == "sub is missing, empty or neither a string nor an integer"
+    assert of(-1) == "sub is -1, expected a text or an integer from 0 to 9007199254740991"
     assert of("a\nb") == "sub holds a control character or half a character"
 
 
