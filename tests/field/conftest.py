@@ -8,14 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.field.gateways import Field, FieldOfProcesses
+from tests.field.gateways import Field, Standing, StandingField, standing
 
 
-@pytest.fixture(params=[Field, pytest.param(FieldOfProcesses, marks=pytest.mark.slow)], ids=["loop", "process"])
+@pytest.fixture(scope="session")
+def standing_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    """Give a gateway that runs as a process, one for the whole run."""
+    with standing(tmp_path_factory.mktemp("standing")) as gateway:
+        yield gateway
+
+
+@pytest.fixture(params=["loop", pytest.param("process", marks=pytest.mark.slow)])
 def field(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Field]:
-    """Give a field whose gateways run in the test's own loop; in the slow step once more as processes."""
+    """Give a field whose gateways run in the test's own loop; in the slow step once more as a process."""
     with ExitStack() as stack:
-        yield request.param(tmp_path, stack)
+        if request.param == "loop":
+            yield Field(tmp_path, stack)
+        else:
+            yield StandingField(tmp_path, stack, request.getfixturevalue("standing_gateway"))
 
 
 @pytest.fixture

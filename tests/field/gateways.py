@@ -10,8 +10,12 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator, Iterable
-from contextlib import ExitStack, asynccontextmanager, redirect_stderr, redirect_stdout
+import os
+import re
+import signal
+import urllib.request
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -25,7 +29,7 @@ from gateway.policy.reasons import Reason
 from gateway.server.gateway import Gateway
 from tests.field.issuer import Issuer
 from tests.minting import SECRET
-from tests.processes import served
+from tests.processes import Served, served, status_of, wait_until
 from tests.rawpeer import ask
 from tests.running import WIRE
 from tests.security.judge import judge_refusal
@@ -150,11 +154,61 @@ class Field:
             await gateway.stop()
 
 
-class FieldOfProcesses(Field):
-    """The same with a process for each file."""
+class Standing:
+    """A gateway that runs as a process and reads one file after the other: a start for each would take minutes."""
+
+    def __init__(self, gateway: Served, folder: Path) -> None:
+        self.gateway, self._folder, self._number = gateway, folder, 0
+
+    def load(self, text: str) -> None:
+        """Have a text read and in force. Each has a route of its own, by which it is known."""
+        self._number += 1
+        path, before = f"/.loaded/{self._number}", self._mistakes()
+        listening = f"listen: 127.0.0.1:{self.gateway.port}\nadmin: 127.0.0.1:{self.gateway.admin}\n"
+        marked = text.replace("routes:\n", f"routes:\n  {path}: {{public: true}}\n")
+        fresh = self._folder / "next.yaml"
+        fresh.write_text(listening + marked)
+        fresh.replace(self._folder / "gateway.yaml")  # in one step: who looks at it sees all of it
+        os.kill(self.gateway.pid, signal.SIGHUP)
+
+        def is_loaded() -> bool:
+            if status_of(f"http://127.0.0.1:{self.gateway.port}{path}") != 404:
+                return True
+            assert self._mistakes() in (None, before), self._mistakes()
+            return False
+
+        wait_until(is_loaded)
+
+    def _mistakes(self) -> str | None:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.gateway.admin}/status", timeout=5) as answer:
+            found: str | None = json.load(answer)["configuration"]["reload_error"]
+        return found
+
+
+EMPTY = "upstream: http://127.0.0.1:9\nroutes:\n  /.empty: {public: true}\n"
+
+
+@contextmanager
+def standing(folder: Path) -> Iterator[Standing]:
+    """Run a gateway for many files for the length of a block."""
+    with served(EMPTY, folder) as gateway:
+        yield Standing(gateway, folder)
+
+
+class StandingField(Field):
+    """The same with a gateway that runs as a process."""
+
+    def __init__(self, folder: Path, stack: ExitStack, gateway: Standing) -> None:
+        super().__init__(folder, stack)
+        self._standing = gateway
 
     @asynccontextmanager
     async def serving(self, text: str) -> AsyncIterator[Serving]:
-        """Serve a file as a process for the length of a block."""
-        with served(self.text_of(text), self.folder, self.environment, "/healthz") as gateway:
-            yield Serving(gateway.port, gateway.admin, self.upstream)
+        """Serve a file for the length of a block."""
+        filled = re.sub(r"\$\{(\w+)\}", lambda name: self.environment[name[1]], self.text_of(text))
+        try:
+            self._standing.load(filled)
+            self.upstream.take()
+            yield Serving(self._standing.gateway.port, self._standing.gateway.admin, self.upstream)
+        finally:
+            self._standing.load(EMPTY)  # with it what was remembered of the keys goes
