@@ -157,5 +157,31 @@ routes:
         await gateway.refuses("/api/x", token, "token_malformed")
         await gateway.refuses("/api/x", None, "token_malformed", headers=[("X-Amzn-Oidc-Data", token)])
         assert field.issuer.asked_for("/keys") <= 1
-    advice = await field.advice(text, "/api/x", token, "token_malformed")
-    assert "padding" in advice, advice
+    assert "padding" in json.dumps(await field.why(text, "/api/x", token))
+
+
+async def test_alb_access_token(field: Field) -> None:
+    """As alb-assertion: what the load balancer got from Cognito stands beside it, untouched, as an access token."""
+    publish_keys(field)
+    text = f"""
+providers:
+  cognito:
+    type: oidc
+    issuer: {POOL}
+    audience: none
+    client: 4h57kq9example
+    jwks_uri: ${{ISSUER}}/keys
+    token_from: [{{header: X-Amzn-Oidc-Accesstoken}}]
+routes:
+  /api: {{provider: cognito, allow: {{claim: {{token_use: access}}}}}}
+"""
+    header = "X-Amzn-Oidc-Accesstoken"
+    beside = [("X-Amzn-Oidc-Identity", "b1b1"), ("X-Amzn-Oidc-Data", "e30=.e30=.e30=")]
+    async with field.serving(text) as gateway:
+        await gateway.passes("/api/x", headers=[(header, KEY.token(access_of())), *beside])
+        await gateway.refuses("/api/x", None, "token_missing", headers=beside)
+        other = [(header, KEY.token(access_of(client_id="other"))), *beside]
+        await gateway.refuses("/api/x", None, "authorized_party_mismatch", headers=other)
+        await gateway.refuses(
+            "/api/x", None, "authorized_party_mismatch", headers=[(header, KEY.token(id_of())), *beside]
+        )

@@ -144,7 +144,7 @@ async def test_clerk_oauth_access_token(field: Field) -> None:
     async with field.serving(file_with("accept: [oauth]", rule)) as gateway:
         await gateway.passes("/api/x", oauth)
         await gateway.refuses("/api/x", session, "token_kind_refused")
-    async with field.serving(file_with("azp: if_present", rule)) as gateway:
+    async with field.serving(file_with("accept: [session]", rule)) as gateway:
         await gateway.passes("/api/x", session)
         await gateway.refuses("/api/x", oauth, "token_kind_refused")
 

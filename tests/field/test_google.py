@@ -101,7 +101,7 @@ routes:
         other = {**claims, "aud": "/projects/1/global/backendServices/3"}
         await gateway.refuses("/api/x", None, "audience_mismatch", headers=[(header, key.token(other))])
         await gateway.refuses("/api/x", None, "token_malformed", headers=[(header, "ann@corp.example")])
-        await gateway.refuses("/api/x", None, "token_malformed", headers=[(header, f"{token}, {token}")])
+        await gateway.refuses("/api/x", None, "several_credentials", headers=[(header, f"{token}, {token}")])
 
 
 async def test_firebase_id_token(field: Field) -> None:

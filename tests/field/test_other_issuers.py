@@ -9,6 +9,7 @@ import pytest
 from tests.field.gateways import Field
 from tests.field.issuer import Signer
 from tests.field.situations import BARE, PROJECT_ROLES, SITUATIONS, Situation
+from tests.minting import b64
 
 
 @pytest.mark.parametrize("situation", [pytest.param(one, id=one.name) for one in SITUATIONS])
@@ -64,7 +65,7 @@ routes:
         ):
             token = key.token({**claims, **changes}, BARE)
             await gateway.refuses("/api/x", None, code, headers=[(header, token)])
-        unsigned = json.dumps(claims)
+        unsigned = b64(json.dumps(claims))
         await gateway.refuses("/api/x", None, "token_malformed", headers=[(header, unsigned)])
 
 
