@@ -21,6 +21,7 @@ from typing import Any
 import jwt
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from tests.secrecy import keep_secret
 
@@ -55,6 +56,16 @@ def to_jwk(key: PrivateKey, kid: str | None = None, **members: Any) -> dict[str,
     jwk.pop("key_ops", None)
     merged = {**jwk, "kid": kid, **members}
     return {name: value for name, value in merged.items() if value is not None}
+
+
+def public_pem(key: PrivateKey) -> bytes:
+    """Return the public half of a key as PEM."""
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def private_pem(key: PrivateKey) -> bytes:
+    """Return a whole key as PEM."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def sign_token(header: dict[str, Any], payload: bytes, alg: str, key: Any) -> str:

@@ -18,7 +18,10 @@ _LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 _SECRET_TEXT = re.compile(r"(?<=://)[^/\s@\"']+(?=@)|\bsk_(?:test|live)_\w+")
 # Whatever a writer may have meant by such a key, its value is not shown.
 _SECRET_NAME = re.compile(r"[\w.-]*(?:secret|passw|private|api_?key)[\w.-]*|token", re.IGNORECASE)
-_NAMES_A_SECRET = re.compile(r"[\"']?[\w-]*(?:secret|passw|private|api_?key)[\w-]*[\"']?\s*:(?=\s|$)", re.IGNORECASE)
+_NAMES_A_SECRET = re.compile(
+    r"[\"']?[\w-]*(?:secret|passw|private|api[_-]?key|authorization)[\w-]*[\"']?\s*:(?=\s|$)", re.IGNORECASE
+)
+_SECRET_PLACE = re.compile(r"providers\..+\.jwks\.(?:headers|proxy)", re.DOTALL)
 # How a constant for an upstream begins: a credential, most often.
 CONSTANT = "text:"
 _ONE_VARIABLE = re.compile(rf"\s*([\"']?)(?:{CONSTANT})?\$\{{\w+\}}\1\s*")
@@ -109,6 +112,11 @@ def names_secret(key: str) -> bool:
     if key.endswith("_file"):
         return False
     return bool(_SECRET_NAME.fullmatch(key)) or _is_near_secret(key.lower())
+
+
+def holds_secrets(path: str) -> bool:
+    """True for a key whose value is hidden because of where it stands: credentials for a key server."""
+    return _SECRET_PLACE.fullmatch(path) is not None
 
 
 def _is_near_secret(key: str) -> bool:

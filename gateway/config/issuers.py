@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 
 from gateway.config.addresses import host_of, is_loopback, origin_of, split_url
 from gateway.config.document import Place
-from gateway.config.provider_fields import DOMAIN, ISSUERS, JWKS_URI, PUBLISHABLE_KEY
+from gateway.config.provider_fields import DOMAIN, ISSUERS, JWKS_FILE, JWKS_URI, PUBLIC_KEY_FILES, PUBLISHABLE_KEY
 from gateway.config.readers import Mistake
 from gateway.config.reading import Reading
 from gateway.config.records import Field, Values
 from gateway.config.variables import set_instead, with_prefixes
+from gateway.policy.issuers import IssuerTemplate
 from gateway.policy.words import listed
 
 _KEYS_PATH = "/.well-known/jwks.json"
@@ -24,10 +25,20 @@ _CLERK_API = frozenset({"api.clerk.com", "api.clerk.dev"})
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """The issuers of a provider's tokens, and where their keys are; `jwks_uri` None: found by discovery."""
+    """The issuers of a provider's tokens, and where their keys are; `jwks_uri` None: by discovery, or in files."""
 
-    issuers: tuple[str, ...]
+    issuers: tuple[str | IssuerTemplate, ...]
     jwks_uri: str | None
+
+    @property
+    def exact(self) -> tuple[str, ...]:
+        """The issuers that are written out."""
+        return tuple(issuer for issuer in self.issuers if isinstance(issuer, str))
+
+    @property
+    def templates(self) -> tuple[IssuerTemplate, ...]:
+        """The issuers that hold claims."""
+        return tuple(issuer for issuer in self.issuers if isinstance(issuer, IssuerTemplate))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +66,7 @@ def auth0_addresses(values: Values, reading: Reading) -> Addresses:
     issuers, jwks_uri = values.get(ISSUERS), values.get(JWKS_URI)
     found = given(values, DOMAIN, "AUTH0_DOMAIN", reading)
     domain = _parsed(found, DOMAIN, reading) if found else None
-    if domain is None and not (issuers and jwks_uri):
+    if domain is None and not (issuers and (jwks_uri or has_key_files(values))):
         reading.refuse_at(
             values.place,
             f"'domain' is missing and AUTH0_DOMAIN is not set{set_instead('AUTH0_DOMAIN', reading.environment)},"
@@ -65,16 +76,16 @@ def auth0_addresses(values: Values, reading: Reading) -> Addresses:
 
 
 def oidc_addresses(values: Values, reading: Reading) -> Addresses:
-    """Return the given issuers; without `jwks_uri` there is one, whose discovery document names the keys."""
+    """Return the given issuers; without `jwks_uri` the discovery document of each names its keys."""
     issuers, jwks_uri = values.get(ISSUERS), values.get(JWKS_URI)
     if not issuers:
         reading.refuse_at(values.place, "'issuer' is missing, expected the issuer exactly as in the tokens' iss")
-    if jwks_uri is None and len(issuers) > 1:
-        hint = "expected 'jwks_uri' as well, or a provider for each"
-        reading.refuse(
-            values.node(ISSUERS), f"found {len(issuers)} issuers, of which discovery can ask only one, {hint}"
-        )
     return Addresses(issuers, jwks_uri)
+
+
+def has_key_files(values: Values) -> bool:
+    """Return whether the keys are in files."""
+    return JWKS_FILE in values or PUBLIC_KEY_FILES in values
 
 
 def clerk_addresses(values: Values, reading: Reading) -> Addresses:
@@ -94,15 +105,25 @@ def clerk_addresses(values: Values, reading: Reading) -> Addresses:
     named = from_key if key and not key.variable else from_uri or from_key
     if issuers is None and named is None:
         _refuse_clerk(values, reading, uri)
-    known = issuers or ((named,) if named else ())
-    return Addresses(known, uri.value if uri else f"{(from_key or known[0]).rstrip('/')}{_KEYS_PATH}")
+    known: tuple[str | IssuerTemplate, ...] = issuers or ((named,) if named else ())
+    where = from_key or next((issuer for issuer in known if isinstance(issuer, str)), None)
+    if uri is None and where is None:
+        return Addresses(known, None)
+    return Addresses(known, uri.value if uri else f"{str(where).rstrip('/')}{_KEYS_PATH}")
 
 
 def check_plain_http(values: Values, addresses: Addresses, reading: Reading) -> None:
-    """Refuse addresses on which anybody in between could put keys of their own."""
-    all_of_them: list[tuple[Field[Any], str]] = [(ISSUERS, issuer) for issuer in addresses.issuers]
+    """Refuse addresses on which anybody in between could put keys of their own.
+
+    An issuer is one where its keys are found by it. Beside `jwks_uri` or a file it is a name only, as ADFS's is.
+    """
+    all_of_them: list[tuple[Field[Any], str]] = []
     if addresses.jwks_uri is not None:
         all_of_them.append((JWKS_URI, addresses.jwks_uri))
+        if JWKS_URI not in values:  # it was made of an issuer
+            all_of_them += [(ISSUERS, issuer) for issuer in addresses.exact]
+    else:
+        all_of_them += [(ISSUERS, text_of_issuer(issuer)) for issuer in addresses.issuers]
     for field, address in all_of_them:
         if not address.lower().startswith("http:"):
             continue
@@ -113,17 +134,23 @@ def check_plain_http(values: Values, addresses: Addresses, reading: Reading) -> 
 
 
 def check_discovery(values: Values, addresses: Addresses, reading: Reading) -> None:
-    """Refuse an issuer whose discovery document has no address."""
+    """Refuse issuers whose discovery document has no address."""
     if addresses.jwks_uri is not None:
         return
-    try:
-        parts = split_url(addresses.issuers[0])
-        if parts.query or parts.fragment:
-            raise Mistake("with a query or fragment")
-    except Mistake as mistake:
-        said = f" {mistake.unquoted}" if mistake.unquoted else ""
-        hint = "expected an address such as https://login.example.com (or 'jwks_uri' as well)"
-        reading.refuse(values.node(ISSUERS), f"found an issuer{said}, {hint}")
+    for issuer in addresses.exact:
+        try:
+            parts = split_url(issuer)
+            if parts.query or parts.fragment:
+                raise Mistake("with a query or fragment")
+        except Mistake as mistake:
+            said = f" {mistake.unquoted}" if mistake.unquoted else ""
+            hint = "expected an address such as https://login.example.com (or 'jwks_uri' as well)"
+            reading.refuse(values.node(ISSUERS), f"found an issuer{said}, {hint}")
+
+
+def text_of_issuer(issuer: str | IssuerTemplate) -> str:
+    """Return an issuer as the file has it."""
+    return issuer if isinstance(issuer, str) else issuer.text
 
 
 def _host(address: str) -> str:

@@ -24,6 +24,7 @@ from gateway.config.document import (
     Source,
     Style,
     Text,
+    holds_secrets,
     names_secret,
 )
 from gateway.config.events import events_of
@@ -161,7 +162,7 @@ class _Builder:
         entries: dict[str, Entry] = {}
         while isinstance(event := self._next(), yaml.NodeEvent):
             key = self._key(event, path, depth)
-            is_hidden = is_secret or (key is not None and names_secret(key.text))
+            is_hidden = is_secret or (key is not None and (names_secret(key.text) or holds_secrets(key.place.path)))
             value_event = self._next()
             if not isinstance(value_event, yaml.NodeEvent):
                 break

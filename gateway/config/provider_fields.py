@@ -6,12 +6,15 @@ from typing import Any
 
 from gateway.config.addresses import KEY_URL, ORIGIN, host_of
 from gateway.config.claim_names import CLAIM_NAME, SEPARATOR
+from gateway.config.issuer_names import ISSUER
+from gateway.config.key_files import JWKS_FILE_READER, PEM_FILE_READER
+from gateway.config.key_requests import JWKS
 from gateway.config.lists import ListOf, OrWord, some
 from gateway.config.presets import PRESETS
-from gateway.config.readers import BOOLEAN, Mistake, Scalar, duration, one_of, size, text
+from gateway.config.readers import BOOLEAN, Mistake, Scalar, duration, integer, one_of, text
 from gateway.config.reading import nearest
 from gateway.config.records import Field, Record
-from gateway.config.secrets import ENCODED_SECRET, ENCODED_SECRET_FILE
+from gateway.config.secrets import CERTIFICATE_FILE, ENCODED_SECRET, ENCODED_SECRET_FILE
 from gateway.config.token_sources import TokenSourceReader
 from gateway.config.typescript import CLASSES
 from gateway.policy.jwk import SAME_ALGORITHM
@@ -61,7 +64,10 @@ ALGORITHMS = Field(
     "HS256 for jwt, RS256 for the others",
 )
 ISSUERS = Field(
-    "issuer", some(text("an issuer, exactly as in the tokens' iss"), "issuers"), "the tokens' `iss`, compared exactly"
+    "issuer", some(ISSUER, "issuers"), "the tokens' `iss`, compared exactly; `{tid}` stands for the claim of that name"
+)
+MAX_ISSUERS = Field(
+    "max_issuers", integer(1, 10_000), "of how many issuers of a template keys are kept, each found by discovery", "100"
 )
 AUDIENCES = Field(
     "audience",
@@ -70,6 +76,14 @@ AUDIENCES = Field(
 )
 DOMAIN = Field("domain", Scalar("a domain such as tenant.eu.auth0.com", _domain), "the tenant's domain", "AUTH0_DOMAIN")
 JWKS_URI = Field("jwks_uri", KEY_URL, "the address of the public keys", "by type")
+JWKS_FILE = Field("jwks_file", JWKS_FILE_READER, "a JWKS file with the public keys, read again when it changes")
+PUBLIC_KEY_FILES = Field(
+    "public_key_files", some(PEM_FILE_READER, "paths of PEM files"),
+    "PEM files with the public keys, each tried in turn, read again when they change",
+)  # fmt: skip
+CA_FILE = Field(
+    "ca_file", CERTIFICATE_FILE, "certificates that the key server is verified with, instead of the system's"
+)
 PUBLISHABLE_KEY = Field(
     "publishable_key", text("a publishable key: pk_live_... or pk_test_..."),
     "of a Clerk instance; its address is inside", "CLERK_PUBLISHABLE_KEY",
@@ -135,29 +149,13 @@ ALLOW_HTTP = Field(
     "false",
 )
 
-KEYS_TTL = Field("ttl", duration(), "how long fetched keys count as fresh", "10m")
-STALE = Field(
-    "stale_if_error", duration(allow_zero=True), "how long old keys serve after that while fetching fails", "1h"
-)
-TIMEOUT = Field("timeout", duration(at_most_seconds=120), "for one fetch in all", "5s")
-COOLDOWN = Field(
-    "cooldown",
-    duration(),
-    "between two fetches because of an unknown key id or a failure; if one was asked for meanwhile, keys are fetched"
-    " when it ends",
-    "30s",
-)
-MAX_SIZE = Field("max_size", size(1024, 64 * 1024 * 1024), "of the answer", "1MiB")
-JWKS_RECORD = Record("jwks", (KEYS_TTL, STALE, TIMEOUT, COOLDOWN, MAX_SIZE))
-JWKS = Field("jwks", JWKS_RECORD, "how the public keys are fetched and kept")
-
 _COMMON = (
     ALGORITHMS, ISSUERS, AUDIENCES, LEEWAY, TOKEN_FROM, PAGES,
     SUBJECT_CLAIM, EMAIL_CLAIM, EMAIL_VERIFIED, EMAIL_VERIFIED_CLAIM, CLIENT_CLAIM, ORGANIZATION_CLAIM,
     ROLES_CLAIM, GROUPS_CLAIM, ROLES_SEPARATOR, SCOPES_CLAIM, PERMISSIONS_CLAIM,
     CLIENTS, MAX_LIFETIME, REQUIRED_CLAIMS,
 )  # fmt: skip
-_FETCHED = (JWKS_URI, JWKS, ALLOW_HTTP)
+_FETCHED = (JWKS_URI, JWKS_FILE, PUBLIC_KEY_FILES, CA_FILE, JWKS, ALLOW_HTTP, MAX_ISSUERS)
 _BY_TYPE = {
     "jwt": (TYPE, SECRET_KEY, SECRETS, SECRET_FILE_KEY, SECRET_ENCODING, EXPIRY, *_COMMON),
     "clerk": (TYPE, PUBLISHABLE_KEY, *_FETCHED, AUTHORIZED_PARTIES, AZP, ACCEPT, *_COMMON),

@@ -15,8 +15,10 @@ from gateway.config.issuers import (
     check_discovery,
     check_plain_http,
     clerk_addresses,
+    has_key_files,
     oidc_addresses,
 )
+from gateway.config.key_sources import with_keys
 from gateway.config.presets import PRESETS as PRESETS_OF_ISSUERS
 from gateway.config.readers import Schema
 from gateway.config.reading import Reading, Unreadable, attempt, attempt_each, nearest
@@ -25,10 +27,15 @@ from gateway.config.secrets import WAY_OUT, decoded_at
 from gateway.config.typescript import CLASSES
 from gateway.config.variables import set_instead
 from gateway.policy.jwk import SAME_ALGORITHM, secret_key
-from gateway.policy.providers import ASYMMETRIC, BEARER, PRESETS, SYMMETRIC, ClerkKind, KeySource, Kind, Provider
+from gateway.policy.providers import ASYMMETRIC, BEARER, PRESETS, SYMMETRIC, ClerkKind, Kind, Provider
 from gateway.policy.secrets import check_secret
 from gateway.policy.words import listed
 
+_OF_ADDRESSES = {
+    field.name
+    for field in (fields.ISSUERS, fields.JWKS_URI, fields.JWKS_FILE, fields.PUBLIC_KEY_FILES, fields.DOMAIN,
+                  fields.PUBLISHABLE_KEY)
+}  # fmt: skip
 _JWT_VARIABLES = ("MASTRA_JWT_SECRET", "JWT_AUTH_SECRET")
 _ADDRESSES: dict[str, Callable[[Values, Reading], Addresses]] = {
     "clerk": clerk_addresses,
@@ -65,8 +72,7 @@ class ProviderReader:
         addresses = attempt(_addresses, kind, values, reading)
         if provider is None or addresses is None or values.broken:
             raise Unreadable
-        source = _key_source(addresses, values)
-        return replace(provider, key_source=source, issuers=frozenset(addresses.issuers))
+        return with_keys(provider, addresses, values, reading)
 
     def schema(self) -> Schema:
         kinds: list[Schema] = []
@@ -202,7 +208,8 @@ def _with_secrets(provider: Provider | None, values: Values, reading: Reading) -
     return replace(
         provider,
         secrets=tuple(secret_key(secret, provider.algorithms) for secret in secrets),
-        issuers=frozenset(issuers) if issuers else None,
+        issuers=frozenset(Addresses(issuers, None).exact) if issuers else None,
+        issuer_templates=Addresses(issuers or (), None).templates,
         requires_expiry=values.get(fields.EXPIRY) != "optional",
     )
 
@@ -235,9 +242,11 @@ def _secrets(values: Values, reading: Reading) -> tuple[bytes, ...]:
 
 
 def _addresses(kind: str, values: Values, reading: Reading) -> Addresses:
-    if {fields.ISSUERS.name, fields.JWKS_URI.name, fields.DOMAIN.name, fields.PUBLISHABLE_KEY.name} & values.broken:
+    if _OF_ADDRESSES & values.broken:
         raise Unreadable
     addresses = _ADDRESSES[kind](values, reading)
+    if has_key_files(values):
+        return addresses  # issuers are names then, and nothing is fetched
     if not values.get(fields.ALLOW_HTTP) and fields.ALLOW_HTTP.name not in values.broken:
         check_plain_http(values, addresses, reading)
     check_discovery(values, addresses, reading)
@@ -247,22 +256,3 @@ def _addresses(kind: str, values: Values, reading: Reading) -> Addresses:
 def _secret_at(written: tuple[Node, bytes], encoding: str | None, reading: Reading) -> bytes:
     node, secret = written
     return decoded_at(node.place, secret, encoding, reading)
-
-
-def _key_source(addresses: Addresses, values: Values) -> KeySource:
-    default = KeySource(None, None)
-    jwks = values.get(fields.JWKS)
-    if jwks is None:
-        jwks = Values({}, {}, values.place, frozenset())
-    if jwks.broken:
-        raise Unreadable
-    return KeySource(
-        issuer=addresses.issuers[0] if addresses.jwks_uri is None else None,
-        jwks_uri=addresses.jwks_uri,
-        allow_http=values.get(fields.ALLOW_HTTP, default.allow_http),
-        ttl_seconds=jwks.get(fields.KEYS_TTL, default.ttl_seconds),
-        stale_if_error_seconds=jwks.get(fields.STALE, default.stale_if_error_seconds),
-        timeout_seconds=jwks.get(fields.TIMEOUT, default.timeout_seconds),
-        cooldown_seconds=jwks.get(fields.COOLDOWN, default.cooldown_seconds),
-        max_bytes=jwks.get(fields.MAX_SIZE, default.max_bytes),
-    )

@@ -73,18 +73,21 @@ class Reading:
             return node.place
         return Place(node.place.line, begin + offset + 1, node.place.path)
 
-    def mounted(self, node: Text) -> tuple[Path, bytes]:
+    def mounted(
+        self, node: Text, max_bytes: int = _MAX_MOUNTED_BYTES, *, is_watched: bool = True
+    ) -> tuple[Path, bytes]:
         """Return the path and the bytes of a file that the file names. A relative path begins at the file's folder."""
         try:
             path = self._folder / node.text
-            self.files.append(path)
+            if is_watched:
+                self.files.append(path)
             content = self._read_file(path)
         except OSError as problem:
             self.refuse(node, f"the file cannot be read: {problem.strerror or type(problem).__name__}")
         except ValueError:
             self.refuse(node, "found a character that no path has, expected a file")
-        if len(content) > _MAX_MOUNTED_BYTES:
-            self.refuse(node, f"found a file of {len(content)} bytes, expected at most 1 MiB")
+        if len(content) > max_bytes:
+            self.refuse(node, f"found a file of {len(content)} bytes, expected at most {max_bytes // 1024**2} MiB")
         return path, content
 
     @property

@@ -169,9 +169,10 @@ class _Route:
         if not algorithms:
             return
         if first.issuers is not None and second.issuers is not None:
-            if first.issuers.isdisjoint(second.issuers):
+            shared = _shared_issuer(first, second)
+            if shared is None:
                 return
-            why = f"both have the same issuer and {min(algorithms)}"
+            why = f"both take {shared} and {min(algorithms)}"
         else:
             without = first.name if first.issuers is None else second.name
             why = f"both take {min(algorithms)}, and '{without}' takes any issuer"
@@ -187,6 +188,22 @@ class _Route:
             # What it captures is unknown, so an expression could be blamed for nothing.
             raise Unreadable
         return self._known.rules.alternatives(node, names) if node is not None else ()
+
+
+def _shared_issuer(first: Provider, second: Provider) -> str | None:
+    """Return an issuer, or a template, of which tokens could be both providers'; None if there is none."""
+    if first.issuers is None or second.issuers is None:
+        return None
+    shared = first.issuers & second.issuers
+    if shared:
+        return "the same issuer"
+    for one, other in ((first, second), (second, first)):
+        for template in one.issuer_templates:
+            if any(template.may_be(issuer) for issuer in other.issuers or ()) or any(
+                map(template.may_meet, other.issuer_templates)
+            ):
+                return f"issuers of the form {template.text}"
+    return None
 
 
 def _named(node: Node, what: str, known: Mapping[str, T | None] | None, reading: Reading) -> T:

@@ -26,8 +26,10 @@ class FleetState:
         """Return whether every worker is ready, and which are."""
         answers = await self._ask_all("/readyz")
         ready = [status == 200 for status, _ in answers]
-        whys = (json.loads(body)["why"] if status else "no worker answers" for status, body in answers if status != 200)
-        why = next(whys, "stopping" if self._stop.is_set() else None)
+        # Who is not ready says why before those who are, and serve on an earlier file.
+        answers.sort(key=lambda answer: answer[0] == 200)
+        whys = [json.loads(body)["why"] if status else "no worker answers" for status, body in answers]
+        why = next((why for why in whys if why is not None), "stopping" if self._stop.is_set() else None)
         return all(ready) and not self._stop.is_set(), {"why": why, "workers": ready}
 
     async def metrics(self) -> bytes:

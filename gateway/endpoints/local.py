@@ -19,9 +19,10 @@ class LocalState:
         self._gateway = gateway
 
     async def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Return whether requests are welcome, and why not."""
+        """Return whether requests are welcome, and why not; or why what serves them is not what the files say."""
         if self._gateway.is_ready():
-            return True, {"why": None}
+            error = self._gateway.last_reload_error
+            return True, {"why": None if error is None else f"the configuration before is in force: {_headline(error)}"}
         errors = [trouble["what"] for trouble in state_of(self._gateway)["troubles"] if trouble["level"] == "error"]
         return False, {"why": "; ".join(errors) or "starting"}
 
@@ -40,3 +41,8 @@ class LocalState:
         from gateway.endpoints.questions import answer
 
         return await answer(question, self._gateway)
+
+
+def _headline(error: str) -> str:
+    """Return the first mistake of a file: place and words, without the line itself."""
+    return error.partition("\n")[0]

@@ -12,8 +12,9 @@ from gateway.config.describe import who_may_pass
 from gateway.config.document import printable
 from gateway.config.model import Config
 from gateway.endpoints.trouble import no_worker_answers, troubles_of
+from gateway.keys.status import SourceStatus, as_one
 from gateway.keys.store import KeyStore
-from gateway.policy.providers import Kind, Provider
+from gateway.policy.providers import Kind, Provider, issuers_of
 from gateway.policy.routes import Route
 from gateway.policy.upstreams import Upstream
 from gateway.record.build import build
@@ -132,18 +133,30 @@ def _route(route: Route, metrics: Metrics) -> dict[str, Any]:
 
 
 def _provider(provider: Provider, keys: KeyStore) -> dict[str, Any]:
-    status = keys.status_of(provider.key_source) if provider.key_source is not None else None
-    shown = dataclasses.asdict(status) if status is not None else None
-    if shown is not None:
-        shown["kids"] = [printable(kid) for kid in shown["kids"]]
+    sources = keys.statuses_of(provider)
     return {
         "name": provider.name,
         "type": provider.kind,
-        "issuers": sorted(provider.issuers or ()),
+        "issuers": issuers_of(provider),
+        "max_issuers": max((source.max_issuers for source in provider.key_sources()), default=0),
         "audiences": sorted(provider.audiences or ()),
         "algorithms": sorted(provider.algorithms),
         "secrets": len(provider.secrets),
-        "keys": shown,
+        "keys": _keys(as_one(sources)),
+        "sources": [_keys(source) for source in sources]
+        if len(sources) > 1
+        else [],  # one by one, if there are several
+    }
+
+
+def _keys(status: SourceStatus | None) -> dict[str, Any] | None:
+    if status is None:
+        return None
+    return dataclasses.asdict(status) | {
+        "label": printable(status.label),
+        "kids": [printable(kid) for kid in status.kids],
+        # A file's keys do not age.
+        "age_seconds": None if status.age_seconds is None else round(status.age_seconds, 3),
     }
 
 

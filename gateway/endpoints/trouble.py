@@ -49,19 +49,18 @@ def _process(state: dict[str, Any]) -> Iterator[Trouble]:
 
 
 def _providers(state: dict[str, Any]) -> Iterator[Trouble]:
-    for provider in state["providers"]:
-        keys, name = provider["keys"], provider["name"]
-        if keys is None or keys["state"] == "fresh":
+    for name, keys in _sources(state):
+        if keys["state"] == "fresh":
             continue
         since = keys["failing_seconds"]
         if keys["last_error"] is None and keys["state"] == "none":
             yield _trouble(
-                "error", f"the keys of provider {name} are still being fetched", keys["label"], state["uptime_seconds"],
+                "error", f"the keys of {name} are still being fetched", keys["label"], state["uptime_seconds"],
                 "Wait: a key server that is slow is given up after `jwks.timeout`.",
             )  # fmt: skip
             continue
         is_gone = keys["state"] == "none"
-        what = f"provider {name} has no usable keys" if is_gone else f"provider {name} lives on old keys"
+        what = f"{name} has no usable keys" if is_gone else f"{name} lives on old keys"
         effect = "its callers get 503" if is_gone else "its callers still pass, until `stale_if_error` ends"
         yield _trouble(
             "error" if is_gone else "warning", f"{what}: {effect}", f"{keys['label']}: {keys['last_error']}", since,
@@ -70,8 +69,17 @@ def _providers(state: dict[str, Any]) -> Iterator[Trouble]:
         )  # fmt: skip
 
 
+def _sources(state: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each place of keys, and whose it is in words."""
+    for provider in state["providers"]:
+        if provider["sources"]:
+            yield from ((f"provider {provider['name']} for {keys['label']}", keys) for keys in provider["sources"])
+        elif provider["keys"] is not None:
+            yield f"provider {provider['name']}", provider["keys"]
+
+
 def _next_try(keys: dict[str, Any]) -> str:
-    seconds = keys["next_refresh_seconds"]
+    seconds = keys["next_refresh_seconds"] or 0
     return f"The next try is in {seconds:.0f} s." if seconds >= 1 else "It is being tried again."
 
 

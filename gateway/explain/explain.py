@@ -9,7 +9,8 @@ from gateway.explain.hiding import without_credentials
 from gateway.explain.identity import explain_identity
 from gateway.explain.step import Explanation, Step, shown
 from gateway.explain.walk import Findings, StatusOf, walk
-from gateway.policy.decision import Allow, Deny, Keys, NeedKey, decide
+from gateway.policy.decision import Allow, Deny, NeedKey, decide
+from gateway.policy.key_lookup import Keys
 from gateway.policy.model import RequestHead
 from gateway.policy.providers import token_sources
 from gateway.policy.reasons import Reason

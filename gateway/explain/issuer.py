@@ -12,8 +12,10 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.api_jws import PyJWS
 
-from gateway.policy.decision import Keys
+from gateway.policy.claim_names import read_claim
+from gateway.policy.issuers import IssuerTemplate
 from gateway.policy.jwk import Key
+from gateway.policy.key_lookup import Keys
 from gateway.policy.providers import KeySource, Provider
 
 _KID = "stand-in"
@@ -41,6 +43,10 @@ class StandInIssuer(Keys):
         self._key(algorithm)
         return self._public[algorithm]
 
+    def each(self, source: KeySource, algorithm: str) -> tuple[Key, ...]:
+        """Return the same key, of a source whose keys are tried in turn."""
+        return (self.find(source, None, algorithm, 0.0),)
+
     def status_of(self, source: KeySource) -> None:
         """There is no key server whose state could be told."""
 
@@ -59,6 +65,8 @@ def complete_claims(provider: Provider, given: Mapping[str, Any], now: float) ->
     claims: dict[str, Any] = {provider.subject_claim: "test"}
     if provider.issuers:
         claims["iss"] = min(provider.issuers)
+    elif provider.issuer_templates:
+        claims |= _of_template(provider.issuer_templates[0], given)
     if provider.audiences:
         claims["aud"] = min(provider.audiences)
     if provider.authorized_parties and provider.requires_authorized_party:
@@ -68,6 +76,21 @@ def complete_claims(provider: Provider, given: Mapping[str, Any], now: float) ->
         claims["email_verified"] = True
     claims |= given
     return {name: value for name, value in claims.items() if value is not None}
+
+
+def _of_template(template: IssuerTemplate, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the claims that fill a template, and the issuer that they make."""
+    filling: dict[str, str] = {}
+    for name in (part.text for part in template.parts if part.is_claim):
+        value = read_claim(given, name)
+        # A claim inside another is for the writer to give: it cannot be added beside the others.
+        if value is None and not name.startswith("/"):
+            value = "test"
+        if not isinstance(value, str):
+            return {}
+        filling[name] = value
+    top = {name: value for name, value in filling.items() if not name.startswith("/")}
+    return {**top, "iss": template.filled(filling)}
 
 
 def _make_key(algorithm: str) -> Any:

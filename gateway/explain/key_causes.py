@@ -52,6 +52,8 @@ def _unknown_key(deny: Deny, found: Findings) -> str | None:
     token, status = found.token, found.key_status
     if deny.reason is not Reason.KEY_UNKNOWN or token is None or status is None:
         return None
+    if found.key_source is not None and found.key_source.tries_each:
+        return f"No key in {status.label} is for {token.algorithm}: add the issuer's, or see whether `algorithms` fits."
     if token.kid is None:
         count = len(status.kids)
         return f"The token names no key (kid), and there are {count}: have the issuer name the one it signs with."
@@ -71,8 +73,60 @@ def _no_keys(deny: Deny, found: Findings) -> str | None:
     if deny.reason is not Reason.KEYS_UNAVAILABLE or found.key_status is None:
         return None
     status = found.key_status
-    why = f" It says: {status.last_error}." if status.last_error else ""
-    return f"The keys of {status.label} cannot be had.{why} Check the address, DNS, and that this machine may reach it."
+    error = status.last_error or ""
+    why = f" It says: {error}." if error else ""
+    return f"The keys of {status.label} cannot be had.{why} {_way_out(error, found)}"
+
+
+def _way_out(error: str, found: Findings) -> str:
+    """Return what to do about a fetch that failed, by what its message says."""
+    for words, way_out in _WAYS_OUT:
+        if words in error:
+            return way_out
+    if "{tenantid}" in error:
+        return (
+            "Entra's common endpoint stands for all tenants: write `issuer: https://login.microsoftonline.com/{tid}/v2.0`"
+            " for tokens of every tenant, or the tenant's id in place of {tid} for one."
+        )
+    if "names another issuer" in error:
+        return "Write `issuer` exactly as the document has it, if that is the issuer of the tokens."
+    return "Check the address, DNS, and that this machine may reach it."
+
+
+# What a message of a failed fetch holds, and what helps then.
+_WAYS_OUT = (
+    ("certificate was not accepted", "Name the authority of its certificate as `ca_file` on the provider."),
+    ("X.509 certificates", "Write the address of the JWKS as `jwks_uri`."),
+    ("redirect to", "If that place is the issuer's, write it as `jwks_uri`; if not, ask who sends you there."),
+    ("answered 407", "Write the proxy's user and password into `jwks.proxy`, from variables."),
+    ("the proxy", "Check `jwks.proxy`, and whether the proxy lets this machine reach the key server."),
+    ("found status 401", "The key server wants a credential: `jwks.headers`, or `jwks.token_file`."),
+    ("found status 403", "The key server wants a credential: `jwks.headers`, or `jwks.token_file`."),
+    ("token_file", "Check that the file holds the token alone, and that the gateway may read it."),
+)
+
+
+def _stranger(deny: Deny, found: Findings) -> str | None:
+    """Explain why an issuer of a template does not count."""
+    token = found.token
+    if deny.reason is not Reason.ISSUER_MISMATCH or token is None or found.route is None:
+        return None
+    issuer = token.claims.get("iss")
+    templates = [template for provider in found.route.providers for template in provider.issuer_templates]
+    if found.provider is not None and "max_issuers" in deny.detail:
+        return (
+            "As many issuers as `max_issuers` lets in have had a good token: raise it, if this one is a customer's, "
+            "or give the provider one `jwks_uri` for all, where the issuers share their keys."
+        )
+    if found.provider is not None and "has no keys" in deny.detail:
+        return f"There is no such issuer as {shown(issuer)}: its server says so. The token is of no tenant that exists."
+    for template in templates:
+        if isinstance(issuer, str) and template.may_be(issuer):
+            return (
+                f"The token is not of one issuer: {template.fault(issuer, token.claims)}. Each claim in the braces of "
+                f"{template.text} must be in the token, as it is in iss."
+            )
+    return None
 
 
 def _wrong_secret(deny: Deny, found: Findings) -> str | None:
@@ -112,4 +166,4 @@ def _verifies(found: Findings, provider: Provider, secret: bytes) -> bool:
     return True
 
 
-CAUSES = (_algorithm, _unknown_key, _no_keys, _wrong_secret)
+CAUSES = (_algorithm, _unknown_key, _no_keys, _stranger, _wrong_secret)

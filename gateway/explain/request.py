@@ -94,7 +94,7 @@ def provider_for(claims: Mapping[str, Any], route: Route | None, name: str | Non
     issuer = claims.get("iss")
     if not isinstance(issuer, str):
         return providers[0]
-    return next((p for p in providers if p.issuers is not None and issuer in p.issuers), providers[0])
+    return next((p for p in providers if p.issuers is not None and p.takes_issuer(issuer, claims)), providers[0])
 
 
 def _with_token(

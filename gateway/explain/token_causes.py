@@ -9,6 +9,7 @@ from gateway.explain.step import shown
 from gateway.explain.token import moment_of, span
 from gateway.explain.walk import Findings
 from gateway.policy.decision import Deny
+from gateway.policy.providers import issuers_of
 from gateway.policy.reasons import Reason
 from gateway.policy.words import listed
 
@@ -57,13 +58,19 @@ def _issuer(deny: Deny, found: Findings) -> str | None:
         return None
     issuer, algorithm = _claims(found).get("iss"), found.token.algorithm
     # Beside a provider that asks for no issuer, a token of a wrong one falls by its algorithm.
-    fitting = [p for p in found.route.providers if algorithm in p.algorithms and p.issuers]
+    fitting = [p for p in found.route.providers if algorithm in p.algorithms and issuers_of(p)]
     is_meant = deny.reason is Reason.ALGORITHM_NOT_ALLOWED and fitting
     if not is_meant and deny.reason is not Reason.ISSUER_MISMATCH:
         return None
-    expected = sorted({name for provider in found.route.providers for name in provider.issuers or ()})
+    expected = sorted({name for provider in found.route.providers for name in issuers_of(provider)})
     if not isinstance(issuer, str):
         return f"The token names no issuer (iss): it must be one of {listed(expected)}."
+    schemeless = next((name for name in expected if issuer in (f"https://{name}", name.removeprefix("https://"))), None)
+    if schemeless is not None and schemeless != issuer:
+        return (
+            f"The token's issuer is {shown(issuer)}, the file has {shown(schemeless)}: with and without https:// are "
+            f"two names, and Google writes both. Write `issuer: [{schemeless}, {issuer}]`."
+        )
     near = _near([issuer], expected)
     if near is not None:
         return f"The token's issuer is {shown(issuer)}: {near[2]}. Write the issuer exactly as the token has it."

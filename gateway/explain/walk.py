@@ -14,17 +14,18 @@ from gateway.explain.hiding import without_signatures
 from gateway.explain.rules import explain_rules
 from gateway.explain.step import STEPS, Step, Verdict, shown
 from gateway.explain.token import explain_claims
-from gateway.keys.store import SourceStatus
+from gateway.keys.status import SourceStatus
 from gateway.policy.claims import principal_of
 from gateway.policy.credentials import Credential, find_credential
-from gateway.policy.decision import Keys, NoKey, check_place
+from gateway.policy.decision import check_place
 from gateway.policy.denied import Denied, DeniedByRules
 from gateway.policy.expressions import Facts
 from gateway.policy.guard import check_rules
 from gateway.policy.jwk import Key
+from gateway.policy.key_lookup import Keys, NoKey, without_key
 from gateway.policy.model import Principal, RequestHead
 from gateway.policy.paths import Path, split_target
-from gateway.policy.providers import KeySource, Provider, TokenSource
+from gateway.policy.providers import KeySource, Provider, TokenSource, issuers_of, key_source_of
 from gateway.policy.reasons import Reason
 from gateway.policy.routes import Match, Policy, Route
 from gateway.policy.token import Token, parse_token
@@ -51,6 +52,7 @@ class Findings:
     token: Token | None = None
     provider: Provider | None = None
     principal: Principal | None = None
+    key_source: KeySource | None = None
     key_status: SourceStatus | None = None
     is_verified: bool = False
     steps: list[Step] = field(default_factory=list)
@@ -78,9 +80,10 @@ def walk(policy: Policy, keys: Keys, head: RequestHead, now: float, status_of: S
 def source_asked(policy: Policy, head: RequestHead, now: float, keys: Keys) -> tuple[KeySource, str | None] | None:
     """Return whose keys the explanation of a request would look at, and the kid; None if nobody's."""
     found = walk(policy, keys, head, now, lambda source: None)
-    if found.provider is None or found.provider.key_source is None or found.token is None:
+    if found.provider is None or found.token is None:
         return None
-    return found.provider.key_source, found.token.kid
+    source = key_source_of(found.provider, found.token.claims.get("iss"))
+    return None if source is None else (source, found.token.kid)
 
 
 class _End(Exception):
@@ -166,7 +169,7 @@ class _Walk:
         except Denied as no:
             self._refuse("provider", no, expected)
         issuer = shown(token.claims["iss"]) if "iss" in token.claims else "absent"
-        how = f"iss is {issuer}" if len(route.providers) > 1 or provider.issuers else "the only one of the route"
+        how = f"iss is {issuer}" if len(route.providers) > 1 or issuers_of(provider) else "the only one of the route"
         self._say("provider", "yes", f"{provider.name} ({provider.kind}): {how}", expected)
         return token, provider
 
@@ -181,29 +184,30 @@ class _Walk:
         self._say("claims", "no" if refusal else "yes", said, parts=parts)
 
     def _signature(self, token: Token, provider: Provider) -> None:
-        if provider.key_source is None:
-            self._shared_secret(token, provider)
+        source = key_source_of(provider, token.claims.get("iss"))
+        if source is None:
+            count = len(provider.secrets)
+            self._say("key", "yes", f"the secret of {provider.name}" + (f", {count} of them" if count > 1 else ""))
+            self._verify(token, provider.secrets, "secret")
             return
-        status = self.found.key_status = self._status_of(provider.key_source)
-        key = self._keys.find(provider.key_source, token.kid, token.algorithm, self.found.now)
+        self.found.key_source = source
+        status = self.found.key_status = self._status_of(source)
         expected = f"a key of {status.label}" if status is not None else "a key of the provider"
+        if source.tries_each:
+            keys = self._keys.each(source, token.algorithm)
+            self._say("key", "yes" if keys else "no", f"{len(keys)} for {token.algorithm}, tried in turn", expected)
+            self._verify(token, keys, "key")
+            return
+        key = self._keys.find(source, token.kid, token.algorithm, self.found.now)
         if isinstance(key, NoKey):
-            if key.is_outage:
-                refusal = Denied(Reason.KEYS_UNAVAILABLE, f"no usable keys of provider {provider.name}")
-            else:
-                refusal = Denied(Reason.KEY_UNKNOWN, f"provider {provider.name} has no key for this kid and algorithm")
+            refusal = without_key(key, provider)
             self._note(refusal)
             self._say("key", "no", refusal.detail + _history(status), expected)
             return
         self._say("key", "yes", f"{f'kid {shown(key.kid)}' if key.kid else 'no kid'}{_history(status)}", expected)
-        self._verify(token, (key,))
+        self._verify(token, (key,), "key")
 
-    def _shared_secret(self, token: Token, provider: Provider) -> None:
-        count = len(provider.secrets)
-        self._say("key", "yes", f"the secret of {provider.name}" + (f", {count} of them" if count > 1 else ""))
-        self._verify(token, provider.secrets)
-
-    def _verify(self, token: Token, keys: tuple[Key, ...]) -> None:
+    def _verify(self, token: Token, keys: tuple[Key, ...], what: str) -> None:
         refusal: Denied | None = None
         for number, key in enumerate(keys, start=1):
             try:
@@ -212,10 +216,10 @@ class _Walk:
                 refusal = no
                 continue
             self.found.is_verified = True
-            which = f" with secret {number} of {len(keys)}" if len(keys) > 1 else ""
+            which = f" with {what} {number} of {len(keys)}" if len(keys) > 1 else ""
             self._say("signature", "yes", f"verifies{which}")
             return
-        refusal = refusal or Denied(Reason.KEY_UNKNOWN, "the provider has no secret")
+        refusal = refusal or Denied(Reason.KEY_UNKNOWN, f"the provider has no {what} for this algorithm")
         self._note(refusal)
         self._say("signature", "no", refusal.detail, f"{token.algorithm} over header and payload")
 
@@ -279,7 +283,8 @@ def _place(source: TokenSource) -> str:
 
 
 def _wants(provider: Provider) -> str:
-    issuer = f"iss {listed(sorted(provider.issuers))}, " if provider.issuers else ""
+    names = issuers_of(provider)
+    issuer = f"iss {listed(names)}, " if names else ""
     return f"{provider.name} ({provider.kind}): {issuer}alg {listed(sorted(provider.algorithms))}"
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Final, Literal
 
-from gateway.policy.decision import NoKey
 from gateway.policy.jwk import Key, KeySet
+from gateway.policy.key_lookup import NoKey
 from gateway.policy.providers import KeySource
 
 State = Literal["fresh", "stale", "none"]
@@ -45,6 +45,7 @@ class Entry:
     failing_since: float | None = None  # of these
     failure_count: int = 0
     fetch_count: int = 0
+    is_refused: bool = False  # the last answer was that there is no such issuer
     last_error: str | None = None
     last_error_at: float = -inf
 
@@ -55,6 +56,10 @@ class Entry:
             return "fresh"
         # Using a key does not prolong its life, nor does a failed refresh: the limit is a fixed moment.
         return "stale" if age < self.source.ttl_seconds + self.source.stale_if_error_seconds else "none"
+
+    def hold(self, keys: KeySet, now: float) -> None:
+        """Have keys that were read with the configuration, and go with it."""
+        self.keys, self.fetched_at, self.is_tried, self.cooldown_until = keys, now, True, inf
 
     def find(self, kid: str | None, algorithm: str, now: float, *, is_fetching: bool) -> Key | NoKey:
         """Return the key that fits, or why there is none and whether waiting for a fetch may help."""
@@ -103,7 +108,7 @@ class Entry:
         old = self.keys
         self.keys = keys.reuse(old)
         self.fetched_at = now
-        self.is_tried = True
+        self.is_tried, self.is_refused = True, False
         self.failures_in_a_row = 0
         self.failing_since = None
         spread = 1 + _JITTER_SHARE * (2 * chance - 1)
@@ -112,9 +117,9 @@ class Entry:
             self._cool_down(now)
         return old is None or old.kids != keys.kids
 
-    def fail(self, error: str, asked: Set[str | None], now: float) -> None:
+    def fail(self, error: str, asked: Set[str | None], now: float, *, is_refused: bool = False) -> None:
         """Take note of a failed or bad answer. Good keys stay (CVE-2026-48524: PyJWT forgot them)."""
-        self.is_tried = True
+        self.is_tried, self.is_refused = True, is_refused
         self.failures_in_a_row += 1
         self.failing_since = now if self.failing_since is None else self.failing_since
         self.failure_count += 1

@@ -10,39 +10,20 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.keys.entry import Entry, State
-from gateway.keys.fetch import FetchError, describe_source
-from gateway.policy.decision import Keys, NoKey
+from gateway.keys.admission import Admission
+from gateway.keys.asking import FetchError
+from gateway.keys.entry import Entry
+from gateway.keys.status import SourceStatus, describe_entry, describe_source, kids_in_words
 from gateway.policy.jwk import Key, KeySetError, read_key_set
-from gateway.policy.providers import KeySource
+from gateway.policy.key_lookup import Keys, NoKey
+from gateway.policy.providers import KeySource, Provider
 
 Fetch = Callable[[KeySource], Awaitable[bytes]]
 
 _log = logging.getLogger("gateway.keys")
 # Callers waiting for one source. More are refused at once: a key server that hangs must not pile up requests.
 _MAX_WAITERS: Final = 1024
-_MAX_KIDS_LOGGED: Final = 10
 _MANY_KEYS: Final = 100
-
-
-@dataclass(frozen=True, slots=True)
-class SourceStatus:
-    """One source as `/status` shows it. Times in seconds; `label` is its address without credentials.
-
-    `age_seconds` None: never fetched. `state` is `fresh`, `stale` (past the TTL) or `none`.
-    """
-
-    label: str
-    state: State
-    kids: tuple[str, ...]
-    age_seconds: float | None
-    next_refresh_seconds: float
-    is_fetching: bool
-    fetch_count: int
-    failure_count: int
-    last_error: str | None
-    last_error_age_seconds: float | None
-    failing_seconds: float | None = None  # since the first failure after the last good answer
 
 
 @dataclass(slots=True, eq=False)
@@ -78,6 +59,7 @@ class KeyStore(Keys):
         self._sleep = sleep
         self._chance = chance
         self._slots: dict[KeySource, _Slot] = {}
+        self._admissions: dict[KeySource, Admission] = {}  # by the pattern of their sources
         self._is_closed = False
 
     def find(self, source: KeySource, kid: str | None, algorithm: str, now: float) -> Key | NoKey:
@@ -90,28 +72,44 @@ class KeyStore(Keys):
             return NoKey(fetch_may_help=False, is_outage=True)
         slot = self._slots.get(source)
         if slot is None:
-            return NoKey(fetch_may_help=True, is_outage=True)
+            return self._without_slot(source, kid, algorithm)
         answer = slot.entry.find(kid, algorithm, self._clock(), is_fetching=slot.fetching is not None)
         if isinstance(answer, NoKey):
+            if source.pattern is not None:
+                answer = self._of_template(source, slot, answer)
             if slot.entry.missed and slot.looking is None and slot.refreshing is not None:
                 slot.looking = asyncio.create_task(self._look_again(slot))
             if slot.waiters >= _MAX_WAITERS:
                 return NoKey(fetch_may_help=False, is_outage=answer.is_outage)
         return answer
 
+    def confirm(self, source: KeySource) -> bool:
+        """Keep the keys of a template's issuer from now on, as a token of it was good; False: there is no room left."""
+        slot = self._slots.get(source)
+        if slot is None or source.pattern is None:
+            return not self._is_closed
+        is_kept, gone = self._admission(source.pattern).confirm(source, self._clock())
+        if gone is not None:
+            self._drop(gone)
+        if is_kept and slot.refreshing is None:
+            slot.refreshing = asyncio.create_task(self._refresh_forever(slot))
+        return is_kept
+
     async def fetch(self, source: KeySource, kid: str | None = None) -> None:
         """Wait until the source's fetch has ended, well or badly; start it unless one runs or has just ended.
 
         Raises nothing. Whoever is cancelled while waiting leaves the fetch and the other callers alone.
         """
-        if self._is_closed:
+        if self._is_closed or not self._may_enter(source):
             return
-        slot = self._slots.setdefault(source, _Slot(Entry(source)))
+        slot = self._slot_of(source)
         if slot.waiters >= _MAX_WAITERS:
             return
         # The fetch that ran when the caller was told to ask may have ended before his turn: it was his, too.
         if slot.fetching is None and not slot.entry.fetch_may_help(kid, self._clock(), is_fetching=False):
             return
+        if slot.fetching is None and source.pattern is not None:
+            self._admission(source.pattern).spend(source, self._clock())
         slot.waiters += 1
         slot.asked.add(kid)
         try:
@@ -124,17 +122,23 @@ class KeyStore(Keys):
     def use(self, sources: Iterable[KeySource]) -> None:
         """Keep exactly these sources, fetched now and from now on in the background. Needs a running loop.
 
-        Sources that stay keep their keys; one that callers still wait for is dropped at the next call.
+        Sources that stay keep their keys, as do the issuers of a template that stays; one that callers still wait for
+        is dropped at the next call.
         """
         if self._is_closed:
             raise RuntimeError("the key store is closed")
         wanted = dict.fromkeys(sources)
         for source, slot in list(self._slots.items()):
-            if source not in wanted:
+            if (source.pattern or source) not in wanted:
                 self._retire(source, slot)
+        self._admissions = {pattern: self._admission(pattern) for pattern in wanted if pattern.max_issuers}
         for source in wanted:
-            slot = self._slots.setdefault(source, _Slot(Entry(source)))
-            if slot.refreshing is None:
+            if source.max_issuers:
+                continue
+            slot = self._slot_of(source)
+            # By the new record: found by what it is, in place of by what is in it.
+            self._slots[source] = self._slots.pop(source)
+            if slot.refreshing is None and source.keys is None:
                 slot.refreshing = asyncio.create_task(self._refresh_forever(slot))
 
     async def start(self, sources: Iterable[KeySource]) -> None:
@@ -157,38 +161,72 @@ class KeyStore(Keys):
         """True once every source was tried and at least one has keys, or there is no source at all.
 
         One issuer's outage must not take the callers of all others away, so it does not end readiness. `needs_keys`
-        False: tokens can be judged without any, by a secret.
+        False: tokens can be judged without any, by a secret; so it is with a template, whose issuers are not known yet.
         """
-        entries = [slot.entry for slot in self._slots.values()]
+        entries = [slot.entry for source, slot in self._slots.items() if source.pattern is None]
         now = self._clock()
-        return all(entry.is_tried for entry in entries) and (
-            not entries or not needs_keys or any(entry.state(now) != "none" for entry in entries)
-        )
+        may_judge = not entries or not needs_keys or bool(self._admissions)
+        return all(entry.is_tried for entry in entries) and (may_judge or any(e.state(now) != "none" for e in entries))
 
     def status(self) -> tuple[SourceStatus, ...]:
         """Return what is known about every source, ordered by address."""
-        return tuple(sorted((self._describe(slot) for slot in self._slots.values()), key=lambda one: one.label))
+        return tuple(sorted(map(self._describe, self._slots.values()), key=lambda one: one.label))
 
     def status_of(self, source: KeySource) -> SourceStatus | None:
         """Return what is known about one source; None for one that is not used."""
         slot = self._slots.get(source)
         return self._describe(slot) if slot is not None else None
 
+    def statuses_of(self, provider: Provider) -> tuple[SourceStatus, ...]:
+        """Return what is known about each source of a provider; of a template's issuers, those that have a place."""
+        found: list[KeySource] = []
+        for source in provider.key_sources():
+            admission = self._admissions.get(source) if source.max_issuers else None
+            found += (source,) if admission is None else admission.sources()
+        return tuple(status for status in map(self.status_of, found) if status is not None)
+
     def _describe(self, slot: _Slot) -> SourceStatus:
-        entry, now = slot.entry, self._clock()
-        return SourceStatus(
-            label=describe_source(entry.source),
-            state=entry.state(now),
-            kids=tuple(sorted(entry.keys.kids)) if entry.keys is not None else (),
-            age_seconds=now - entry.fetched_at if entry.keys is not None else None,
-            next_refresh_seconds=max(0.0, entry.refresh_at - now),
-            is_fetching=slot.fetching is not None,
-            fetch_count=entry.fetch_count,
-            failure_count=entry.failure_count,
-            last_error=entry.last_error,
-            last_error_age_seconds=now - entry.last_error_at if entry.last_error is not None else None,
-            failing_seconds=now - entry.failing_since if entry.failing_since is not None else None,
-        )
+        return describe_entry(slot.entry, self._clock(), is_fetching=slot.fetching is not None)
+
+    def _slot_of(self, source: KeySource) -> _Slot:
+        slot = self._slots.get(source)
+        if slot is None:
+            slot = self._slots[source] = _Slot(Entry(source))
+            if source.keys is not None:
+                slot.entry.hold(source.keys, self._clock())
+        return slot
+
+    def _without_slot(self, source: KeySource, kid: str | None, algorithm: str) -> Key | NoKey:
+        if source.keys is not None:  # of a configuration that is no longer in force
+            return source.keys.find(kid, algorithm) or NoKey(fetch_may_help=False, is_outage=False)
+        answer = NoKey(fetch_may_help=True, is_outage=True)
+        return answer if source.pattern is None else self._of_template(source, None, answer)
+
+    def _of_template(self, source: KeySource, slot: _Slot | None, answer: NoKey) -> NoKey:
+        assert source.pattern is not None  # noqa: S101  # asked before
+        entry = slot.entry if slot is not None else None
+        return self._admission(source.pattern).answer(source, entry, answer, self._clock(), self._is_busy)
+
+    def _may_enter(self, source: KeySource) -> bool:
+        """Return whether a source may be fetched; one of a template gets a place among those that are tried."""
+        if source.pattern is None:
+            return source.keys is None
+        has_entered, gone = self._admission(source.pattern).enter(source, self._clock(), self._is_busy)
+        if gone is not None:
+            self._drop(gone)
+        return has_entered
+
+    def _admission(self, pattern: KeySource) -> Admission:
+        return self._admissions.setdefault(pattern, Admission(pattern))
+
+    def _is_busy(self, source: KeySource) -> bool:
+        slot = self._slots.get(source)
+        return slot is not None and (slot.fetching is not None or slot.waiters > 0)
+
+    def _drop(self, source: KeySource) -> None:
+        slot = self._slots.get(source)
+        if slot is not None:
+            self._retire(source, slot)
 
     def _retire(self, source: KeySource, slot: _Slot) -> None:
         if slot.refreshing is not None:
@@ -239,7 +277,9 @@ class KeyStore(Keys):
             # A thousand keys take a third of a second, in which nobody else would be served.
             is_large = document.count(b'"kty"') > _MANY_KEYS
             keys = await asyncio.to_thread(read_key_set, document) if is_large else read_key_set(document)
-        except (FetchError, KeySetError) as error:
+        except FetchError as failure:
+            self._note_failure(slot, str(failure), is_refused=failure.is_refused)
+        except KeySetError as error:
             self._note_failure(slot, str(error))
         # Fail closed: what a key server sends is half-trusted, and a surprise in reading it must neither end
         # the background refresh nor reach a caller (CVE-2025-64527: Envoy crashed on a failing fetch).
@@ -247,19 +287,14 @@ class KeyStore(Keys):
             self._note_failure(slot, f"unexpected {type(surprise).__name__}")
         else:
             if entry.accept(keys, slot.asked, self._clock(), self._chance()):
-                _log.info("keys of %s: now %s", describe_source(entry.source), _list_kids(keys.kids))
+                _log.info("keys of %s: now %s", describe_source(entry.source), kids_in_words(keys.kids))
         finally:
             slot.asked.clear()
             slot.fetching = None
 
-    def _note_failure(self, slot: _Slot, error: str) -> None:
+    def _note_failure(self, slot: _Slot, error: str, *, is_refused: bool = False) -> None:
         entry = slot.entry
-        entry.fail(error, slot.asked, self._clock())
+        entry.fail(error, slot.asked, self._clock(), is_refused=is_refused)
         _log.warning(
             "keys of %s: fetch failed, %d in a row: %s", describe_source(entry.source), entry.failures_in_a_row, error
         )
-
-
-def _list_kids(kids: frozenset[str]) -> str:
-    names = [ascii(kid[:64]) for kid in sorted(kids)[:_MAX_KIDS_LOGGED]]
-    return (", ".join(names) or "keys without id") + ", ..." * (len(kids) > _MAX_KIDS_LOGGED)

@@ -2,8 +2,8 @@
 
 In reading order: `reasons`, `denied` and `model` (the vocabulary); `paths`, `addresses`, `cookies`,
 `parameters`, `fields`, `onward` and `credentials` (what the request says, and what of it goes
-on); `token`, `jwk`, `secrets`, `providers`, `claim_names`, `claim_values`, `emails`, `organizations`, `claims`,
-`clerk`, `conditions` and `verify` (whom a token speaks for); `likeness`, `expressions`, `rules`, `words` and
-`guard` (who may pass); `upstreams` and `routes` (where to); `memory`, `seen` and `cache` (what is
-remembered); `decision` (the one line that joins them).
+on); `token`, `jwk`, `pem`, `secrets`, `claim_names`, `issuers`, `providers`, `claim_values`, `emails`,
+`organizations`, `claims`, `clerk`, `conditions`, `verify` and `key_lookup` (whom a token speaks for); `likeness`,
+`expressions`, `rules`, `words` and `guard` (who may pass); `upstreams` and `routes` (where to); `memory`, `seen` and
+`cache` (what is remembered); `decision` (the one line that joins them).
 """

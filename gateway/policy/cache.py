@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.policy.jwk import Key
 from gateway.policy.model import Principal
-from gateway.policy.providers import Provider
+from gateway.policy.providers import KeySource, Provider
 from gateway.policy.seen import SeenOnce
 from gateway.policy.token import Token
 
@@ -27,10 +27,11 @@ _MARK_BYTES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class VerifiedToken:
-    """A principal, and what must still be true for it to count: the very key, and the time."""
+    """A principal, and what must still be true for it to count: the very key of the very source, and the time."""
 
     principal: Principal
     provider: Provider
+    source: KeySource | None  # None: the key is the configuration's own, as the cache is
     key: Key
     kid: str | None
     algorithm: str
@@ -66,11 +67,14 @@ class VerifiedTokens:
         self.hits += 1
         return entry
 
-    def put(self, key: CacheKey, token: Token, principal: Principal, provider: Provider, by: Key, now: float) -> None:
+    def put(
+        self, key: CacheKey, token: Token, principal: Principal, provider: Provider, source: KeySource | None, by: Key,
+        now: float,
+    ) -> None:  # fmt: skip
         """Keep a verified token that comes a second time until its `exp` (plus leeway), at most five minutes.
 
         One that never comes again is not worth a place, and many such would push out those that do. `by` is the key
-        that verified it.
+        that verified it, found at `source`.
         """
         length = len(token.signing_input) + len(token.signature)
         weight = _ENTRY_BYTES + _BYTES_PER_CHARACTER * length
@@ -84,7 +88,9 @@ class VerifiedTokens:
         while self._bytes + weight > self._max_bytes:
             self._drop(next(iter(self._entries)))
         self._bytes += weight
-        self._entries[key] = VerifiedToken(principal, provider, by, token.kid, token.algorithm, good_until, weight)
+        self._entries[key] = VerifiedToken(
+            principal, provider, source, by, token.kid, token.algorithm, good_until, weight
+        )
 
     def _drop(self, key: CacheKey) -> None:
         self._bytes -= self._entries.pop(key).weight_bytes

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from mypy_extensions import mypyc_attr
-
 from gateway.policy.cache import cache_key
 from gateway.policy.claims import principal_of
 from gateway.policy.credentials import Credential, check_origin, find_credential
@@ -14,11 +12,12 @@ from gateway.policy.denied import Denied, DeniedByRules, MethodNotAllowed
 from gateway.policy.expressions import Facts
 from gateway.policy.guard import check_rules
 from gateway.policy.jwk import Key
+from gateway.policy.key_lookup import Keys, NoKey, verifying_one, without_key
 from gateway.policy.model import Principal, RequestHead
 from gateway.policy.onward import NOTHING, Withheld
 from gateway.policy.parameters import without_parameter
 from gateway.policy.paths import Path
-from gateway.policy.providers import KeySource, Provider
+from gateway.policy.providers import KeySource, Provider, key_source_of
 from gateway.policy.reasons import Reason
 from gateway.policy.routes import Match, Policy, Route
 from gateway.policy.token import Token, parse_token
@@ -28,29 +27,6 @@ from gateway.policy.verify import check_claims, check_signature, pick_provider
 _OBSERVABLE: Final = frozenset({401, 403, 503})
 # Refused while looking for the credential, though there was one.
 _BROKEN_TOKENS: Final = frozenset({Reason.TOKEN_MALFORMED, Reason.TOKEN_TOO_LARGE})
-
-
-@dataclass(frozen=True, slots=True)
-class NoKey:
-    """No key for a token: whether a fetch may help, and whether it is the issuer that is at fault.
-
-    `is_outage` True: there are no keys at all that may be used now (503); False: the keys are there
-    and none of them fits (401).
-    """
-
-    fetch_may_help: bool
-    is_outage: bool
-
-
-@mypyc_attr(allow_interpreted_subclasses=True)
-class Keys:
-    """The key store as deciding sees it: an answer at once, never a fetch."""
-
-    __slots__ = ()
-
-    def find(self, source: KeySource, kid: str | None, algorithm: str, now: float) -> Key | NoKey:
-        """Return the one key that fits, or why there is none. `now` is Unix seconds."""
-        raise NotImplementedError
 
 
 @dataclass(slots=True, init=False)  # made for every request, as `_Asked`
@@ -206,7 +182,7 @@ def _principal(asked: _Asked, credential: Credential) -> Principal | NeedKey:
     known = verified.get(entry_key, asked.now)
     if known is not None:
         # While the very key that verified it would be chosen again: a revoked key ends its tokens at once.
-        source = known.provider.key_source
+        source = known.source
         if source is None or asked.keys.find(source, known.kid, known.algorithm, asked.now) is known.key:
             check_place(asked.head, known.provider, credential)
             return known.principal
@@ -215,42 +191,34 @@ def _principal(asked: _Asked, credential: Credential) -> Principal | NeedKey:
     try:
         check_place(asked.head, provider, credential)
         check_claims(token, provider, asked.now)
-        key = _verifying_key(asked, token, provider)
+        source = key_source_of(provider, token.claims.get("iss"))
+        key = _verifying_key(asked, token, provider, source)
         if isinstance(key, NeedKey):
             return key
         principal = principal_of(token.claims, provider)
+        if source is not None and source.pattern is not None and not asked.keys.confirm(source):
+            raise Denied(Reason.ISSUER_MISMATCH, f"the {source.pattern.max_issuers} issuers of `max_issuers` are there")
     except Denied as refusal:
         refusal.provider = provider.name
         raise
-    verified.put(entry_key, token, principal, provider, key, asked.now)
+    looked_up = None if source is None or source.tries_each else source
+    verified.put(entry_key, token, principal, provider, looked_up, key, asked.now)
     return principal
 
 
-def _verifying_key(asked: _Asked, token: Token, provider: Provider) -> Key | NeedKey:
+def _verifying_key(asked: _Asked, token: Token, provider: Provider, source: KeySource | None) -> Key | NeedKey:
     """Return the key that made the token's signature. Raises `Denied`."""
-    if provider.key_source is None:
-        return _verifying_secret(token, provider.secrets)
-    found = asked.keys.find(provider.key_source, token.kid, token.algorithm, asked.now)
+    if source is None:
+        return verifying_one(token, provider.secrets)
+    if source.tries_each:
+        return verifying_one(token, asked.keys.each(source, token.algorithm))
+    found = asked.keys.find(source, token.kid, token.algorithm, asked.now)
     if isinstance(found, NoKey):
         if found.fetch_may_help and asked.may_fetch:
-            return NeedKey(provider.key_source, token.kid, asked.match.route, provider)
-        if found.is_outage:
-            raise Denied(Reason.KEYS_UNAVAILABLE, f"no usable keys of provider {provider.name}")
-        raise Denied(Reason.KEY_UNKNOWN, f"provider {provider.name} has no key for this kid and algorithm")
+            return NeedKey(source, token.kid, asked.match.route, provider)
+        raise without_key(found, provider)
     check_signature(token, found)
     return found
-
-
-def _verifying_secret(token: Token, secrets: tuple[Key, ...]) -> Key:
-    for number, key in enumerate(secrets, start=1):
-        try:
-            check_signature(token, key)
-        except Denied:
-            if number == len(secrets):
-                raise
-        else:
-            return key
-    raise Denied(Reason.KEY_UNKNOWN, "the provider has no secret")
 
 
 def check_place(head: RequestHead, provider: Provider, credential: Credential) -> None:

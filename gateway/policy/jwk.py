@@ -34,6 +34,7 @@ _ED25519_D: Final = -121665 * pow(121666, -1, _ED25519_PRIME) % _ED25519_PRIME
 _ROCA_PRIMES: Final = [p for p in range(3, 168, 2) if all(p % d for d in range(3, p, 2))]
 _ROCA_RESIDUES: Final = {p: frozenset(pow(65537, power, p) for power in range(p)) for p in _ROCA_PRIMES}
 _MAX_FAULTS_NAMED: Final = 5
+_CERTIFICATE: Final = "-----BEGIN CERTIFICATE-----"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +58,7 @@ class KeySetError(ValueError):
     """A document that is no key set to verify with. The message never quotes the document at length."""
 
 
-class _UnusableKeyError(ValueError):
+class UnusableKeyError(ValueError):
     """One key of a set that must not verify, and why."""
 
 
@@ -113,6 +114,12 @@ def read_key_set(document: bytes, max_keys: int = 1000) -> KeySet:
     if not isinstance(members, dict):
         raise KeySetError("found JSON that is no object with distinct names, expected a JWKS: an object with `keys`")
     entries = members.get("keys")
+    if members and all(isinstance(value, str) and _CERTIFICATE in value for value in members.values()):
+        raise KeySetError(
+            "found a map of key ids to X.509 certificates (PEM), expected a JWKS; Google and Firebase publish the same "
+            "keys as one: https://www.googleapis.com/service_accounts/v1/jwk/ACCOUNT in place of "
+            ".../robot/v1/metadata/x509/ACCOUNT, and https://www.googleapis.com/oauth2/v3/certs of .../v1/certs"
+        )
     if not isinstance(entries, list):
         raise KeySetError("found a JSON object without a list `keys`, expected a JWKS")
     if len(entries) > max_keys:
@@ -121,9 +128,9 @@ def read_key_set(document: bytes, max_keys: int = 1000) -> KeySet:
     faults: list[str] = []
     for entry in entries:
         try:
-            key = _read_key(entry)
+            key = read_key(entry)
         # One strange key must not cost the good ones; the last two are what the cryptography library raises.
-        except (_UnusableKeyError, UnsupportedAlgorithm, ValueError) as error:
+        except (UnusableKeyError, UnsupportedAlgorithm, ValueError) as error:
             faults.append(str(error))
         else:
             keys.setdefault((key.kid, key.thumbprint, key.algorithms), key)
@@ -167,31 +174,32 @@ def _describe_faults(faults: list[str]) -> str:
     return f"found no usable key among {len(faults)}, expected at least one" + (f" ({'; '.join(named)})" * bool(named))
 
 
-def _read_key(jwk: Any) -> Key:
+def read_key(jwk: Any) -> Key:
+    """Return the key of a JWK. Raises `UnusableKeyError` or another ValueError, or `UnsupportedAlgorithm`."""
     if not isinstance(jwk, dict):
-        raise _UnusableKeyError("a key that is no object with distinct names")
+        raise UnusableKeyError("a key that is no object with distinct names")
     kid = jwk.get("kid")
     if "kid" in jwk and not (isinstance(kid, str) and kid.isprintable()):
         # Lone surrogates and control characters would end in logs and in /status.
-        raise _UnusableKeyError("a `kid` that is no printable string")
+        raise UnusableKeyError("a `kid` that is no printable string")
     if "use" in jwk and jwk["use"] != "sig":  # RFC 7517 section 4.2
-        raise _UnusableKeyError("a key whose `use` is not `sig`")
+        raise UnusableKeyError("a key whose `use` is not `sig`")
     operations = jwk.get("key_ops", ["verify"])
     if not isinstance(operations, list) or "verify" not in operations:  # RFC 7517 section 4.3
-        raise _UnusableKeyError("a key whose `key_ops` lacks `verify`")
+        raise UnusableKeyError("a key whose `key_ops` lacks `verify`")
     kty = jwk.get("kty")
     read = _READERS.get(kty) if isinstance(kty, str) else None
     if read is None:
         # `oct` too: a secret that is published is none (RFC 7517 section 9.3).
-        raise _UnusableKeyError("a key whose `kty` is none of RSA, EC, OKP")
+        raise UnusableKeyError("a key whose `kty` is none of RSA, EC, OKP")
     if "d" in jwk:
-        raise _UnusableKeyError("a private key, which anybody who can read it may sign with")
+        raise UnusableKeyError("a private key, which anybody who can read it may sign with")
     algorithms, material, thumbprint = read(jwk)
     if "alg" in jwk:  # RFC 7517 section 4.4
         said = SAME_ALGORITHM.get(jwk["alg"], jwk["alg"]) if isinstance(jwk["alg"], str) else None
         algorithms = frozenset(name for name in algorithms if name == said)
     if not algorithms:
-        raise _UnusableKeyError("a key whose `alg` does not fit its `kty`")
+        raise UnusableKeyError("a key whose `alg` does not fit its `kty`")
     return Key(kid, algorithms, material, thumbprint)
 
 
@@ -199,13 +207,13 @@ def _read_rsa(jwk: dict[str, Any]) -> tuple[frozenset[str], Any, str]:
     n = int.from_bytes(_decode(jwk, "n"), "big")
     e = int.from_bytes(_decode(jwk, "e"), "big")
     if not _MIN_RSA_BITS <= n.bit_length() <= _MAX_RSA_BITS or n % 2 == 0:
-        raise _UnusableKeyError(
+        raise UnusableKeyError(
             f"an RSA key of {n.bit_length()} bits, {_MIN_RSA_BITS} to {_MAX_RSA_BITS} and odd expected"
         )
     if e < _MIN_RSA_EXPONENT or e % 2 == 0 or e.bit_length() > _MAX_EXPONENT_BITS:
-        raise _UnusableKeyError("an RSA exponent that is even, below 3 or over 64 bits")
+        raise UnusableKeyError("an RSA exponent that is even, below 3 or over 64 bits")
     if all(n % prime in residues for prime, residues in _ROCA_RESIDUES.items()):
-        raise _UnusableKeyError("an RSA key that can be factored (ROCA, CVE-2017-15361)")
+        raise UnusableKeyError("an RSA key that can be factored (ROCA, CVE-2017-15361)")
     # Encoded anew: some servers put a zero byte in front (RFC 7518 section 6.3.1.1).
     thumbprint = _thumbprint(kty="RSA", n=_encode(_to_bytes(n)), e=_encode(_to_bytes(e)))
     return _RSA, rsa.RSAPublicNumbers(e, n).public_key(), thumbprint
@@ -214,26 +222,26 @@ def _read_rsa(jwk: dict[str, Any]) -> tuple[frozenset[str], Any, str]:
 def _read_ec(jwk: dict[str, Any]) -> tuple[frozenset[str], Any, str]:
     crv = jwk.get("crv")
     if not isinstance(crv, str) or crv not in _CURVES:
-        raise _UnusableKeyError("an EC key whose `crv` is none of P-256, P-384, P-521")
+        raise UnusableKeyError("an EC key whose `crv` is none of P-256, P-384, P-521")
     curve, algorithm = _CURVES[crv]
     x, y = _decode(jwk, "x"), _decode(jwk, "y")
     length = (curve.key_size + 7) // 8
     if len(x) != length or len(y) != length:  # RFC 7518 section 6.2.1.2
-        raise _UnusableKeyError(f"an EC key whose `x` and `y` are not {length} bytes each")
+        raise UnusableKeyError(f"an EC key whose `x` and `y` are not {length} bytes each")
     numbers = ec.EllipticCurvePublicNumbers(int.from_bytes(x, "big"), int.from_bytes(y, "big"), curve)
     try:
         material = numbers.public_key()
     except ValueError:
-        raise _UnusableKeyError("an EC point that is not on its curve") from None
+        raise UnusableKeyError("an EC point that is not on its curve") from None
     return frozenset({algorithm}), material, _thumbprint(kty="EC", crv=crv, x=_encode(x), y=_encode(y))
 
 
 def _read_okp(jwk: dict[str, Any]) -> tuple[frozenset[str], Any, str]:
     if jwk.get("crv") != "Ed25519":  # Ed448 would come in under the same algorithm name
-        raise _UnusableKeyError("an OKP key whose `crv` is not Ed25519")
+        raise UnusableKeyError("an OKP key whose `crv` is not Ed25519")
     x = _decode(jwk, "x")
     if len(x) != 32 or not _is_on_ed25519(x):
-        raise _UnusableKeyError("an Ed25519 point that is not on its curve")
+        raise UnusableKeyError("an Ed25519 point that is not on its curve")
     material = ed25519.Ed25519PublicKey.from_public_bytes(x)
     return frozenset({"EdDSA"}), material, _thumbprint(kty="OKP", crv="Ed25519", x=_encode(x))
 
@@ -259,10 +267,10 @@ def _is_on_ed25519(point: bytes) -> bool:
 def _decode(jwk: dict[str, Any], name: str) -> bytes:
     value = jwk.get(name)
     if not isinstance(value, str) or not _BASE64URL.fullmatch(value) or len(value) % 4 == 1:
-        raise _UnusableKeyError(f"a key whose `{name}` is not base64url")
+        raise UnusableKeyError(f"a key whose `{name}` is not base64url")
     decoded = base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))
     if _encode(decoded) != value:
-        raise _UnusableKeyError(f"a key whose `{name}` is not canonical base64url")
+        raise UnusableKeyError(f"a key whose `{name}` is not canonical base64url")
     return decoded
 
 

@@ -8,10 +8,11 @@ once, in `verify`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
 
-from gateway.policy.jwk import Key
+from gateway.policy.issuers import IssuerTemplate
+from gateway.policy.jwk import Key, KeySet
 
 Kind = Literal["jwt", "clerk", "auth0", "oidc"]
 ClerkKind = Literal["session", "template", "oauth", "machine", ""]  # empty: whatever the rest of the token says
@@ -66,11 +67,23 @@ PRESETS: Final[Mapping[Kind, Preset]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Proxy:
+    """A forward proxy (RFC 9110 section 9.3.6): its address, and what it asks of us, which is shown nowhere."""
+
+    url: str
+    user: str | None = field(default=None, repr=False)
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class KeySource:
     """Where the public keys of a provider are fetched, and how. All times in seconds, sizes in bytes.
 
-    With `jwks_uri` None the address is found by OIDC discovery at `issuer` (OpenID Connect Discovery 1.0
-    section 4), whose document must name the same issuer. Two providers with equal sources share one fetch.
+    With `jwks_uri` None the address is found by discovery at `issuer` (OpenID Connect Discovery 1.0 section 4,
+    RFC 8414 section 3), whose document must name the same issuer. With `keys` they were read from `files` together with
+    the configuration, and nothing is ever fetched; `tries_each`: they have no ids, and each is tried. With
+    `max_issuers` it stands for many sources, one for each issuer of a template; each of those has it as `pattern`.
+    Two providers with equal sources share one fetch.
     """
 
     issuer: str | None
@@ -81,14 +94,27 @@ class KeySource:
     timeout_seconds: float = 5.0
     cooldown_seconds: float = 30.0
     max_bytes: int = 1024 * 1024
+    ca_file: str | None = None  # None: the system's authorities
+    proxy: Proxy | None = None
+    token_file: str | None = None  # read anew for each fetch, sent as Bearer
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # secrets
+    files: tuple[str, ...] = ()
+    keys: KeySet | None = None
+    tries_each: bool = False
+    max_issuers: int = 0
+    pattern: KeySource | None = field(default=None, repr=False)
     _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_hash", hash((self.issuer, self.jwks_uri)))
+        object.__setattr__(self, "_hash", hash((self.issuer, self.jwks_uri, self.files)))
 
     def __hash__(self) -> int:
         # Looked up for every request; the settings beside tell no two apart that these do not.
         return self._hash
+
+    def of_issuer(self, issuer: str) -> KeySource:
+        """Return the source of one issuer of a template."""
+        return replace(self, issuer=issuer, max_issuers=0, pattern=self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +139,10 @@ class Provider:
     kind: Kind
     algorithms: frozenset[str]  # one family only: RFC 8725 section 3.1
     secrets: tuple[Key, ...] = ()  # jwt: shared secrets, each tried; else empty
-    key_source: KeySource | None = None  # clerk, auth0, oidc; else None
+    key_source: KeySource | None = None  # clerk, auth0, oidc: of every token; else None
+    issuer_sources: tuple[KeySource, ...] = ()  # in its place: of each exact issuer; of all issuers of the templates
     issuers: frozenset[str] | None = None  # compared exactly; None: not checked
+    issuer_templates: tuple[IssuerTemplate, ...] = ()  # issuers besides these
     audiences: frozenset[str] | None = None  # any of; None: not checked
     requires_expiry: bool = True
     leeway_seconds: float = 5.0
@@ -142,6 +170,7 @@ class Provider:
     origins: frozenset[str] = frozenset()  # of pages that may send the cookie, besides the gateway's own origin
     preset: Preset = field(init=False, repr=False, compare=False)  # of its kind; a field, since a property is a call
     has_conditions: bool = field(init=False, repr=False, compare=False)
+    _by_issuer: Mapping[str | None, KeySource] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         preset = PRESETS[self.kind]
@@ -149,9 +178,41 @@ class Provider:
         object.__setattr__(self, "client_claims", self.client_claims or preset.client_claims)
         conditions = (self.clients, self.max_lifetime_seconds, self.required_claims, self.expected_claims)
         object.__setattr__(self, "has_conditions", any(one not in (None, ()) for one in conditions))
+        object.__setattr__(self, "_by_issuer", {source.issuer: source for source in self.issuer_sources})
 
     def __repr__(self) -> str:
         return f"Provider({self.name!r}, {self.kind!r})"
+
+    def key_sources(self) -> tuple[KeySource, ...]:
+        """Return every place of keys that the file names."""
+        return self.issuer_sources if self.key_source is None else (self.key_source,)
+
+    def takes_issuer(self, issuer: object, claims: Mapping[str, Any]) -> bool:
+        """Return whether tokens of an issuer are this provider's, by all that they claim."""
+        if self.issuers is None:
+            return True
+        if not isinstance(issuer, str):
+            return False
+        if issuer in self.issuers:
+            return True
+        return any(template.fault(issuer, claims) is None for template in self.issuer_templates)
+
+
+def key_source_of(provider: Provider, issuer: object) -> KeySource | None:
+    """Return where the keys are for a token of an issuer that the provider takes; None: it has secrets."""
+    source = provider.key_source
+    if source is not None or not isinstance(issuer, str):
+        return source
+    source = provider._by_issuer.get(issuer)
+    if source is None:
+        pattern = provider._by_issuer.get(None)
+        source = None if pattern is None else pattern.of_issuer(issuer)
+    return source
+
+
+def issuers_of(provider: Provider) -> list[str]:
+    """Return the issuers of a provider for people, its templates among them."""
+    return sorted({*(provider.issuers or ()), *(template.text for template in provider.issuer_templates)})
 
 
 def token_sources(providers: tuple[Provider, ...]) -> tuple[TokenSource, ...]:

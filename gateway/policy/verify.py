@@ -19,7 +19,7 @@ from gateway.policy.clerk import category_of, is_machine, kind_of
 from gateway.policy.conditions import CONDITIONS
 from gateway.policy.denied import Denied
 from gateway.policy.jwk import Key
-from gateway.policy.providers import Provider
+from gateway.policy.providers import Provider, issuers_of
 from gateway.policy.reasons import Reason
 from gateway.policy.token import Token
 from gateway.policy.upstreams import SIGNED_ISSUER
@@ -35,15 +35,24 @@ def pick_provider(token: Token, providers: tuple[Provider, ...]) -> Provider:
     hold comes from the provider (RFC 8725 section 3.1). Raises `Denied` (ISSUER_MISMATCH, ALGORITHM_NOT_ALLOWED).
     """
     issuer = token.claims.get("iss")
-    of_issuer = [p for p in providers if p.issuers is None or (isinstance(issuer, str) and issuer in p.issuers)]
+    of_issuer = [p for p in providers if p.takes_issuer(issuer, token.claims)]
     if not of_issuer:
-        expected = " or ".join(sorted({name for p in providers for name in p.issuers or ()}))
-        raise Denied(Reason.ISSUER_MISMATCH, f"iss is {shown_value(issuer)}, the route expects {expected}")
+        raise Denied(Reason.ISSUER_MISMATCH, _strange_issuer(issuer, token, providers))
     for provider in of_issuer:
         if token.algorithm in provider.algorithms:
             return provider
     expected = ", ".join(sorted({algorithm for p in of_issuer for algorithm in p.algorithms}))
     raise Denied(Reason.ALGORITHM_NOT_ALLOWED, f"alg is {shown_value(token.algorithm)}, expected {expected}")
+
+
+def _strange_issuer(issuer: object, token: Token, providers: tuple[Provider, ...]) -> str:
+    """Return what is said of an issuer that no provider takes: which ones they do, or what a template misses."""
+    templates = [template for provider in providers for template in provider.issuer_templates]
+    near = [template for template in templates if isinstance(issuer, str) and template.may_be(issuer)]
+    if near:
+        return f"iss is {shown_value(issuer)}, but {near[0].fault(str(issuer), token.claims)}"
+    names = {name for provider in providers for name in issuers_of(provider)}
+    return f"iss is {shown_value(issuer)}, the route expects {' or '.join(sorted(names))}"
 
 
 def check_claims(token: Token, provider: Provider, now: float) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from mypy_extensions import mypyc_attr
 
-from gateway.policy.decision import Keys, NeedKey
+from gateway.policy.decision import NeedKey
+from gateway.policy.key_lookup import Keys
 from gateway.proxy.runtime import Runtime
 from gateway.proxy.tunnel import Tunnel
 from gateway.record.outcome import Outcome

@@ -87,7 +87,7 @@ class Runtime:
 
     def key_sources(self) -> list[KeySource]:
         """Return where the providers' keys come from."""
-        return [provider.key_source for provider in self.config.providers if provider.key_source is not None]
+        return [source for provider in self.config.providers for source in provider.key_sources()]
 
     def client_of(self, peer: str, scheme: str, headers: Headers) -> tuple[str, str, str]:
         """Return the client's address, the scheme it used, and the `X-Forwarded-For` to send."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.keys.store import SourceStatus
+from gateway.keys.status import SourceStatus
 from gateway.record.counters import Histogram, added
 from gateway.record.outcome import ENDINGS, WIRES, Outcome
 from gateway.record.reachability import LONG_SECONDS, Upstreams

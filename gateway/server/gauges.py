@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.keys.status import as_one
 from gateway.record.logs import lines_dropped
 from gateway.record.metrics import Gauges
 from gateway.server.gateway import Gateway
@@ -10,7 +11,7 @@ from gateway.server.gateway import Gateway
 def gauges_of(gateway: Gateway) -> Gauges:
     """Return the gauges of a gateway; times are Unix seconds."""
     verified = gateway.config.policy.verified
-    sources = ((p.name, gateway.store.status_of(p.key_source)) for p in gateway.config.providers if p.key_source)
+    sources = ((p.name, as_one(gateway.store.statuses_of(p))) for p in gateway.config.providers)
     ends = ((name, pool.certificate_expires_at) for name, pool in gateway.pools.items())
     return Gauges(
         open_requests=gateway.open_requests,

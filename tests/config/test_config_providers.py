@@ -338,10 +338,6 @@ MISTAKES = [
     ("{type: oidc, audience: x}", "'issuer' is missing"),
     ("{type: oidc, issuer: https://i}", "'audience' is missing"),
     ("{type: oidc, issuer: https://i, audience: []}", "found an empty list"),
-    (
-        "{type: oidc, issuer: [https://a, https://b], audience: x}",
-        "found 2 issuers, of which discovery can ask only one",
-    ),
     ("{type: oidc, issuer: login.example.com, audience: x}", "found an issuer without a scheme"),
     ("{type: oidc, issuer: 'https://i?x', audience: x}", "found an issuer with a query or fragment"),
     (f"{{{OIDC}, leeway: 11m}}", "which is more than 600s"),

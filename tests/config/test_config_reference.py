@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import pytest
 from gateway.config.cases import CASE_RECORD
 from gateway.config.conditions import READERS
 from gateway.config.document import Source
+from gateway.config.key_requests import JWKS_RECORD
 from gateway.config.observing import LOG_RECORD
 from gateway.config.parse import parse
 from gateway.config.presets import PRESETS
-from gateway.config.provider_fields import JWKS_RECORD, KINDS, RECORDS
+from gateway.config.provider_fields import KINDS, RECORDS
 from gateway.config.reading import Reading
 from gateway.config.records import Field, Record
 from gateway.config.route_fields import ROUTE_RECORD
@@ -24,6 +26,7 @@ from gateway.config.sections import FILE_RECORD
 from gateway.config.server import CORS_RECORD, LIMITS_RECORD, TLS_RECORD
 from gateway.config.upstreams import IDENTITY_RECORD, UPSTREAM_RECORD
 from tests.configuring import SECRET, read
+from tests.keyserver import private_key, public_pem, to_jwk
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
 SECTIONS = {
@@ -45,12 +48,17 @@ MOUNTED = {
     "ca.crt": b"-----BEGIN CERTIFICATE-----",
     "tls.key": b"-----BEGIN PRIVATE KEY-----",
     "jwt": SECRET.encode(),
+    "jwks.json": json.dumps({"keys": [to_jwk(private_key("file"), "k1")]}).encode(),
+    "new.pem": public_pem(private_key("new")),
+    "old.pem": public_pem(private_key("old")),
+    "token": b"eyJ.eyJ.x",
 }
 VARIABLES = {
     "UPSTREAM_KEY": "a constant",
     "MASTRA_JWT_SECRET": SECRET,
     "JWT_NEW": SECRET,
     "JWT_OLD": SECRET[::-1],
+    "KEY_SERVER_LOGIN": "cHJvajpzZWNyZXQ=",
     "CLERK_PUBLISHABLE_KEY": "pk_test_eA==",
     "AUTH0_DOMAIN": "tenant.eu.auth0.com",
     "AUTH0_AUDIENCE": "x",

@@ -16,9 +16,10 @@ from gateway.explain.general import general_advice
 from gateway.explain.step import STEPS, Explanation, shown
 from gateway.explain.token import EXPECTED, moment, span
 from gateway.explain.walk import walk
-from gateway.keys.store import SourceStatus
-from gateway.policy.decision import Allow, Deny, Keys, NoKey, decide
+from gateway.keys.status import SourceStatus
+from gateway.policy.decision import Allow, Deny, decide
 from gateway.policy.jwk import Key
+from gateway.policy.key_lookup import Keys, NoKey
 from gateway.policy.model import Headers, RequestHead
 from gateway.policy.providers import KeySource
 from gateway.policy.reasons import Reason

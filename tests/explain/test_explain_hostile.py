@@ -23,7 +23,8 @@ from gateway.explain.explain import explain
 from gateway.explain.request import Asked, head_for, provider_for
 from gateway.explain.step import Explanation
 from gateway.explain.token import moment
-from gateway.policy.decision import Allow, NoKey, decide
+from gateway.policy.decision import Allow, decide
+from gateway.policy.key_lookup import NoKey
 from gateway.policy.model import RequestHead
 from tests.configuring import read
 from tests.explain.test_explain import AUTH0, HeldKeys, auth0, clerk, explained, head, jobs

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from gateway.config.document import ConfigError
 from gateway.config.file import load_text
-from gateway.policy.decision import Allow, Keys, NoKey, decide
+from gateway.policy.decision import Allow, decide
 from gateway.policy.denied import Denied
 from gateway.policy.fields import HeaderRules
 from gateway.policy.jwk import Key, KeySetError, read_key_set
+from gateway.policy.key_lookup import Keys, NoKey
 from gateway.policy.model import Headers, RequestHead
 from gateway.policy.paths import split_target
 from gateway.policy.providers import KeySource

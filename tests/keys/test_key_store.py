@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from gateway.keys.fetch import FetchError
+from gateway.keys.asking import FetchError
 from gateway.keys.store import KeyStore
-from gateway.policy.decision import NoKey
 from gateway.policy.jwk import Key
+from gateway.policy.key_lookup import NoKey
 from gateway.policy.providers import KeySource
 from tests.keyserver import private_key, to_jwk
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from gateway.policy.cache import MAX_AGE_SECONDS, CacheKey, VerifiedTokens, cache_key
-from gateway.policy.decision import Allow, Decision, Deny, Keys, NeedKey, NoKey, decide
+from gateway.policy.decision import Allow, Decision, Deny, NeedKey, decide
 from gateway.policy.jwk import Key, secret_key
+from gateway.policy.key_lookup import Keys, NoKey
 from gateway.policy.model import Headers, RequestHead
 from gateway.policy.paths import path_segments
 from gateway.policy.providers import KeySource, Provider, TokenSource
@@ -287,7 +288,7 @@ def test_tokens_that_come_once_push_nobody_out() -> None:
     make_known(judged, keys, token)
     assert known.principal is not None
     for number in range(20_000):
-        cache.put(cache_key(f"once-{number}", ("p",)), TOKEN, known.principal, SHARED, KEY, NOW)
+        cache.put(cache_key(f"once-{number}", ("p",)), TOKEN, known.principal, SHARED, None, KEY, NOW)
     assert len(cache) == 1 and len(cache._seen_once) <= 8192
     hits = cache.hits
     allowed(decide(judged, keys, bearer(token), NOW))
@@ -338,16 +339,16 @@ def test_cache_is_bounded_in_bytes_and_in_time() -> None:
     assert principal is not None
     for number in range(100):
         for _ in range(2):
-            cache.put(key_of(number), TOKEN, principal, SHARED, KEY, NOW)
+            cache.put(key_of(number), TOKEN, principal, SHARED, None, KEY, NOW)
         assert cache.get(key_of(0), NOW) is not None, "whoever was used last stays"
     assert 0 < len(cache) < 6
     assert cache.get(key_of(1), NOW) is None
     large = replace(TOKEN, signing_input=b"x" * 5000)
     for _ in range(2):
-        cache.put(key_of(100), large, principal, SHARED, KEY, NOW)
+        cache.put(key_of(100), large, principal, SHARED, None, KEY, NOW)
     assert cache.get(key_of(100), NOW) is None, "what alone is over the bound is not kept"
     for _ in range(2):
-        cache.put(key_of(99), TOKEN, principal, SHARED, KEY, NOW + 1)  # again: it takes the place of itself
+        cache.put(key_of(99), TOKEN, principal, SHARED, None, KEY, NOW + 1)  # again: it takes the place of itself
     assert cache.get(key_of(99), NOW + MAX_AGE_SECONDS) is not None
     assert cache.get(key_of(99), NOW + MAX_AGE_SECONDS + 1) is None
     for number in range(100):

@@ -52,9 +52,10 @@ from gateway.http1.fields import Field
 from gateway.http1.llhttp import BrokenRequest
 from gateway.http1.request import RequestRead
 from gateway.http1.response import ResponseRead, Responses
-from gateway.policy.decision import Keys, NeedKey, NoKey
+from gateway.policy.decision import NeedKey
 from gateway.policy.denied import Denied
 from gateway.policy.jwk import Key
+from gateway.policy.key_lookup import Keys, NoKey
 from gateway.policy.model import Headers
 from gateway.policy.providers import KeySource, Provider
 from gateway.policy.reasons import Reason

@@ -20,7 +20,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 import gateway
-from gateway.keys.store import SourceStatus
+from gateway.keys.status import SourceStatus
 from gateway.policy.reasons import Reason
 from gateway.policy.upstreams import Upstream
 from gateway.record.exposition import metrics_text

@@ -140,7 +140,7 @@ def provider(**keys: Any) -> dict[str, Any]:
         "label": "https://clerk.example.com/jwks", "state": "none", "last_error": None, "failing_seconds": None,
         "next_refresh_seconds": 4.0,
     }  # fmt: skip
-    return {"providers": [{"name": "people", "keys": told | keys}]}
+    return {"providers": [{"name": "people", "keys": told | keys, "sources": []}]}
 
 
 def reload(error: str) -> dict[str, Any]:

@@ -11,8 +11,9 @@ import os
 import sys
 
 from gateway.policy.cache import VerifiedTokens
-from gateway.policy.decision import Allow, Deny, Keys, NoKey, decide
+from gateway.policy.decision import Allow, Deny, decide
 from gateway.policy.jwk import Key
+from gateway.policy.key_lookup import Keys, NoKey
 from gateway.policy.model import Headers, RequestHead
 from gateway.policy.providers import KeySource
 from gateway.policy.routes import Policy, Route

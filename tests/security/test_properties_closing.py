@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.policy.addresses import client_of, is_within
-from gateway.policy.decision import Allow, Keys, NoKey, decide
+from gateway.policy.decision import Allow, decide
 from gateway.policy.jwk import Key
+from gateway.policy.key_lookup import Keys, NoKey
 from gateway.policy.model import Headers, RequestHead
 from gateway.policy.providers import KeySource
 from tests.configuring import SECRET, read

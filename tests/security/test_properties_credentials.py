@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.policy.decision import Allow, Keys, NoKey, decide
+from gateway.policy.decision import Allow, decide
 from gateway.policy.expressions import Facts, compile_expression
 from gateway.policy.jwk import Key
+from gateway.policy.key_lookup import Keys, NoKey
 from gateway.policy.model import Headers, RequestHead
 from gateway.policy.onward import Line
 from gateway.policy.providers import KeySource

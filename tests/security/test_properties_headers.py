@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config.model import Config
-from gateway.policy.decision import Allow, Keys, NoKey, decide
+from gateway.policy.decision import Allow, decide
 from gateway.policy.fields import HeaderRules
 from gateway.policy.jwk import Key
+from gateway.policy.key_lookup import Keys, NoKey
 from gateway.policy.model import Headers, RequestHead
 from gateway.policy.onward import Line
 from gateway.policy.providers import KeySource

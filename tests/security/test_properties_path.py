@@ -18,8 +18,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
-from gateway.policy.decision import Allow, Keys, NoKey, decide
+from gateway.policy.decision import Allow, decide
 from gateway.policy.jwk import Key
+from gateway.policy.key_lookup import Keys, NoKey
 from gateway.policy.model import Headers, RequestHead
 from gateway.policy.paths import split_target
 from gateway.policy.providers import KeySource

@@ -18,8 +18,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.policy.decision import Allow, Decision, Deny, Keys, NoKey, decide
+from gateway.policy.decision import Allow, Decision, Deny, decide
 from gateway.policy.jwk import Key, KeySet, read_key_set, secret_key
+from gateway.policy.key_lookup import Keys, NoKey
 from gateway.policy.model import Headers, RequestHead
 from gateway.policy.providers import KeySource, Provider
 from gateway.policy.routes import Policy, Route
