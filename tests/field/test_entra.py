@@ -110,13 +110,15 @@ async def test_entra_any_tenant(field: Field) -> None:
     async with field.serving(ANY_TENANT) as gateway:
         for tenant in (TENANT, OTHER_TENANT, THIRD_TENANT):
             await gateway.passes("/api/x", KEY.token(claims_of(tenant)))
-        await gateway.refuses("/api/x", KEY.token(claims_of(THIRD_TENANT, tid=OTHER_TENANT)), "issuer_mismatch")
+        for tenant in (TENANT, OTHER_TENANT, OTHER_TENANT.upper()):
+            mixed = claims_of(OTHER_TENANT if tenant != OTHER_TENANT else TENANT, tid=tenant)
+            await gateway.refuses("/api/x", KEY.token(mixed), "issuer_mismatch")
         await gateway.refuses("/api/x", STRANGER.token(claims_of(THIRD_TENANT)), "signature_invalid")
         for changes in (
             {"tid": None},
             {"tid": ""},
             {"tid": [THIRD_TENANT]},
-            {"tid": THIRD_TENANT.upper()},
+            {"tid": THIRD_TENANT + "0"},
             bent,
             {"tid": "..", "iss": "https://login.microsoftonline.com/../v2.0"},
             {"tid": "{tid}", "iss": "https://login.microsoftonline.com/{tid}/v2.0"},
