@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import datetime
 import functools
 import hashlib
 import json
@@ -20,8 +21,11 @@ from typing import Any
 
 import jwt
 from aiohttp import web
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.x509.oid import NameOID
 
 from tests.secrecy import keep_secret
 
@@ -66,6 +70,15 @@ def public_pem(key: PrivateKey) -> bytes:
 def private_pem(key: PrivateKey) -> bytes:
     """Return a whole key as PEM."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def certificate_pem(key: PrivateKey) -> bytes:
+    """Return a certificate of a key, by itself and long over, as PEM."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "stand-in.test")])
+    end = datetime.datetime(2020, 1, 2, tzinfo=datetime.UTC)
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = made.serial_number(1).not_valid_before(end - datetime.timedelta(days=1)).not_valid_after(end)
+    return made.sign(key, None if isinstance(key, ed25519.Ed25519PrivateKey) else SHA256()).public_bytes(Encoding.PEM)
 
 
 def sign_token(header: dict[str, Any], payload: bytes, alg: str, key: Any) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import ssl
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
-
-import aiohttp
 
 from gateway.policy.providers import KeySource
 
@@ -55,7 +54,8 @@ def ask_for(uri: str, source: KeySource) -> dict[str, Any]:
     if source.proxy is not None:
         asked["proxy"] = source.proxy.url
         if source.proxy.user is not None:
-            asked["proxy_auth"] = aiohttp.BasicAuth(source.proxy.user, source.proxy.password, "utf-8")
+            login = base64.b64encode(f"{source.proxy.user}:{source.proxy.password}".encode()).decode("ascii")
+            asked["proxy_headers"] = {"Authorization": f"Basic {login}"}  # aiohttp sends it as Proxy-Authorization
     return asked
 
 
