@@ -9,14 +9,10 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding
-
-from tests.keyserver import private_key, to_jwk
+from tests.keyserver import certificate_pem, private_key, to_jwk
 from tests.minting import SECRET, b64, mint
 from tests.security.rig import Keys, Listener
 from tests.security.strict import Reader, Seen
@@ -49,18 +45,15 @@ class Signer:
         written = {name: value for name, value in merged.items() if value is not None}
         return mint(written, self.private, self.algorithm, kid=self.kid, header=header)
 
-    def certificate(self) -> x509.Certificate:
-        """Return a certificate of the key, by itself."""
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "stand-in.example")])
-        now = datetime.now(UTC)
-        made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(self.private.public_key())
-        lasting = made.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
-        return lasting.serial_number(1).sign(self.private, hashes.SHA256())
+    def certificate(self) -> str:
+        """Return a certificate of the key, by itself, as PEM."""
+        return certificate_pem(self.private).decode()
 
     def x5c(self) -> dict[str, Any]:
-        """Return the members of a JWK that hold its certificate."""
-        der = self.certificate().public_bytes(Encoding.DER)
-        return {"x5t": b64(hashlib.sha1(der).digest()), "x5c": [base64.b64encode(der).decode()]}  # noqa: S324  # RFC 7517
+        """Return the members of a JWK that hold its certificate (RFC 7517 sections 4.7 and 4.8)."""
+        body = "".join(self.certificate().splitlines()[1:-1])
+        thumbprint = hashlib.sha1(base64.b64decode(body)).digest()  # noqa: S324  # RFC 7517's own
+        return {"x5t": b64(thumbprint), "x5c": [body]}
 
 
 SHARED = Signer(None, "HS256")
@@ -69,20 +62,23 @@ SHARED = Signer(None, "HS256")
 class Issuer(Listener):
     """Serves documents by target, and 404 for the rest; keeps what it was asked.
 
-    `wants` are targets with the `Authorization` without which the answer is 401.
+    `wants` are targets with the `Authorization` without which the answer is 401. `tls` are the files of its
+    certificate and key.
     """
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, tls: dict[str, Path] | None = None) -> None:
         self.documents: dict[str, Keys] = {}
         self.wants: dict[str, str] = {}
         self.asked: list[Seen] = []
-        self._tls = tls
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if tls else None
+        if self._tls is not None and tls is not None:
+            self._tls.load_cert_chain(tls["certificate"], tls["key"])
         super().__init__(self._serve_document)
 
     @property
     def url(self) -> str:
-        """Where it listens; over TLS by its name."""
-        return super().url if self._tls is None else f"https://localhost:{self.port}"
+        """Where it listens."""
+        return super().url if self._tls is None else f"https://127.0.0.1:{self.port}"
 
     def publish(self, target: str, *jwks: dict[str, Any], **members: Any) -> str:
         """Publish a key set; returns its address. `members` stand beside `keys`."""

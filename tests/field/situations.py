@@ -143,7 +143,8 @@ SITUATIONS = (
     ),
     Situation(
         "descope",
-        'issuer: "https://api.descope.com/v1/apps/P2abc", audience: none, organization_claim: dct, required_claims: [drn]',
+        'issuer: "https://api.descope.com/v1/apps/P2abc", audience: none, organization_claim: dct, '
+        "required_claims: [drn]",
         "{organization: T1, when: \"'runner' in claims.tenants[claims.dct].roles\"}",
         {
             "iss": "https://api.descope.com/v1/apps/P2abc",

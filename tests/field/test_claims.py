@@ -100,7 +100,7 @@ async def test_secret_in_base64_explained(field: Field) -> None:
     advice = await field.advice(text, "/api/x", token, "signature_invalid")
     assert "decoded from base64" in advice and "secret_encoding: base64" in advice, advice
     (field.folder / "raw").write_bytes(RAW)
-    async with field.serving(text.replace('secret: "${SHOWN}"', "secret_file: raw")) as gateway:
+    async with field.serving(text.replace('secret: "${SHOWN}"', 'secret_file: "${FOLDER}/raw"')) as gateway:
         await gateway.passes("/api/x", token)
         await gateway.refuses("/api/x", mint({"sub": "u"}, SHOWN.encode()), "signature_invalid")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.field.gateways import Field
 from tests.field.issuer import Signer
@@ -142,9 +141,8 @@ routes:
 @pytest.mark.parametrize("key", [KEY, Signer("goog", "ES256")], ids=["RSA", "EC"])
 async def test_firebase_x509_map(field: Field, key: Signer) -> None:
     """krakend/krakend-jose#73: Google's x509 addresses answer certificates by kid."""
-    certificate = key.certificate().public_bytes(Encoding.PEM).decode()
     target = "/robot/v1/metadata/x509/securetoken@system.gserviceaccount.com"
-    field.issuer.answer(target, {key.kid: certificate})
+    field.issuer.answer(target, {key.kid: key.certificate()})
     text = f"""
 providers:
   firebase:

@@ -209,7 +209,7 @@ async def test_public_keys_in_files(field: Field) -> None:
     """envoyproxy/gateway#7425's kind: two PEM files while keys rotate, no `kid` in tokens."""
     for signer in (KEY, OTHER):
         (field.folder / f"{signer.kid}.pem").write_text(pem_of(signer))
-    async with field.serving(FILES.replace("FILES", "k1.pem, k2.pem")) as gateway:
+    async with field.serving(FILES.replace("FILES", "'${FOLDER}/k1.pem', '${FOLDER}/k2.pem'")) as gateway:
         for signer in (KEY, OTHER):
             await gateway.passes("/api/x", signer.token(CLAIMS, {"kid": None}))
         # A PEM key has no name, so that a token's says nothing.
@@ -222,7 +222,7 @@ async def test_public_keys_in_files(field: Field) -> None:
 async def test_two_public_keys_in_one_file(field: Field) -> None:
     """A file of two keys, as `cat` makes it: both count, or the file is refused; never one of them."""
     (field.folder / "both.pem").write_text(pem_of(KEY) + pem_of(OTHER))
-    text = FILES.replace("FILES", "both.pem")
+    text = FILES.replace("FILES", "'${FOLDER}/both.pem'")
     status, said = field.check(text)
     if status == 1:
         assert "public_key_files" in said and "both.pem" in said, said

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests.authority import HOST, private_authority
 from tests.field.gateways import Field
 from tests.field.issuer import Issuer, Signer
-from tests.field.private_network import HOST, EgressProxy, private_authority
+from tests.keyproxy import ForwardProxy
 from tests.processes import refusing_port
 from tests.secrecy import keep_secret
 
@@ -34,10 +35,10 @@ async def test_private_ca_of_the_key_server(field: Field) -> None:
     private_authority(field.folder, "another")
     server = Issuer(private_authority(field.folder))
     uri = server.publish("/certs", KEY.jwk(alg="RS256", use="sig"))
-    settings = f'jwks_uri: "{uri}", ca_file: {field.folder}/NAME.pem'
+    settings = f'jwks_uri: "{uri}", ca_file: "${{FOLDER}}/NAME-ca.pem"'
     token = KEY.token(CLAIMS)
     try:
-        async with field.serving(file_with(settings.replace("NAME", "authority"))) as gateway:
+        async with field.serving(file_with(settings.replace("NAME", "root"))) as gateway:
             await gateway.passes("/api/x", token)
             await gateway.refuses("/api/x", STRANGER.token(CLAIMS), "signature_invalid")
         # Neither another authority nor those of the machine.
@@ -56,7 +57,7 @@ async def test_keys_in_a_file(field: Field) -> None:
     """envoyproxy/gateway#7425, #5806, chrisns/index-cf-note-queue#11: a key set beside the file, no network."""
     key = Signer("own", "ES256")
     (field.folder / "jwks.json").write_text(json.dumps({"keys": [key.jwk(alg="ES256", use="sig")]}))
-    text = file_with("algorithms: [ES256], jwks_file: jwks.json")
+    text = file_with('algorithms: [ES256], jwks_file: "${FOLDER}/jwks.json"')
     async with field.serving(text) as gateway:
         await gateway.passes("/api/x", key.token(CLAIMS))
         assert (await gateway.ready())[0] == 200
@@ -114,20 +115,24 @@ async def test_keys_through_a_proxy(field: Field) -> None:
     """
     server = Issuer(private_authority(field.folder))
     server.publish("/keys", KEY.jwk(use="sig", alg="RS256"))
-    proxy = EgressProxy(server.port)
-    text = file_with(f'jwks_uri: "https://{HOST}:{server.port}/keys", ca_file: authority.pem, jwks: {{proxy: "PROXY"}}')
+    uri = f"https://{HOST}:{server.port}/keys"
+    text = file_with(f'jwks_uri: "{uri}", ca_file: "${{FOLDER}}/root-ca.pem", jwks: {{proxy: "PROXY"}}')
     try:
-        async with field.serving(text.replace("PROXY", proxy.url)) as gateway:
-            await gateway.passes("/api/x", KEY.token(CLAIMS))
-            await gateway.refuses("/api/x", STRANGER.token(CLAIMS), "signature_invalid")
-        assert set(proxy.asked) == {f"CONNECT {HOST}:{server.port}"}
+        async with ForwardProxy(server.port) as proxy:
+            async with field.serving(text.replace("PROXY", proxy.url)) as gateway:
+                await gateway.passes("/api/x", KEY.token(CLAIMS))
+                await gateway.refuses("/api/x", STRANGER.token(CLAIMS), "signature_invalid")
+            assert {head.partition(b" HTTP")[0] for head in proxy.heads} == {f"CONNECT {HOST}:{server.port}".encode()}
+            # A proxy that sees what goes through it is no proxy: the certificate must be of the authority all the same.
+            private_authority(field.folder, "another")
+            async with field.serving(text.replace("PROXY", proxy.url).replace("root-ca", "another-ca")) as gateway:
+                await gateway.refuses("/api/x", KEY.token(CLAIMS), "keys_unavailable")
         with refusing_port() as port:
             async with field.serving(text.replace("PROXY", f"http://127.0.0.1:{port}")) as gateway:
                 answer = await gateway.refuses("/api/x", KEY.token(CLAIMS), "keys_unavailable")
                 assert answer.header("Retry-After")
     finally:
         server.close()
-        proxy.close()
 
 
 @pytest.mark.parametrize("path", ["", "/oauth", "/tenants/one"])
@@ -197,8 +202,8 @@ providers:
     issuer: https://kubernetes.default.svc.cluster.local
     audience: mastra
     jwks_uri: {server.url}/openid/v1/jwks
-    ca_file: authority.pem
-    jwks: {{token_file: token}}
+    ca_file: ${{FOLDER}}/root-ca.pem
+    jwks: {{token_file: "${{FOLDER}}/token"}}
 routes:
   /api: {{provider: cluster, allow: {{claim: {{/kubernetes.io/namespace: agents}}}}}}
 """
