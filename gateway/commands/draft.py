@@ -113,6 +113,9 @@ class Desk:
         )
         rule = f"{{email_domain: {_scalar(answers.email_domain)}}}" if answers.email_domain else "authenticated"
         cases = _cases(answers, domain)
+        if answers.kind == "oidc" and answers.email_domain:
+            provider += "    # An email counts where the token says that its owner has confirmed it.\n"
+            provider += "    email_verified: required\n"
         return _FILE.format(upstream=_scalar(answers.upstream), provider=provider, rule=rule, cases=cases)
 
     def load(self, answers: Answers) -> Config:

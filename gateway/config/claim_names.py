@@ -17,8 +17,7 @@ def check_claim_name(written: str) -> str:
     if not written.strip():
         raise Mistake("without a claim's name")
     if written.startswith("/") and not _POINTER.fullmatch(written):
-        hint = "expected /a/b, with ~1 for '/' and ~0 for '~' inside a name"
-        raise Mistake(f"that is no JSON Pointer (RFC 6901), {hint}")
+        raise Mistake("that is no JSON Pointer of RFC 6901 (inside a name ~1 stands for '/', and ~0 for '~')")
     return written
 
 

@@ -85,6 +85,7 @@ def _lint_providers(values: Values, routes: Sequence[ReadRoute], reading: Readin
             _warn_at(members, name, f"no route uses the provider '{name}'", reading)
         if provider is not None:
             _lint_provider(provider, name, members, reading)
+            _lint_emails(provider, name, members, routes, reading)
             _lint_shared_secret(provider, name, members, values, reading)
 
 
@@ -100,6 +101,25 @@ def _lint_shared_secret(
                 "('authorization: sign'): that server can make callers' tokens, too; give each a secret of its own"
             )
             _warn_at(members, name, words, reading)
+
+
+def _lint_emails(
+    provider: Provider, name: str, members: Mapping[str, Node], routes: Sequence[ReadRoute], reading: Reading
+) -> None:
+    """Warn of emails that count although no claim says that they were verified: their owner may have made them up."""
+    node = members.get(name)
+    is_chosen = isinstance(node, Fields) and node.get(fields.EMAIL_VERIFIED.name) is not None
+    if provider.kind != "oidc" or provider.requires_verified_email or is_chosen:
+        return
+    for route in (read.route for read in routes):
+        if any(one.name == name for one in route.providers) and asks_email((*route.allow, *route.deny)):
+            words = (
+                f"the rules of '{route.key}' go by an email, and one that nobody verified counts where the token does "
+                "not say so: expected 'email_verified: required' (and 'email_verified_claim: NAME' where the issuer "
+                "has a name of its own for it), or 'email_verified: if_present' written out"
+            )
+            _warn_at(members, name, words, reading)
+            return
 
 
 def _lint_provider(provider: Provider, name: str, members: Mapping[str, Node], reading: Reading) -> None:

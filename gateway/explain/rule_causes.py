@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from gateway.config.lint import asks_email
 from gateway.explain.branches import MAX_BRANCHES, missed
+from gateway.explain.keycloak_causes import is_of_keycloak, missing_email, missing_roles
 from gateway.explain.rules import condition_step, unverified_flag
 from gateway.explain.step import shown, type_of
 from gateway.explain.walk import Findings
@@ -43,26 +44,25 @@ def _email_absent(deny: Deny, found: Findings) -> str | None:
         return None
     if has_claim(principal.claims, email_claim(principal.claims, provider)):
         return None
+    named = provider.email_claim
     match provider.kind:
         case "clerk":
             return (
-                "Clerk's session tokens carry no email unless it is added: in Clerk's dashboard, "
-                "Sessions, Customize session "
-                'token, add {"email": "{{user.primary_email_address}}"}; the next token has it.'
+                "Clerk's session tokens carry no email unless it is added: in Clerk's dashboard, Sessions, "
+                f'Customize session token, add {{"{named or "email"}": "{{{{user.primary_email_address}}}}"}}; '
+                "the next token has it."
             )
         case "auth0":
+            way = "" if named else "; the gateway finds it by its last part, or name it with `email_claim`"
+            name = named or "https://YOUR-DOMAIN/email"
             return (
                 "Auth0's access tokens carry no email unless an Action adds one: in the Login flow, "
-                'api.accessToken.setCustomClaim("https://YOUR-DOMAIN/email", event.user.email); the '
-                "gateway finds it by "
-                "its last part, or name it with `email_claim`."
+                f'api.accessToken.setCustomClaim("{name}", event.user.email){way}.'
             )
-        case _:
-            return (
-                f"The token has no {provider.email_claim or 'email'}: have the issuer add it (for OpenID "
-                "Connect: the scope "
-                "email), or name the claim with `email_claim` on the provider."
-            )
+    if is_of_keycloak(principal.claims):
+        return f"The token has no {named or 'email'}. {missing_email()}"
+    way = "" if named else ", or name the claim with `email_claim` on the provider"
+    return f"The token has no {named or 'email'}: have the issuer add it (for OpenID Connect: the scope email){way}."
 
 
 def _email_not_verified(deny: Deny, found: Findings) -> str | None:
@@ -160,14 +160,16 @@ def _missing_fact(deny: Deny, found: Findings) -> str | None:
         if provider.kind == "clerk":
             way = "in Clerk roles belong to organizations, so the session needs an active one"
             return f"The token has no {absent[0]}: {way}."
-        way = f"name the claim with `{absent[0]}_claim` on the provider"
-        return f"The token has no {absent[0]}: have the issuer add them, or {way}."
+        if absent[0] == "roles" and is_of_keycloak(principal.claims):
+            return missing_roles(principal.claims, provider)
     if provider.kind == "auth0" and absent[0] == "permissions":
         return (
             "The token has no permissions: in Auth0, on the API, switch on RBAC and Add Permissions in the "
             "Access Token."
         )
-    return f"The token has no {absent[0]}: have the issuer add them."
+    named = getattr(provider, f"{absent[0]}_claim")
+    way = "" if named else f", or name the claim with `{absent[0]}_claim` on the provider"
+    return f"The token has no {named or absent[0]}: have the issuer add them{way}."
 
 
 def _undecided_deny(deny: Deny, found: Findings) -> str | None:

@@ -98,7 +98,8 @@ def _check_type(token: Token, provider: Provider, now: float) -> None:
 def _check_expiry(token: Token, provider: Provider, now: float) -> None:
     expiry = date_of(token.claims, "exp")
     if expiry is None and provider.requires_expiry:
-        raise Denied(Reason.CLAIM_INVALID, "exp is missing (`expiry: optional` on the provider lets such tokens in)")
+        way = " (`expiry: optional` on the provider lets such tokens in)" if provider.kind == "jwt" else ""
+        raise Denied(Reason.CLAIM_INVALID, f"exp is missing{way}")
     if expiry is not None and expiry + provider.leeway_seconds <= now:
         raise Denied(Reason.TOKEN_EXPIRED, f"expired {now - expiry:.0f} s ago")
 

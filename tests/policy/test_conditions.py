@@ -78,7 +78,8 @@ def test_client_comes_from_the_claim_that_the_file_names() -> None:
     assert reason(named, azp="web") is Reason.AUTHORIZED_PARTY_MISMATCH
     by_audience = replace(OF_CLIENTS, client_claims=("aud", "cid"))
     assert reason(by_audience, aud="web") is reason(by_audience, aud=["web"], cid="web") is None
-    for claims in ({"aud": ["web", "evil"]}, {"aud": "web", "cid": "job"}, {"aud": []}, {"aud": ...}):
+    others: list[dict[str, Any]] = [{"aud": ["web", "evil"]}, {"aud": "web", "cid": "job"}, {"aud": []}, {"aud": ...}]
+    for claims in others:
         assert reason(by_audience, **claims) is Reason.AUTHORIZED_PARTY_MISMATCH
 
 
@@ -134,7 +135,7 @@ def test_iat_that_is_no_date_is_refused_before_lifetimes_count(iat: object) -> N
 @pytest.mark.parametrize("name", ["plan", "/deep/plan", "https://example.com/plan"])
 def test_claim_that_is_there_meets_what_is_required(name: str, value: object) -> None:
     asking = replace(PLAIN, required_claims=(name,))
-    claims = {"deep": {"plan": value}, "plan": value, "https://example.com/plan": value}
+    claims: dict[str, Any] = {"deep": {"plan": value}, "plan": value, "https://example.com/plan": value}
     assert reason(asking, **claims) is None
 
 
