@@ -11,7 +11,7 @@ from gateway.explain.keycloak_causes import is_of_keycloak, missing_email, missi
 from gateway.explain.rules import condition_step, unverified_flag
 from gateway.explain.step import shown, type_of
 from gateway.explain.walk import Findings
-from gateway.policy.claim_names import has_claim
+from gateway.policy.claim_names import has_claim, read_claim
 from gateway.policy.decision import Deny
 from gateway.policy.emails import email_claim, verified_flags, verified_names
 from gateway.policy.expressions import Facts
@@ -168,6 +168,12 @@ def _missing_fact(deny: Deny, found: Findings) -> str | None:
             "Access Token."
         )
     named = getattr(provider, f"{absent[0]}_claim")
+    if has_claim(principal.claims, named or absent[0]):
+        what = type_of(read_claim(principal.claims, named or absent[0]))
+        return (
+            f"The token's {named or absent[0]} is of type {what}, which names no {absent[0]}: "
+            "have the issuer write a list of texts, or ask for what it holds by `claim` (a JSON Pointer) or `when`."
+        )
     way = "" if named else f", or name the claim with `{absent[0]}_claim` on the provider"
     return f"The token has no {named or absent[0]}: have the issuer add them{way}."
 
