@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Literal
 
+from gateway.policy.origins import Origins
 from gateway.policy.providers import Provider
 from gateway.policy.routes import Policy
 from gateway.policy.upstreams import Upstream
@@ -84,7 +85,8 @@ class Log:
 class Cors:
     """Which pages of other origins may read our answers (Fetch standard, CORS protocol).
 
-    `origins` are serialised origins, compared whole; `*` alone means any, and then never with credentials.
+    `origins` are serialised origins, compared whole, or patterns of them; `*` alone means any, and then never with
+    credentials. `pages` are the same, as they are compared.
     """
 
     origins: frozenset[str]
@@ -109,6 +111,10 @@ class Cors:
     )
     expose: tuple[str, ...] = ("WWW-Authenticate", "X-Request-Id", "Retry-After", "mcp-session-id")
     max_age_seconds: int = 3600
+    pages: Origins = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pages", Origins(self.origins))
 
 
 @dataclass(frozen=True, slots=True)

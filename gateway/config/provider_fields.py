@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.config.addresses import KEY_URL, ORIGIN, host_of
+from gateway.config.addresses import KEY_URL, host_of
 from gateway.config.claim_names import CLAIM_NAME, SEPARATOR
 from gateway.config.issuer_names import ISSUER
 from gateway.config.key_files import JWKS_FILE_READER, PEM_FILE_READER
 from gateway.config.key_requests import JWKS
 from gateway.config.lists import ListOf, OrWord, some
+from gateway.config.origins import ORIGIN
 from gateway.config.presets import PRESETS
 from gateway.config.readers import BOOLEAN, Mistake, Scalar, duration, integer, one_of, text
 from gateway.config.reading import nearest

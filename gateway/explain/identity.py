@@ -17,7 +17,9 @@ def explain_identity(allow: Allow, now: float) -> tuple[Step, Denied | None]:
     identity = upstream.identity
     constants = tuple(Step(name, "yes", f"a constant of the file, {HIDDEN}") for name, _ in upstream.constants)
     if principal is None:
-        why = "the token did not count" if not allow.route.public else "nobody was asked for"
+        route = allow.route
+        why = "no token came" if route.providers else "nobody was asked for"
+        why = why if route.public else "the token did not count"
         return Step("identity", "note", f"none: {why}", parts=constants), None
     try:
         lines = identity_lines(identity, principal)

@@ -17,6 +17,7 @@ from gateway.policy.emails import email_claim, verified_names
 from gateway.policy.issuers import IssuerTemplate
 from gateway.policy.jwk import Key
 from gateway.policy.key_lookup import Keys
+from gateway.policy.origins import example_of
 from gateway.policy.providers import KeySource, Provider
 
 _KID = "stand-in"
@@ -75,7 +76,7 @@ def complete_claims(provider: Provider, given: Mapping[str, Any], now: float) ->
     if provider.audiences:
         claims["aud"] = min(provider.audiences)
     if provider.authorized_parties and provider.requires_authorized_party:
-        claims["azp"] = min(provider.authorized_parties)
+        claims["azp"] = example_of(provider.authorized_parties)
     if provider.clients:
         put_claim(claims, provider.client_claims[0], min(provider.clients))
     for name, texts in provider.expected_claims:

@@ -50,7 +50,7 @@ def _other_reading(secret: bytes, found: Findings, provider: Provider) -> str | 
     if decoded is not None and _verifies(found, provider, decoded):
         why = check_secret(decoded, provider.algorithms)
         if why is not None:
-            return f"{signer}, and those bytes are too weak: {why}."
+            return f"{signer}, and these are too weak: {why}."
         return f"{signer}: write `secret_encoding: base64`."
     for text in _in_base64(secret):
         if _verifies(found, provider, text):

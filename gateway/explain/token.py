@@ -10,6 +10,7 @@ from gateway.policy.claim_names import read_claim
 from gateway.policy.conditions import CONDITIONS, found_clients
 from gateway.policy.denied import Denied
 from gateway.policy.providers import Provider
+from gateway.policy.resources import Resource, check_resource
 from gateway.policy.token import Token
 from gateway.policy.verify import CLAIM_CHECKS
 from gateway.policy.words import listed
@@ -20,8 +21,10 @@ _MAX_DATE = 253402300799  # the end of year 9999
 _THOUSAND_YEARS_SECONDS = 1000 * 365.25 * 86400
 
 
-def explain_claims(token: Token, provider: Provider, now: float) -> tuple[tuple[Step, ...], Denied | None]:
-    """Return a step for each check that the provider asks, and the first refusal. `now` is Unix seconds."""
+def explain_claims(
+    token: Token, provider: Provider, now: float, resource: Resource | None = None
+) -> tuple[tuple[Step, ...], Denied | None]:
+    """Return a step for each check that the provider and the route ask, and the first refusal. `now`: Unix seconds."""
     steps: list[Step] = []
     first: Denied | None = None
     for name, check in CLAIM_CHECKS.items():
@@ -34,6 +37,15 @@ def explain_claims(token: Token, provider: Provider, now: float) -> tuple[tuple[
         expected = EXPECTED[name](provider)
         if expected:
             steps.append(Step(name, "yes", _found(token, name, provider, now), expected))
+    if resource is not None:
+        expected = f"the route's own resource: {resource.identifier}"
+        try:
+            check_resource(token.claims, resource)
+        except Denied as refusal:
+            first = first or refusal
+            steps.append(Step("resource", "no", refusal.detail, expected))
+        else:
+            steps.append(Step("resource", "yes", "aud holds it", expected))
     return tuple(steps), first
 
 

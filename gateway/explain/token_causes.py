@@ -48,6 +48,10 @@ def _audience(deny: Deny, found: Findings) -> str | None:
     if "aud" not in _claims(found):
         return _no_audience(_claims(found), provider, expected)
     found_audiences = _texts(_claims(found)["aud"])
+    resource = found.route.resource if found.route is not None else None
+    if resource is not None and not (provider.audiences or frozenset()).isdisjoint(found_audiences):
+        said = f"The token is for {shown(_claims(found)['aud'])}, another server of the same provider"
+        return f"{said}: the client has to ask the issuer for one with `resource={resource.identifier}`."
     near = _near(found_audiences, provider.audiences or ())
     if near is not None:
         said, written, difference = near

@@ -13,6 +13,7 @@ from gateway.policy.denied import Denied
 from gateway.policy.fields import named_by_connection
 from gateway.policy.model import RequestHead
 from gateway.policy.onward import token_protocols
+from gateway.policy.origins import Origins
 from gateway.policy.parameters import parameter_values
 from gateway.policy.providers import BEARER, TokenSource
 from gateway.policy.reasons import Reason
@@ -73,7 +74,7 @@ def find_credential(head: RequestHead, query: str, sources: Sequence[TokenSource
     return found[0]
 
 
-def check_origin(head: RequestHead, allowed: frozenset[str]) -> None:
+def check_origin(head: RequestHead, allowed: Origins) -> None:
     """Refuse a cookie that a page of another origin made the browser send (cross-site request forgery).
 
     Asked for what is not a safe method, and for WebSocket, to which the same-origin policy does not apply.

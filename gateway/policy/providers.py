@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 from gateway.policy.issuers import IssuerTemplate
 from gateway.policy.jwk import Key, KeySet
+from gateway.policy.origins import Origins
 
 Kind = Literal["jwt", "clerk", "auth0", "oidc"]
 ClerkKind = Literal["session", "template", "oauth", "machine", ""]  # empty: whatever the rest of the token says
@@ -171,6 +172,8 @@ class Provider:
     preset: Preset = field(init=False, repr=False, compare=False)  # of its kind; a field, since a property is a call
     has_conditions: bool = field(init=False, repr=False, compare=False)
     _by_issuer: Mapping[str | None, KeySource] = field(init=False, repr=False, compare=False)
+    parties: Origins = field(init=False, repr=False, compare=False)  # `authorized_parties` and `origins` with patterns
+    pages: Origins = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         preset = PRESETS[self.kind]
@@ -179,6 +182,8 @@ class Provider:
         conditions = (self.clients, self.max_lifetime_seconds, self.required_claims, self.expected_claims)
         object.__setattr__(self, "has_conditions", any(one not in (None, ()) for one in conditions))
         object.__setattr__(self, "_by_issuer", {source.issuer: source for source in self.issuer_sources})
+        object.__setattr__(self, "parties", Origins(self.authorized_parties or ()))
+        object.__setattr__(self, "pages", Origins(self.origins))
 
     def __repr__(self) -> str:
         return f"Provider({self.name!r}, {self.kind!r})"

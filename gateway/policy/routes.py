@@ -15,6 +15,7 @@ from gateway.policy.onward import AUTHORIZATION, NOTHING, Withheld
 from gateway.policy.paths import Path, plain_readings, split_target
 from gateway.policy.providers import Provider, TokenSource, token_sources
 from gateway.policy.reasons import Reason
+from gateway.policy.resources import Resource
 from gateway.policy.rules import Rule, Unenforced, rules_within
 from gateway.policy.upstreams import Upstream
 
@@ -37,7 +38,8 @@ class Route:
     """A path prefix and who may pass it.
 
     `segments` are in canonical form (see `paths.canonical_path`). `methods` None means any; GET covers HEAD.
-    A public route has no providers and no rules; a guarded one has both.
+    A guarded route has providers and rules, a public one neither. One with `optional` is public, and has providers:
+    a token counts if it is there. With a `document` the gateway itself answers.
     """
 
     key: str  # as written in the file: `POST,DELETE /api/memory`
@@ -51,6 +53,8 @@ class Route:
     deny: tuple[Rule, ...] = ()  # none may hold, none may be undecided
     websocket: bool = False
     enforce: bool = True
+    resource: Resource | None = None  # `mcp: true`: what its clients know it by
+    document: bytes | None = field(default=None, repr=False)
     # What follows from these, once: where a token may stand, and which parameters of the query never go on.
     provider_names: tuple[str, ...] = field(init=False, repr=False, compare=False)
     sources: tuple[TokenSource, ...] = field(init=False, repr=False, compare=False)
@@ -60,7 +64,7 @@ class Route:
     def __post_init__(self) -> None:
         sources = token_sources(self.providers)
         in_query = tuple(source.name for source in sources if source.place == "query")
-        spent = () if self.public else tuple(dict.fromkeys((*in_query, MASTRA_PARAMETER)))
+        spent = () if not self.providers else tuple(dict.fromkeys((*in_query, MASTRA_PARAMETER)))
         object.__setattr__(self, "provider_names", tuple(provider.name for provider in self.providers))
         object.__setattr__(self, "sources", sources)
         object.__setattr__(self, "spent_parameters", spent)
@@ -75,7 +79,7 @@ class Route:
 
     def _stops(self, source: TokenSource | None) -> Withheld:
         forwards = self.upstream.identity.authorization == "forward"
-        if self.public:
+        if not self.providers:
             return NOTHING if forwards else AUTHORIZATION  # nobody verified what is there
         # Exactly the verified credential goes up in a place that an upstream may read one from.
         place = source.place if source is not None and forwards else None

@@ -174,7 +174,7 @@ def _check_authorized_party(token: Token, provider: Provider, now: float) -> Non
     # An application that asked by OAuth, or a machine, has no page.
     if party is None and (not provider.requires_authorized_party or kind_of(token, provider) in ("oauth", "machine")):
         return
-    if party not in provider.authorized_parties:
+    if party not in provider.parties:
         expected = " or ".join(sorted(provider.authorized_parties))
         raise Denied(Reason.AUTHORIZED_PARTY_MISMATCH, f"azp is {shown_value(party)}, expected {expected}")
 

@@ -16,8 +16,8 @@ from typing import Literal
 COMPILED = {
     "policy": (
         "addresses cache claim_names claim_values claims clerk conditions cookies credentials decision denied emails "
-        "expressions fields guard issuers jwk key_lookup likeness memory model onward organizations parameters paths "
-        "providers routes rules seen token upstreams verify words"
+        "expressions fields guard issuers jwk key_lookup likeness memory model onward organizations origins parameters "
+        "paths providers routes rules seen token upstreams verify words"
     ),
     "config": "model",
     "keys": "entry store",

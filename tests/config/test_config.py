@@ -231,6 +231,59 @@ def test_missing_or_misspelt_section_gives_one_message(sections: dict[str, str],
     assert found[0].startswith(expected)
 
 
+# Who can put a page where the star stands? Of hosts of pages everybody, and in what is registered, too.
+ORIGIN_MISTAKES = [
+    *(
+        (origin, "with a '*' in the name that is registered")
+        for origin in (
+            "https://*.com",
+            "https://*.co.uk",
+            "https://app-*.com",
+            "https://app-*.co.uk",
+            "https://a.app-*.com.au",
+            "https://*.kawasaki.jp",
+            "https://app-*.kawasaki.jp",
+            "https://app.*",
+            "https://*",
+            "https://app-*-corp.com",
+            "https://10.0.0.*",
+            "https://*.corp",
+            "http://localhos*",
+        )
+    ),
+    *(
+        (origin, "where anybody can have one")
+        for origin in (
+            "https://*.vercel.app",
+            "https://app-*.vercel.app",
+            "https://*-corp.vercel.app",
+            "https://*.netlify.app",
+            "https://*.github.io",
+            "https://*.pages.dev",
+            "https://*.herokuapp.com",
+            "https://*.web.app",
+            "https://*.us-east-1.elb.amazonaws.com",
+            "https://*.s3.amazonaws.com",
+            "https://*.run.app",
+            "https://app-*.eu.ngrok.io",
+            "https://*.Vercel.App",
+        )
+    ),
+    ("https://*-*.example.com", "with more than one '*'"),
+    ("https://*.*.example.com", "with more than one '*'"),
+    ("https://*.example.com/", "did you mean 'https://*.example.com'? Origins have no closing"),
+    ("https://*.example.com/x", "expected an origin"),
+    ("https://*.example.com.", "with a dot at the end of its host"),
+    ("https://user@*.example.com", "expected an origin"),
+    ("https://a.example.com:*", "with a host or port that cannot be"),
+    ("*://a.example.com", "expected an origin"),
+    ("https://\u00e9*.example.com", "in no label of plain ASCII"),
+    ("https://xn--*.example.com", "in no label of plain ASCII"),
+    ("https://*_.example.com/*", "expected an origin"),
+    ("chrome-extension://*", "a scheme whose hosts nobody registers"),
+    ("capacitor://*.example.com", "a scheme whose hosts nobody registers"),
+    ("https://[::*]", "with a"),
+]
 SERVER_MISTAKES = [
     (
         "listen: 8080",
@@ -280,7 +333,7 @@ SERVER_MISTAKES = [
     ("cors: {origins: ['*'], credentials: true}", "found credentials with origins '*'"),
     ("cors: {origins: ['*', 'https://a.example']}", "found '*' beside others"),
     ("cors: {origins: ['https://a.example/']}", "(did you mean 'https://a.example'?"),
-    ("cors: {origins: ['https://*.example.com']}", "with a '*'"),
+    *((f"cors: {{origins: ['{origin}']}}", why) for origin, why in ORIGIN_MISTAKES),
     ("cors: {origins: [app.example.com]}", "expected an origin such as https://app.example.com"),
     ("cors: {origins: ['null']}", "which every sandboxed page has"),
     (
@@ -381,6 +434,43 @@ def test_numbers_and_booleans_may_come_from_variables() -> None:
     assert config.workers == 3
     assert config.cors is not None
     assert config.cors.origins == {"*"}
+
+
+@pytest.mark.parametrize(
+    ("written", "read_as"),
+    [
+        ("https://app-*-corp.vercel.app", "https://app-*-corp.vercel.app"),
+        ("HTTPS://App-*.Example.com:443", "https://app-*.example.com"),
+        ("https://*.example.co.uk:8443", "https://*.example.co.uk:8443"),
+        ("https://*.m\u00fcnchen.de", "https://*.xn--mnchen-3ya.de"),
+        ("https://*.corp.vercel.app", "https://*.corp.vercel.app"),
+        ("https://eu.*.example.com", "https://eu.*.example.com"),
+        ("http://*.localhost:3000", "http://*.localhost:3000"),
+        ("https://*.cluster.corp", "https://*.cluster.corp"),
+    ],
+)
+def test_an_origin_may_have_one_star_where_nobody_else_can_have_a_page(written: str, read_as: str) -> None:
+    config = read(file_with(rest=f'cors: {{origins: ["{written}", "https://app.example.com"]}}'))
+    assert config.cors is not None
+    assert config.cors.origins == {read_as, "https://app.example.com"}
+    is_shared = written.endswith("-corp.vercel.app")
+    assert [w for w in config.warnings if "anybody's to take" in w] == [
+        "gateway.yaml:4:7: cors: names under vercel.app are anybody's to take, also such that"
+        " https://app-*-corp.vercel.app stands for: list what you can"
+    ] * is_shared
+
+
+def test_origins_of_providers_take_a_star_too() -> None:
+    providers = (
+        "providers: {jobs: {type: clerk, issuer: 'https://i.example', jwks_uri: 'https://i.example/k',"
+        " authorized_parties: ['https://a-*-b.vercel.app'], origins: ['https://*.example.com'],"
+        " token_from: [bearer, {cookie: __session}]}}"
+    )
+    config = read(file_with(providers=providers))
+    (provider,) = config.providers
+    assert "https://x.example.com" in provider.pages and "https://a-1-b.vercel.app" in provider.pages
+    assert "https://a-1-b.vercel.app" in provider.parties and "https://x.example.com" not in provider.parties
+    assert [w.partition(": ")[2][:43] for w in config.warnings] == ["providers.jobs.authorized_parties: names un"]
 
 
 UPSTREAM_MISTAKES = [

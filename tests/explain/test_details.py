@@ -13,6 +13,7 @@ from gateway.policy.credentials import check_origin, find_credential
 from gateway.policy.denied import Denied, MethodNotAllowed
 from gateway.policy.jwk import Key, KeySetError, read_key_set, secret_key
 from gateway.policy.model import Headers, RequestHead
+from gateway.policy.origins import Origins
 from gateway.policy.paths import split_target
 from gateway.policy.providers import BEARER, Provider, TokenSource
 from gateway.policy.routes import Policy, Route
@@ -189,10 +190,10 @@ def test_of_a_credential() -> None:
 def test_of_an_origin() -> None:
     way = "a cookie counts only with the gateway's own or a listed one"
     host = ("Host", "gw.test")
-    assert detail(lambda: check_origin(head(host), frozenset())) == f"no Origin header; {way}"
+    assert detail(lambda: check_origin(head(host), Origins())) == f"no Origin header; {way}"
     evil = ("Origin", "https://evil.test/" + "x" * 200)
     shown = repr(evil[1][:100])
-    assert detail(lambda: check_origin(head(host, evil), frozenset())) == f"Origin {shown}; {way}"
+    assert detail(lambda: check_origin(head(host, evil), Origins())) == f"Origin {shown}; {way}"
 
 
 def test_of_a_method() -> None:

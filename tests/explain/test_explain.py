@@ -477,3 +477,18 @@ def test_span_is_told_in_the_unit_a_person_would_choose(seconds: float, expected
 def test_moment_beyond_the_calendar_is_told_as_it_is() -> None:
     assert moment(1e300, 0.0).startswith("1e+300")
     assert re.match(r"2027-01-15T08:00:00Z", moment(NOW, NOW))
+
+
+def test_optional_token_is_told_from_none() -> None:
+    provider = f"providers: {{jobs: {{type: jwt, secret: {SECRET.decode()}}}}}"
+    policy = read(f"upstream: http://a\n{provider}\nroutes: {{/me: {{optional: jobs}}}}\n").policy
+    for lines, decision, said in (
+        ([], "allow", "a token is optional, and none came"),
+        ([("authorization", f"Bearer {mint(claims_of())}")], "allow", "whoever has a token that counts passes"),
+        ([("authorization", "Bearer x")], "deny", "not asked any more"),
+    ):
+        asked = RequestHead("GET", "/me", Headers(lines), "127.0.0.1", "http")
+        found = explain(policy, HeldKeys(), asked, NOW, HeldKeys().status_of)
+        assert found.decision == decision
+        if decision == "allow":
+            assert said in str(found.steps)

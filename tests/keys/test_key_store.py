@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import itertools
 import json
 import logging
 from collections import Counter
@@ -43,13 +44,14 @@ class FakeTime:
     def __init__(self) -> None:
         self.now = 1000.0
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._numbers = itertools.count()
 
     def clock(self) -> float:
         return self.now
 
     async def sleep(self, seconds: float) -> None:
         woken = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self.now + seconds, len(self._sleepers), woken))
+        heapq.heappush(self._sleepers, (self.now + seconds, next(self._numbers), woken))
         await woken
 
     async def advance(self, seconds: float) -> None:

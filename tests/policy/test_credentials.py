@@ -9,6 +9,7 @@ import pytest
 from gateway.policy.credentials import MAX_TOKEN_BYTES, check_origin, find_credential
 from gateway.policy.denied import Denied
 from gateway.policy.model import Headers, RequestHead
+from gateway.policy.origins import Origins
 from gateway.policy.parameters import without_parameter
 from gateway.policy.providers import BEARER, TokenSource
 from gateway.policy.reasons import Reason
@@ -269,10 +270,10 @@ def test_cookie_counts_only_for_pages_of_known_origins(
     # Cross-site request forgery, and cross-site WebSocket hijacking.
     request_head = head(*lines, method=method)
     if allowed:
-        check_origin(request_head, frozenset({"https://app.example.com"}))
+        check_origin(request_head, Origins({"https://app.example.com"}))
         return
     with pytest.raises(Denied) as refusal:
-        check_origin(request_head, frozenset({"https://app.example.com"}))
+        check_origin(request_head, Origins({"https://app.example.com"}))
     assert refusal.value.reason is Reason.ORIGIN_REFUSED
 
 
@@ -339,7 +340,7 @@ def test_what_is_not_there_is_nothing() -> None:
     assert find_credential(head(), "", (BARE, BEARER)) is None
     nameless = RequestHead("POST", "/api", Headers([("Origin", "https://xxxx")]), "192.0.2.1", "https")
     with pytest.raises(Denied):
-        check_origin(nameless, frozenset())
+        check_origin(nameless, Origins())
 
 
 def test_a_no_break_space_is_no_white_space_of_http() -> None:
