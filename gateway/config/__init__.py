@@ -9,7 +9,7 @@ file: `server`, `observing`, `decisions`, `upstream_headers` and `upstreams`, `i
 `key_requests` (what a provider says of issuers and keys), `preset_fields`, `presets` (well-known issuers, as data),
 their `expansion` and `preset_lint`, `provider_fields`, `issuers`, `key_sources` and `providers`, `conditions` and
 `rules`, `route_fields`, `resources` and `routes`, `cases`. `sections` lists them; `header_names` holds that no header
-means two things; `model` is what comes out, and `file` joins them; `lint` warns, of what lies around a route by `overlaps`,
-`describe` says it in words, `schema` serves editors, `places` finds a key again for who has something to say about it
-later.
+means two things; `model` is what comes out, and `file` joins them; `lint` warns, of what lies around a route by
+`overlaps`, `describe` says it in words, `schema` serves editors, `places` finds a key again for who has something to
+say about it later.
 """
