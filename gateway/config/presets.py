@@ -194,7 +194,7 @@ PRESETS: Mapping[str, Preset] = {
         without_email="access tokens of Cognito have none: 'token_use: id' takes ID tokens, which have it",
     ),
     "supabase": Preset(
-        (Parameter(fields.SUPABASE_PROJECT), Parameter(fields.SUPABASE_URL, "fields.SUPABASE_URL")),
+        (Parameter(fields.SUPABASE_PROJECT), Parameter(fields.SUPABASE_URL, "SUPABASE_URL")),
         (
             Words({"algorithms": ("ES256", "RS256"), "audience": "authenticated"}, {"role": "authenticated"}),
             Words(
@@ -246,7 +246,7 @@ PRESETS: Mapping[str, Preset] = {
         without_email='add it with a JWT template (Authentication, Sessions): {"email": "{{user.email}}"}',
     ),
     "better_auth": Preset(
-        (Parameter(fields.BETTER_AUTH_URL, "fields.BETTER_AUTH_URL"),),
+        (Parameter(fields.BETTER_AUTH_URL, "BETTER_AUTH_URL"),),
         (
             Words(
                 {

@@ -8,35 +8,15 @@ import pytest
 
 from tests.field.gateways import Field
 from tests.field.issuer import Signer
-from tests.field.situations import BARE, PROJECT_ROLES, SITUATIONS, Situation
+from tests.field.other_issuers import PROJECT_ROLES, SITUATIONS
+from tests.field.situations import BARE, Situation, try_situation
 from tests.minting import b64
 
 
 @pytest.mark.parametrize("situation", [pytest.param(one, id=one.name) for one in SITUATIONS])
 async def test_issuer(field: Field, situation: Situation) -> None:
     """The shapes are those of the issuers' own pages on access tokens; each neighbour differs in one thing."""
-    key = Signer("k", situation.algorithm)
-    field.issuer.publish("/keys", Signer("old", name="field-2").jwk(use="sig"), key.jwk(use="sig"))
-    text = f"""
-upstreams:
-  mastra:
-    url: ${{UPSTREAM}}
-    identity:
-      headers: {{X-Organization: organization, X-Client: client, X-Email: email, X-Subject: subject}}
-providers:
-  own: {{type: oidc, jwks_uri: "${{ISSUER}}/keys", {situation.settings}}}
-routes:
-  /api: {{provider: own, allow: {situation.rule}}}
-"""
-    async with field.serving(text) as gateway:
-        arrived = await gateway.passes("/api/x", key.token(situation.claims, situation.header))
-        for name, value in ({"X-Subject": situation.claims["sub"]} | situation.facts).items():
-            assert arrived.all(name) == [value]
-        for changes, code in situation.refused:
-            token = key.token({**situation.claims, **changes}, situation.header)
-            await gateway.refuses("/api/x", token, code)
-        stranger = Signer("k", situation.algorithm, "stranger")
-        await gateway.refuses("/api/x", stranger.token(situation.claims, situation.header), "signature_invalid")
+    await try_situation(field, situation)
 
 
 async def test_pomerium_assertion(field: Field) -> None:
