@@ -151,44 +151,76 @@ def _curl2(stage: Stage, path: str, *options: str) -> str:
     return subprocess.run([*command, url], capture_output=True, text=True, check=True).stdout
 
 
-class DyingService:
-    """Where an engine asks, and is not answered: the first question is held until it is let go, and then dropped.
+class Service:
+    """Where an engine asks, on a socket of its own: each question is on a connection of its own, and in a thread."""
 
-    All others are dropped at once. `events` says `held` when the first one is here.
-    """
-
-    def __init__(self, path: Path, events: Queue[str]) -> None:
+    def __init__(self, path: Path) -> None:
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen(64)
-        self._events, self._released, self._is_first = events, threading.Event(), True
         threading.Thread(target=self._serve, daemon=True).start()
 
-    def let_go(self) -> None:
-        self._released.set()
-
     def close(self) -> None:
-        self._released.set()
         self._listener.close()
+
+    def answer(self, question: bytes) -> bytes:
+        """Return the answer to a question, or nothing for none."""
+        raise NotImplementedError
 
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = self._listener.accept()
-                threading.Thread(target=self._drop, args=(connection,), daemon=True).start()
+                threading.Thread(target=self._take, args=(connection,), daemon=True).start()
 
-    def _drop(self, connection: socket.socket) -> None:
+    def _take(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
-            asked = b""
-            while b"\r\n\r\n" not in asked:
-                piece = connection.recv(65536)
-                if not piece:
-                    return
-                asked += piece
-            if self._is_first:
-                self._is_first = False
-                self._events.put("held")
-                self._released.wait(20)
+            question = head_of(connection)
+            if question:
+                connection.sendall(self.answer(question))
+
+
+class DyingService(Service):
+    """It drops each question: the first one when it is let go, until then it is held, and `events` says so."""
+
+    def __init__(self, path: Path, events: Queue[str]) -> None:
+        self._events, self._released, self._is_first = events, threading.Event(), True
+        super().__init__(path)
+
+    def let_go(self) -> None:
+        self._released.set()
+
+    def answer(self, question: bytes) -> bytes:
+        if self._is_first:
+            self._is_first = False
+            self._events.put("held")
+            self._released.wait(20)
+        return b""
+
+
+class ClosingService(Service):
+    """It asks the gateway, and closes after each yes: an engine has no idle connection that it could ask on instead."""
+
+    def __init__(self, path: Path, gateway: Path) -> None:
+        self._gateway = gateway
+        super().__init__(path)
+
+    def answer(self, question: bytes) -> bytes:
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.connect(str(self._gateway))
+            asking.sendall(question)
+            return head_of(asking).removesuffix(b"\r\n") + b"Connection: close\r\n\r\n"
+
+
+def head_of(connection: socket.socket) -> bytes:
+    """Return what comes, up to the end of a head; nothing if it ends before."""
+    read = b""
+    while not read.endswith(b"\r\n\r\n"):
+        piece = connection.recv(65536)
+        if not piece:
+            return b""
+        read += piece
+    return read
 
 
 @engines_that("envoy", "nginx", "haproxy", "caddy")
@@ -202,12 +234,12 @@ def test_a_service_that_drops_a_question_while_others_are_asked_costs_no_request
     events: Queue[str] = Queue()
     with ExitStack() as stack:
         stack.callback(upstream.close)
-        dying, good = tmp_path / "dying.sock", tmp_path / "good.sock"
-        service = DyingService(dying, events)
+        dying, good, gateway = (tmp_path / f"{name}.sock" for name in ("dying", "good", "gateway"))
+        text = f"decisions: {{listen: 'unix:{gateway}'}}\n{_ONE_ROUTE}"
+        stack.enter_context(served(text, tmp_path / "good", environment))
+        service, other = DyingService(dying, events), ClosingService(good, gateway)
         stack.callback(service.close)
-        stack.enter_context(
-            served(f"decisions: {{listen: 'unix:{good}'}}\n{_ONE_ROUTE}", tmp_path / "good", environment)
-        )
+        stack.callback(other.close)
         where = [f"--decisions=unix:{path}" for path in (dying, good)]
         file = tmp_path / "good" / "gateway.yaml"
         compiled(engine.name, file, files, f"--listen=127.0.0.1:{port}", *where, environment=environment)

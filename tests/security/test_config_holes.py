@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from tests.keyserver import private_pem
+from tests.minting import b64
 from tests.security.casebook import Case, cases
-from tests.security.forge import HS_SECRET
+from tests.security.forge import HS_SECRET, jwk, key_named
 from tests.security.judge import Reached
 from tests.security.tally import Tally
 
@@ -47,6 +49,19 @@ def _present(members: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _content(said: str) -> bytes:
+    """Return what a file of a case holds; `pem of NAME` and `jwk of NAME` are keys of the cases, whole ones."""
+    kind, _, name = said.partition(" of ")
+    if kind == "pem":
+        return private_pem(key_named(name))
+    if kind == "jwk":
+        key = key_named(name)
+        secret = key if isinstance(key, bytes) else key.private_numbers().d.to_bytes(256, "big")
+        member = "k" if isinstance(key, bytes) else "d"
+        return json.dumps({"keys": [jwk("rsa2"), {**jwk(name), member: b64(secret)}]}).encode()
+    return said.encode("latin-1")
+
+
 class Runs:
     """A gateway for each file; while one is waited for, that of the next case starts."""
 
@@ -74,8 +89,12 @@ class Runs:
             process.communicate()
 
     def _start(self, case: Case) -> subprocess.Popen[str]:
-        file = self._folder / f"{CASES.index(case)}.yaml"
+        folder = self._folder / str(CASES.index(case))
+        folder.mkdir(exist_ok=True)
+        file = folder / "gateway.yaml"
         file.write_text(file_of(case.spec))
+        for name, content in case.spec.get("files", {}).items():
+            (folder / name).write_bytes(_content(content))
         # A good file is only checked: the same reading, and it ends by itself.
         command = [sys.executable, "-m", "gateway", "serve" if case.is_attack else "check", "-c", str(file)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
