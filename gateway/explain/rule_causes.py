@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from gateway.config.lint import asks_email
 from gateway.explain.branches import MAX_BRANCHES, missed
 from gateway.explain.keycloak_causes import is_of_keycloak, missing_email, missing_roles
+from gateway.explain.preset_causes import way_to_email, way_to_scopes, way_to_verified_email
 from gateway.explain.rules import condition_step, unverified_flag
 from gateway.explain.step import shown, type_of
 from gateway.explain.walk import Findings
@@ -61,6 +62,9 @@ def _email_absent(deny: Deny, found: Findings) -> str | None:
             )
     if is_of_keycloak(principal.claims):
         return f"The token has no {named or 'email'}. {missing_email()}"
+    own = way_to_email(principal.claims) if named is None else None
+    if own is not None:
+        return own
     way = "" if named else ", or name the claim with `email_claim` on the provider"
     return f"The token has no {named or 'email'}: have the issuer add it (for OpenID Connect: the scope email){way}."
 
@@ -93,6 +97,9 @@ def _email_required_verified(deny: Deny, found: Findings) -> str | None:
         or verified_flags(principal.claims, name, provider)
     ):
         return None
+    own = way_to_verified_email(provider)
+    if own is not None:
+        return own
     names = listed(verified_names(name, provider))
     way = "" if provider.email_verified_claim else ", or name the claim that does with `email_verified_claim`"
     return (
@@ -117,6 +124,9 @@ def _other_domain(deny: Deny, found: Findings) -> str | None:
 def _scopes(deny: Deny, found: Findings) -> str | None:
     if deny.reason is not Reason.INSUFFICIENT_SCOPE or found.principal is None:
         return None
+    own = way_to_scopes(found.principal.claims)
+    if own is not None:
+        return own
     has = found.principal.scopes or ()
     few = [shown(scope) for scope in has[:_MAX_SCOPES]] + (
         [f"{len(has) - _MAX_SCOPES} more"] * (len(has) > _MAX_SCOPES)
