@@ -54,6 +54,10 @@ routes:""",
         both = [cookie, ("Cf-Access-Jwt-Assertion", token)]
         arrived = await gateway.passes("/assertion/x", headers=both)
         assert arrived.all("Cf-Access-Jwt-Assertion") == [token]
+        # Where the cookie is what was judged, the other one is a credential that nobody looked at.
+        unjudged = ("Cf-Access-Jwt-Assertion", KEY.token({**claims, "sub": "u-2"}, {"typ": None}))
+        arrived = await gateway.passes("/api/x", headers=[cookie, unjudged])
+        assert arrived.all("Cf-Access-Jwt-Assertion") == []
         await gateway.refuses("/assertion/x", None, "token_missing", headers=[cookie])
         other = KEY.token({**claims, "aud": ["0f0f0f0"]}, {"typ": None})
         await gateway.refuses("/api/x", None, "audience_mismatch", headers=[("Cookie", f"CF_Authorization={other}")])
