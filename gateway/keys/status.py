@@ -8,10 +8,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from gateway.keys.entry import Entry, State
-from gateway.policy.providers import KeySource
+from gateway.policy.providers import KeySource, Provider
 
 _MAX_KIDS_LOGGED: Final = 10
-_WORST: Final[tuple[State, ...]] = ("fresh", "stale", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +52,33 @@ def describe_entry(entry: Entry, now: float, *, is_fetching: bool) -> SourceStat
     )
 
 
-def as_one(statuses: Sequence[SourceStatus]) -> SourceStatus | None:
-    """Return several sources of one provider as one: counts add up, of ages and times the worst count; None of none."""
+def as_one(provider: Provider, statuses: Sequence[SourceStatus]) -> SourceStatus | None:
+    """Return the sources of a provider as one; None if it has none, or none yet. `statuses` begin with the named ones.
+
+    Counts add up, of ages and times the worst counts. The state is the worst of those that the file names, since their
+    callers are refused. Of a template's issuers it is the best: one tenant that is gone is nobody's trouble.
+    """
     if len(statuses) < 2:
         return statuses[0] if statuses else None
-    worst = max(statuses, key=lambda one: (_WORST.index(one.state), one.age_seconds or 0.0))
-    states = {one.state for one in statuses}
+    count = sum(not source.max_issuers for source in provider.key_sources())
+    named, tenants = statuses[:count], statuses[count:]
+    told = max(named, key=_badness) if named else min(tenants, key=_badness)
+    ages = [one.age_seconds for one in statuses if one.age_seconds is not None]
     refreshes = [one.next_refresh_seconds for one in statuses if one.next_refresh_seconds is not None]
     return replace(
-        worst,
-        label=f"{worst.label} and {len(statuses) - 1} more",
-        # Of many, none is usable only where that is so of each.
-        state="stale" if worst.state == "none" and states != {"none"} else worst.state,
+        told,
+        label=f"{told.label} and {len(statuses) - 1} more",
         kids=tuple(sorted({kid for one in statuses for kid in one.kids})),
-        age_seconds=max((one.age_seconds for one in statuses if one.age_seconds is not None), default=None),
+        age_seconds=max(ages, default=None),
         next_refresh_seconds=min(refreshes, default=None),
         is_fetching=any(one.is_fetching for one in statuses),
         fetch_count=sum(one.fetch_count for one in statuses),
         failure_count=sum(one.failure_count for one in statuses),
     )
+
+
+def _badness(status: SourceStatus) -> int:
+    return ("fresh", "stale", "none").index(status.state)
 
 
 def describe_source(source: KeySource) -> str:
