@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -106,23 +107,36 @@ def read_login(values: Values, providers: Mapping[str, Provider | None], reading
     is_local = is_loopback(parts.hostname or "")
     if "*" in public_url:
         reading.refuse(values.node(PUBLIC_URL), "found a pattern, expected one address: callbacks come there")
+    if parts.scheme not in ("https", "http"):
+        reading.refuse(values.node(PUBLIC_URL), f"found an address of {parts.scheme}, expected https://...")
     if parts.scheme != "https" and not is_local:
         reading.refuse(values.node(PUBLIC_URL), "found an http address that is not loopback, expected https://...")
     is_secure = parts.scheme == "https"
     cookie = session.get(COOKIE, _DEFAULT_COOKIE if is_secure else _COOKIE_ON_LOOPBACK)
-    if not is_secure and cookie.startswith(("__Host-", "__Secure-")):
+    if not is_secure and cookie.lower().startswith(("__host-", "__secure-")):
         hint = "expected a name without it, or an https address (RFC 6265bis section 4.1.3)"
         reading.refuse(
             session.node(COOKIE), f"found a cookie that browsers keep over https only, on {public_url}, {hint}"
         )
+    if any(source.place == "cookie" and source.name == cookie for source in provider.token_sources):
+        place = session.node(COOKIE) if COOKIE in session else values.node(LOGIN_PROVIDER)
+        reading.refuse(
+            place, f"found the cookie '{cookie}', in which tokens of '{provider.name}' stand: expected another"
+        )
     source = _metadata_source(values, provider, reading)
+    id_tokens = _for_id_tokens(provider, values.need(CLIENT_ID))
     return Login(
-        id_tokens=_for_id_tokens(provider, values.need(CLIENT_ID)),
+        id_tokens=id_tokens,
         source=source,
         client_id=values.need(CLIENT_ID),
         client_secret=_one_of(values, CLIENT_SECRET, CLIENT_SECRET_FILE, reading, "or none, for a public client"),
         scopes=_scopes(values, reading),
-        seal=Seal(_session_secret(session, reading), session.get(MAX_AGE, 12 * 3600.0), session.get(IDLE, 3600.0)),
+        seal=Seal(
+            _session_secret(session, reading),
+            session.get(MAX_AGE, 12 * 3600.0),
+            session.get(IDLE, 3600.0),
+            _purpose(id_tokens),
+        ),
         cookie=cookie,
         public_url=public_url,
         pages=Origins((*provider.origins, public_url)),
@@ -141,7 +155,8 @@ def with_sessions(provider: Provider, login: Login) -> Provider:
 
 def only_sessions(login: Login) -> Provider:
     """Return the provider of a login as one whose sessions count, and nothing else."""
-    return replace(login.id_tokens, token_sources=(TokenSource("session", login.cookie),))
+    provider = with_sessions(login.id_tokens, login)
+    return replace(provider, token_sources=(TokenSource("session", login.cookie),))
 
 
 def _provider(values: Values, providers: Mapping[str, Provider | None], reading: Reading) -> Provider:
@@ -177,10 +192,20 @@ def _for_id_tokens(provider: Provider, client_id: str) -> Provider:
         types=frozenset({"jwt", "id_token+jwt"}),
         authorized_parties=None,
         clients=None,
-        required_claims=(),
         expected_claims=tuple(one for one in provider.expected_claims if one[0] != "token_use"),
         max_lifetime_seconds=None,
     )
+
+
+def _purpose(id_tokens: Provider) -> str:
+    """Return what sessions are good for: see `Seal`."""
+    said = (
+        sorted(id_tokens.issuers or ()),
+        sorted(id_tokens.audiences or ()),
+        sorted(id_tokens.required_claims),
+        sorted((name, sorted(values)) for name, values in id_tokens.expected_claims),
+    )
+    return json.dumps(said)
 
 
 def _scopes(values: Values, reading: Reading) -> tuple[str, ...]:

@@ -10,14 +10,15 @@ import base64
 import hmac
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, urlencode
 
 from authlib.common.urls import add_params_to_uri
-from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_request
+from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from gateway.keys.asking import FetchError
@@ -36,6 +37,11 @@ _log: Final = logging.getLogger("gateway.login")
 _METADATA_SECONDS: Final = 600.0
 _MAX_LIFETIME_SECONDS: Final = 30 * 86400.0
 _DEFAULT_LIFETIME_SECONDS: Final = 300.0
+_ADDRESS: Final = re.compile(r"[!\x23-\x3b\x3d\x3f-\x5b\x5d\x5f\x61-\x7a~]+")  # RFC 3986; it goes into a Location
+# RFC 6749 section 5.2, OpenID Connect Core 1.0 section 3.1.2.6: who logged in may go on, or may not.
+_ABOUT_THE_PERSON: Final = frozenset(
+    {"invalid_grant", "access_denied", "interaction_required", "login_required", "consent_required"}
+)
 Fetch = Callable[[KeySource, str | None], Any]
 
 
@@ -46,6 +52,7 @@ class Metadata:
     authorization_endpoint: str
     token_endpoint: str
     end_session_endpoint: str | None
+    revocation_endpoint: str | None  # RFC 7009
     takes_basic: bool  # the client's secret in Authorization; else in the form
     names_itself: bool  # in each response: RFC 9207
 
@@ -66,7 +73,8 @@ class Conversation:
         if self._metadata is not None and self._clock() < self._metadata_until:
             return self._metadata
         try:
-            found = _read_metadata(await self._fetcher.metadata(self.login.source))
+            source = self.login.source
+            found = _read_metadata(await self._fetcher.metadata(source), source.issuer or "")
         except FetchError as problem:
             if self._metadata is not None:
                 return self._metadata
@@ -106,6 +114,8 @@ class Conversation:
             # A token of another login, put into this one: OpenID Connect Core 1.0 section 3.1.3.7.
             raise Denied(Reason.LOGIN_INVALID, "the ID token's nonce is not that of this login")
         now = self._clock()
+        if now >= float(token.claims["exp"]):  # within the leeway: a session that is over as it begins goes in circles
+            raise Denied(Reason.TOKEN_EXPIRED, "the ID token has ended already: do the clocks differ?")
         return Session(
             id=session_id,
             provider=self.login.provider,
@@ -143,6 +153,17 @@ class Conversation:
             refresh_token=_refresh_token(answer) or session.refresh_token,
         )
 
+    async def revoke(self, session: Session) -> None:
+        """Have the issuer forget a session's refresh token, where it can and answers: a cookie's copy outlives it."""
+        try:
+            end = (await self.metadata()).revocation_endpoint
+            if end is None or session.refresh_token is None:
+                return
+            said = {"token": session.refresh_token, "token_type_hint": "refresh_token"}
+            await self._post(end, said)
+        except Denied:
+            _log.info("a refresh token could not be revoked: the issuer does not answer")
+
     async def end_address(self, session: Session | None) -> str | None:
         """Return where a person ends the session at the issuer (OpenID Connect RP-Initiated Logout 1.0 section 2)."""
         try:
@@ -179,6 +200,21 @@ class Conversation:
         return token
 
     async def _tokens(self, grant: str, given: Mapping[str, str], refused_as: Reason) -> dict[str, Any]:
+        endpoint = (await self.metadata()).token_endpoint
+        status, body = await self._post(endpoint, {"grant_type": grant, **given})
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError):
+            answer = None
+        if status == 200 and isinstance(answer, dict):
+            return answer
+        said = f"the issuer's token endpoint answered {status} {_error_of(answer)}"
+        # What is not about the person (our own secret is wrong, a page of a proxy's) ends nobody's session.
+        is_refused = 400 <= status < 500 and isinstance(answer, dict) and answer.get("error") in _ABOUT_THE_PERSON
+        raise Denied(refused_as if is_refused else Reason.LOGIN_UNAVAILABLE, said)
+
+    async def _post(self, endpoint: str, given: Mapping[str, str]) -> tuple[int, bytes]:
+        """Send a form as the client that we are. Raises `Denied` (LOGIN_UNAVAILABLE)."""
         login, metadata = self.login, await self.metadata()
         headers = {"Accept": "application/json"}
         fields = dict(given)
@@ -190,37 +226,35 @@ class Conversation:
             fields |= {"client_id": login.client_id}
             if login.client_secret is not None:
                 fields["client_secret"] = login.client_secret
-        form: str = prepare_token_request(grant, **fields)
         try:
-            status, body = await self._fetcher.post(metadata.token_endpoint, login.source, form.encode(), headers)
-            answer = json.loads(body)
+            return await self._fetcher.post(endpoint, login.source, urlencode(fields).encode(), headers)
         except FetchError as problem:
             raise Denied(Reason.LOGIN_UNAVAILABLE, f"the issuer's token endpoint: {problem}") from None
-        except (ValueError, RecursionError):
-            answer = None
-        if status >= 500 or status == 429:
-            raise Denied(Reason.LOGIN_UNAVAILABLE, f"the issuer's token endpoint answered {status}")
-        if status != 200 or not isinstance(answer, dict):
-            raise Denied(refused_as, f"the issuer's token endpoint answered {status} {_error_of(answer)}")
-        return answer
 
 
-def _read_metadata(document: Mapping[str, Any]) -> Metadata:
+def _read_metadata(document: Mapping[str, Any], issuer: str) -> Metadata:
     """Return what a login needs of an issuer's metadata. Raises `FetchError`."""
-    addresses: dict[str, str] = {}
-    for name in ("authorization_endpoint", "token_endpoint"):
-        value = document.get(name)
-        if not isinstance(value, str) or not value.startswith(("https://", "http://")):
-            raise FetchError(f"discovery's document has no `{name}`, expected an address")
-        addresses[name] = value
-    end = document.get("end_session_endpoint")
+    names = ("authorization_endpoint", "token_endpoint", "end_session_endpoint", "revocation_endpoint")
+    authorize, token, end, revoke = (_address(document.get(name), issuer) for name in names)
+    if authorize is None or token is None:
+        missing = names[0] if authorize is None else names[1]
+        raise FetchError(f"discovery's document has no `{missing}`, expected an address of the issuer's scheme")
     methods = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
     return Metadata(
-        **addresses,
-        end_session_endpoint=end if isinstance(end, str) and end.startswith(("https://", "http://")) else None,
+        authorization_endpoint=authorize,
+        token_endpoint=token,
+        end_session_endpoint=end,
+        revocation_endpoint=revoke,
         takes_basic=not isinstance(methods, list) or "client_secret_basic" in methods,
         names_itself=document.get("authorization_response_iss_parameter_supported") is True,
     )
+
+
+def _address(found: object, issuer: str) -> str | None:
+    """Return an address that a browser may be sent to, or a secret; None for any other: http by an https issuer too."""
+    schemes = ("https://",) if issuer.startswith("https://") else ("https://", "http://")
+    is_one = isinstance(found, str) and found.startswith(schemes) and _ADDRESS.fullmatch(found) is not None
+    return str(found) if is_one else None
 
 
 def _end_of(token: Token | None, answer: Mapping[str, Any], now: float) -> float:

@@ -8,25 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import logging
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from gateway.endpoints.issuer import Conversation, Fetch
 from gateway.keys.fetch import Fetcher
 from gateway.policy.cookies import cookie_values
 from gateway.policy.credentials import check_origin
-from gateway.policy.denied import Denied
+from gateway.policy.denied import Denied, MethodNotAllowed
 from gateway.policy.key_lookup import Keys
 from gateway.policy.login import Login
 from gateway.policy.model import RequestHead
 from gateway.policy.onward import Line
 from gateway.policy.reasons import Reason
-from gateway.policy.session import Session
+from gateway.policy.session import RENEW_SECONDS, Session, begun_names
 from gateway.proxy.own import (
     OwnAnswer,
     OwnQuestion,
@@ -39,12 +38,14 @@ from gateway.proxy.own import (
 )
 from gateway.server.gateway import Gateway
 
-_log: Final = logging.getLogger("gateway.login")
 _BEGUN_SECONDS: Final = 600
 _MAX_BEGUN: Final = 5  # of one browser: their cookies stand in each request
-_KEPT_SECONDS: Final = 30.0  # of a renewed session, for those that come with the former cookie
+_KEPT_SECONDS: Final = 600.0  # of a renewed session, for those that come with the former cookie
 _MAX_KEPT: Final = 1000
-_PAUSE_SECONDS: Final = 10.0  # before an issuer that could not be asked is asked again for a session that is still good
+_PAUSE_SECONDS: Final = 10.0  # before an issuer is asked again for a session that it gave no next word on
+_NO_PAUSE: Final = (0.0, Reason.LOGIN_UNAVAILABLE, "")
+_ONLY_GET: Final = frozenset({"login", "callback"})  # a HEAD would use up what a GET then asks for
+T = TypeVar("T")
 
 
 class LoginDesk:
@@ -57,13 +58,17 @@ class LoginDesk:
         keys: Keys,
         fetch_keys: Fetch,
         clock: Callable[[], float] = time.time,
+        note_renewal: Callable[[str], None] = lambda result: None,
     ) -> None:
         self._login = login
         self._talk = None if login is None else Conversation(login, fetcher, keys, fetch_keys, clock)
         self._clock = clock
         self._renewing: dict[str, asyncio.Task[Session]] = {}
+        # By the session's id, and until when; the former in the order they came.
         self._renewed: OrderedDict[str, tuple[float, Session]] = OrderedDict()
-        self._paused: dict[str, float] = {}
+        self._paused: OrderedDict[str, tuple[float, Reason, str]] = OrderedDict()
+        self._revoking: set[asyncio.Task[None]] = set()
+        self._note = note_renewal
 
     async def answer(self, question: OwnQuestion) -> OwnAnswer:
         """Return the answer to a request at one of the gateway's own addresses. Raises `Denied`."""
@@ -73,45 +78,59 @@ class LoginDesk:
             "logout": self._end,
             "refresh": self._refresh,
         }
+        if question.name in _ONLY_GET and question.head.method != "GET":
+            raise MethodNotAllowed(("GET",))
         return await answers[question.name](question)
 
     async def renew(self, session: Session) -> Session:
         """Return a session with the issuer's next word, asked for once however many wait. Raises `Denied`.
 
-        One that is still good stays as it is while its issuer cannot be asked.
+        One whose issuer's word has not ended stays as it is where there is no next: the issuer cannot be asked, or
+        refuses (another process may have used this refresh token up).
         """
+        try:
+            return await self._next(session)
+        except Denied:
+            if self._clock() < session.good_until:
+                return session
+            raise
+
+    async def _next(self, session: Session) -> Session:
+        """Return a session with the issuer's next word. Raises `Denied` (SESSION_EXPIRED, LOGIN_UNAVAILABLE)."""
         now = self._clock()
         kept = self._renewed.get(session.id)
-        if kept is not None and kept[0] > now and kept[1].good_until > session.good_until:
+        if kept is not None and kept[0] > now and _is_next(kept[1], session, now):
             return kept[1]
-        if now < session.good_until and self._paused.get(session.id, 0.0) > now:
-            return session
+        until, reason, detail = self._paused.get(session.id, _NO_PAUSE)
+        if until > now:
+            raise Denied(reason, detail)
         running = self._renewing.get(session.id)
         if running is None:
             running = self._renewing[session.id] = asyncio.get_running_loop().create_task(self._renew_once(session))
-            running.add_done_callback(lambda task: self._renewing.pop(session.id, None))
+            running.add_done_callback(lambda task: self._over(session.id, task))
         try:
-            return await asyncio.shield(running)
+            return await asyncio.shield(running)  # whoever waits may leave: what the issuer says is said once
         except Denied as no:
-            if no.reason is Reason.LOGIN_UNAVAILABLE and now < session.good_until:
-                return session
             raise Denied(no.reason, no.detail) from None  # each waiter has one of his own
 
+    def _over(self, session_id: str, task: asyncio.Task[Session]) -> None:
+        self._renewing.pop(session_id, None)
+        if not task.cancelled():
+            task.exception()  # heard of here where nobody waits any more
+
     async def _renew_once(self, session: Session) -> Session:
-        assert self._talk is not None  # noqa: S101  # there are no sessions without a login
+        _, talk = self._known()
         try:
-            renewed = await self._talk.renewed(session)
+            renewed = await talk.renewed(session)
         except Denied as no:
-            if no.reason is Reason.LOGIN_UNAVAILABLE:
-                while len(self._paused) >= _MAX_KEPT:
-                    self._paused.pop(next(iter(self._paused)))
-                self._paused[session.id] = self._clock() + _PAUSE_SECONDS
-                raise
-            raise Denied(Reason.SESSION_EXPIRED, no.detail) from None
+            is_down = no.reason.status == 503
+            reason = Reason.LOGIN_UNAVAILABLE if is_down else Reason.SESSION_EXPIRED
+            self._note("unavailable" if is_down else "refused")
+            _keep(self._paused, session.id, (self._clock() + _PAUSE_SECONDS, reason, no.detail))
+            raise Denied(reason, no.detail) from None
+        self._note("renewed")
         self._paused.pop(session.id, None)
-        self._renewed[session.id] = (self._clock() + _KEPT_SECONDS, renewed)
-        while len(self._renewed) > _MAX_KEPT:
-            self._renewed.popitem(last=False)
+        _keep(self._renewed, session.id, (self._clock() + _KEPT_SECONDS, renewed))
         return renewed
 
     async def _begin(self, question: OwnQuestion) -> OwnAnswer:
@@ -121,23 +140,21 @@ class LoginDesk:
         address = await talk.address(state, nonce, verifier)
         where = safe_return(login, _parameters(question.query).get("redirect_uri", ""))
         begun = {"state": state, "nonce": nonce, "verifier": verifier, "to": where, "at": question.now}
-        earlier = _begun_names(login, question.head)
+        names, sent = begun_names(login.cookie), question.head.headers.all("cookie")
+        taken = [name for name in names if cookie_values(sent, name)]
         lines: list[Line] = []
-        if len(earlier) >= _MAX_BEGUN:
-            lines += [set_cookie(login, name, "", 0) for name in earlier]
-        lines.append(set_cookie(login, _begun_name(login, state), login.seal.close_begun(begun), _BEGUN_SECONDS))
+        if len(taken) >= _MAX_BEGUN:
+            lines += [set_cookie(login, name, "", 0) for name in taken]
+        # By chance: pages that are opened at once know nothing of each other's.
+        name = secrets.choice([name for name in names if name not in taken] or names)
+        lines.append(set_cookie(login, name, login.seal.close_begun(begun), _BEGUN_SECONDS))
         return redirect(address, lines) if is_page(question.head) else json_answer({"url": address}, lines)
 
     async def _finish(self, question: OwnQuestion) -> OwnAnswer:
         """Take what the issuer sends back: the code for a session, and the person to the page that asked for it."""
         login, talk = self._known()
         given = _parameters(question.query)
-        state = given.get("state", "")
-        name = _begun_name(login, state)
-        values = cookie_values(question.head.headers.all("cookie"), name)
-        begun = login.seal.open_begun(values[0]) if len(values) == 1 and state else None
-        if begun is None or not hmac.compare_digest(str(begun.get("state")).encode(), state.encode()):
-            raise Denied(Reason.LOGIN_INVALID, "no login of this state was begun in this browser")
+        name, begun = _begun(login, given.get("state", ""), question.head)
         if question.now >= begun["at"] + _BEGUN_SECONDS:
             raise Denied(Reason.LOGIN_INVALID, "the login was begun more than ten minutes ago")
         metadata = await talk.metadata()
@@ -146,9 +163,10 @@ class LoginDesk:
             raise Denied(Reason.LOGIN_INVALID, "another issuer answered (RFC 9207 section 2.4)")
         if "error" in given:
             raise Denied(Reason.LOGIN_REFUSED, f"the issuer said {ascii(given['error'])[:64]}")
-        session = await talk.session_of(
-            given.get("code", ""), begun["verifier"], begun["nonce"], secrets.token_urlsafe(16)
-        )
+        code = given.get("code")
+        if not code:
+            raise Denied(Reason.LOGIN_INVALID, "the issuer sent neither a code nor an error")
+        session = await talk.session_of(code, begun["verifier"], begun["nonce"], secrets.token_urlsafe(16))
         try:
             lines = session_lines(login, session, question.head)
         except ValueError:
@@ -160,15 +178,26 @@ class LoginDesk:
     async def _end(self, question: OwnQuestion) -> OwnAnswer:
         login, talk = self._known()
         check_origin(question.head, login.pages)
-        end = await talk.end_address(question.session)
+        session = question.session
+        if session is not None:
+            latest = self._renewed.pop(session.id, (0.0, session))[1]
+            revoking = asyncio.get_running_loop().create_task(talk.revoke(latest))  # nobody need wait for it
+            self._revoking.add(revoking)
+            revoking.add_done_callback(self._revoking.discard)
+        end = await talk.end_address(session)
         return json_answer({"success": True, "redirectTo": end or "/"}, end_lines(login, question.head))
 
     async def _refresh(self, question: OwnQuestion) -> OwnAnswer:
         login, _ = self._known()
+        check_origin(question.head, login.pages)  # first: a foreign page's request ends no session
         if question.session is None:
             raise Denied(Reason.SESSION_EXPIRED, "there is no session to refresh")
-        renewed = await self.renew(question.session)
-        return json_answer({"success": True}, session_lines(login, renewed, question.head))
+        renewed = await self._next(question.session)
+        try:
+            lines = session_lines(login, renewed.seen(question.now), question.head)
+        except ValueError:
+            raise Denied(Reason.SESSION_EXPIRED, "the session is larger than browsers keep") from None
+        return json_answer({"success": True}, lines)
 
     def _known(self) -> tuple[Login, Conversation]:
         if self._login is None or self._talk is None:
@@ -204,18 +233,34 @@ def _parameters(query: str) -> Mapping[str, str]:
     return dict(pairs)
 
 
-def _begun_name(login: Login, state: str) -> str:
-    return f"{login.cookie}-login-{''.join(c for c in state[:8] if c.isalnum() or c in '_-')}"
+def _begun(login: Login, state: str, head: RequestHead) -> tuple[str, Mapping[str, Any]]:
+    """Return the login of a state that this browser began, and its cookie's name. Raises `Denied` (LOGIN_INVALID)."""
+    sent = head.headers.all("cookie")
+    for name in begun_names(login.cookie):
+        values = cookie_values(sent, name)
+        begun = login.seal.open_begun(values[0]) if len(values) == 1 and state else None
+        if begun is not None and hmac.compare_digest(str(begun["state"]).encode(), state.encode()):
+            return name, begun
+    raise Denied(Reason.LOGIN_INVALID, "no login of this state was begun in this browser")
 
 
-def _begun_names(login: Login, head: RequestHead) -> list[str]:
-    prefix = f"{login.cookie}-login-"
-    pairs = "; ".join(head.headers.all("cookie")).split(";")
-    names = [pair.partition("=")[0].strip() for pair in pairs]
-    return [name for name in names if name.startswith(prefix)]
+def _is_next(kept: Session, session: Session, now: float) -> bool:
+    """Return whether a session that was renewed lately is the next one of that which came, or it itself, still good."""
+    is_later = kept.good_until > session.good_until
+    return is_later or (kept.good_until == session.good_until and now < kept.good_until - RENEW_SECONDS)
+
+
+def _keep(kept: OrderedDict[str, T], key: str, value: T) -> None:
+    """Remember something, and forget the first of too many."""
+    kept[key] = value
+    kept.move_to_end(key)
+    while len(kept) > _MAX_KEPT:
+        kept.popitem(last=False)
 
 
 def desk_of(gateway: Gateway) -> LoginDesk:
     """Return the desk of a gateway's configuration in force."""
     login = gateway.config.policy.login
-    return LoginDesk(login, gateway.fetcher, gateway.store, gateway.store.fetch, gateway.clock)
+    return LoginDesk(
+        login, gateway.fetcher, gateway.store, gateway.store.fetch, gateway.clock, gateway.metrics.note_renewal
+    )

@@ -56,7 +56,7 @@ def decide_whole(policy: Policy, keys: Keys, head: RequestHead, now: float) -> t
 
     `now` is Unix seconds. The decision is made by a copy of the policy with an empty cache.
     """
-    decision = decide(Policy(policy.routes, policy.header_rules), keys, head, now, may_fetch=False)
+    decision = decide(Policy(policy.routes, policy.header_rules, policy.login), keys, head, now, may_fetch=False)
     if isinstance(decision, (NeedKey, NeedSession)):  # with may_fetch False there is none
         raise AssertionError("a final decision was asked for")
     if isinstance(decision, Deny):

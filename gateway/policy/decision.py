@@ -13,6 +13,7 @@ from gateway.policy.expressions import Facts
 from gateway.policy.guard import check_rules
 from gateway.policy.jwk import Key
 from gateway.policy.key_lookup import Keys, NoKey, verifying_one, without_key
+from gateway.policy.login import principal_of_session
 from gateway.policy.model import Principal, RequestHead
 from gateway.policy.onward import NOTHING, Withheld
 from gateway.policy.parameters import without_parameter
@@ -21,7 +22,7 @@ from gateway.policy.providers import KeySource, Provider, key_source_of
 from gateway.policy.reasons import Reason
 from gateway.policy.resources import check_resource
 from gateway.policy.routes import Match, Policy, Route
-from gateway.policy.session import RENEW_SECONDS, Session
+from gateway.policy.session import ABOUT_SESSIONS, RENEW_SECONDS, Session
 from gateway.policy.token import Token, parse_token
 from gateway.policy.verify import check_claims, check_signature, pick_provider
 
@@ -115,12 +116,12 @@ def decide(
     now: float,
     *,
     may_fetch: bool = True,
-    renewed: Session | None = None,
+    renewed: Session | Denied | None = None,
 ) -> Decision:
     """Return what becomes of a request. `now` is Unix seconds. Never raises for anything a client sends.
 
     With `may_fetch` False the answer is final: neither `NeedKey` nor `NeedSession` is returned. `renewed` counts in
-    place of the session that came with the request.
+    place of the session that came with the request: its next state, or why there is none.
     """
     try:
         path, query, match = policy.find(head.target, head.method)
@@ -152,11 +153,11 @@ class _Asked:
     path: Path
     query: str
     may_fetch: bool
-    renewed: Session | None
+    renewed: Session | Denied | None
 
     def __init__(
         self, policy: Policy, keys: Keys, head: RequestHead, now: float, match: Match, path: Path, query: str,
-        may_fetch: bool, renewed: Session | None,
+        may_fetch: bool, renewed: Session | Denied | None,
     ) -> None:  # fmt: skip
         self.policy, self.keys, self.head, self.now, self.may_fetch = policy, keys, head, now, may_fetch
         self.match, self.path, self.query, self.renewed = match, path, query, renewed
@@ -235,21 +236,25 @@ def _principal(asked: _Asked, credential: Credential) -> Principal | NeedKey | N
 
 def _of_session(asked: _Asked, credential: Credential) -> Principal | NeedSession:
     """Return who logged in. Raises `Denied`."""
-    login, route, now = asked.policy.login, asked.match.route, asked.now
+    login, route, now, renewed = asked.policy.login, asked.match.route, asked.now, asked.renewed
     assert login is not None  # noqa: S101  # else no provider has this place
     provider = next(one for one in route.providers if one.name == login.provider)
-    check_place(asked.head, provider, credential)
-    session = asked.renewed or login.seal.open(credential.token, now)
-    if now >= session.good_until - RENEW_SECONDS and asked.renewed is None:
-        if session.refresh_token is not None and asked.may_fetch:
-            return NeedSession(session)
-        if now >= session.good_until:
-            raise Denied(Reason.SESSION_EXPIRED, f"the issuer's token ended {now - session.good_until:.0f} s ago")
-    if route.resource is not None:
-        check_resource(session.claims, route.resource)
-    principal = principal_of(session.claims, provider)
-    principal.session, principal.expires_at = session, session.good_until
-    return principal
+    try:
+        check_place(asked.head, provider, credential)
+        if isinstance(renewed, Denied):
+            raise renewed
+        session = renewed or login.seal.open(credential.token, now)
+        if now >= session.good_until - RENEW_SECONDS and renewed is None and route.own not in ABOUT_SESSIONS:
+            if session.refresh_token is not None and asked.may_fetch:
+                return NeedSession(session)
+            if now >= session.good_until:
+                raise Denied(Reason.SESSION_EXPIRED, f"the issuer's token ended {now - session.good_until:.0f} s ago")
+        if route.resource is not None:
+            check_resource(session.claims, route.resource)
+        return principal_of_session(session, provider)
+    except Denied as refusal:
+        refusal.provider = provider.name
+        raise
 
 
 def _verifying_key(asked: _Asked, token: Token, provider: Provider, source: KeySource | None) -> Key | NeedKey:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from gateway.policy.claims import principal_of
+from gateway.policy.denied import Denied
+from gateway.policy.model import Principal
 from gateway.policy.origins import Origins
 from gateway.policy.providers import KeySource, Provider
+from gateway.policy.reasons import Reason
 from gateway.policy.seal import Seal
+from gateway.policy.session import Session
 
 CALLBACK: Final = "/auth/sso/callback"
 
@@ -46,3 +51,13 @@ class Login:
     def is_secure(self) -> bool:
         """False on loopback, where browsers speak plain HTTP."""
         return self.public_url.startswith("https:")
+
+
+def principal_of_session(session: Session, provider: Provider) -> Principal:
+    """Return whom a session speaks for. Raises `Denied` (SESSION_INVALID): whoever logs in anew is told the rest."""
+    try:
+        principal = principal_of(session.claims, provider)
+    except Denied as no:
+        raise Denied(Reason.SESSION_INVALID, f"the session's claims make nobody: {no.detail}") from None
+    principal.session, principal.expires_at = session, session.good_until
+    return principal

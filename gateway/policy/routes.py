@@ -18,7 +18,7 @@ from gateway.policy.providers import Provider, TokenSource, token_sources
 from gateway.policy.reasons import Reason
 from gateway.policy.resources import Resource
 from gateway.policy.rules import Rule, Unenforced, rules_within
-from gateway.policy.session import part_names
+from gateway.policy.session import sealed_names
 from gateway.policy.upstreams import Upstream
 
 _QUERY: Final = re.compile(r"[\x21\x22\x24-\x7e]*")  # printable, and no fragment
@@ -84,7 +84,7 @@ class Route:
 
     def _stops(self, source: TokenSource | None) -> Withheld:
         forwards = self.upstream.identity.authorization == "forward"
-        sealed = part_names(self.sealed) if self.sealed else ()
+        sealed = sealed_names(self.sealed) if self.sealed else ()
         if not self.providers:  # nobody verified what is there
             stops = NOTHING if forwards else AUTHORIZATION
             return replace(stops, cookies=frozenset(sealed)) if sealed else stops

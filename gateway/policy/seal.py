@@ -26,13 +26,15 @@ _VERSION: Final = 1
 class Seal:
     """Makes and opens session cookies of one secret (any bytes, at least 32). Times in seconds.
 
-    A session ends `max_age_seconds` after it began, and `idle_seconds` after the last request.
+    A session ends `max_age_seconds` after it began, and `idle_seconds` after the last request. `purpose` is what the
+    sessions are good for: their issuer and client, and what was asked of their tokens. What was sealed for one opens
+    for no other, so a file that asks for more, or for another issuer, ends the sessions of the former.
     """
 
-    def __init__(self, secret: bytes, max_age_seconds: float, idle_seconds: float) -> None:
+    def __init__(self, secret: bytes, max_age_seconds: float, idle_seconds: float, purpose: str) -> None:
         # A key of its own for each use (RFC 5869 section 3.2): what is sealed as one thing opens as no other.
-        self._key = _derived(secret, b"mastra-gateway session")
-        self._begun_key = _derived(secret, b"mastra-gateway begun login")
+        self._key = _derived(secret, f"mastra-gateway session {purpose}")
+        self._begun_key = _derived(secret, f"mastra-gateway begun login {purpose}")
         self.max_age_seconds, self.idle_seconds = max_age_seconds, idle_seconds
 
     def close(self, session: Session) -> str:
@@ -91,10 +93,10 @@ class Seal:
         return _opened(text, self._begun_key)
 
 
-def _derived(secret: bytes, purpose: bytes) -> _Key:
+def _derived(secret: bytes, purpose: str) -> _Key:
     from joserfc.jwk import OctKey  # here, since it takes a while to import: who has no login need not
 
-    return OctKey.import_key(HKDF(SHA256(), 32, salt=None, info=purpose).derive(secret))
+    return OctKey.import_key(HKDF(SHA256(), 32, salt=None, info=purpose.encode()).derive(secret))
 
 
 def _sealed(said: Mapping[str, Any], key: _Key) -> str:

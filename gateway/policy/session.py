@@ -10,7 +10,10 @@ from typing import Any, Final
 # Of one cookie with its name and attributes: browsers keep 4,096 bytes (RFC 6265 section 6.1).
 PART_CHARACTERS: Final = 3_600
 MAX_PARTS: Final = 4
+BEGUN_SLOTS: Final = 16  # for logins that are under way in one browser: one cookie each
 RENEW_SECONDS: Final = 30.0  # before the issuer's word ends, the next is asked for
+# The gateway's own addresses that are told of a session also where the issuer's word on it has ended.
+ABOUT_SESSIONS: Final = frozenset({"logout", "refresh"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +50,15 @@ def parts_of(text: str) -> list[str]:
 def part_names(name: str) -> tuple[str, ...]:
     """Return the names of a session's cookies: the first part has the name itself."""
     return (name, *(f"{name}.{number}" for number in range(1, MAX_PARTS)))
+
+
+@lru_cache(maxsize=64)
+def begun_names(name: str) -> tuple[str, ...]:
+    """Return the names of the cookies of begun logins: fixed ones, so that whoever takes cookies away can name them."""
+    return tuple(f"{name}-login.{number}" for number in range(BEGUN_SLOTS))
+
+
+@lru_cache(maxsize=64)
+def sealed_names(name: str) -> tuple[str, ...]:
+    """Return the names of all cookies that only the gateway may see."""
+    return (*part_names(name), *begun_names(name))

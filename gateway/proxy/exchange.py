@@ -20,7 +20,7 @@ from gateway.policy.decision import Allow, Deny, NeedKey, NeedSession, decide
 from gateway.policy.denied import Denied
 from gateway.policy.model import Headers
 from gateway.policy.reasons import Reason
-from gateway.policy.session import Session
+from gateway.policy.session import ABOUT_SESSIONS, Session
 from gateway.proxy.cors import is_preflight
 from gateway.proxy.delivery import FEW, Delivery
 from gateway.proxy.heads import own_head, refusal, request_head, response_head, switching_head
@@ -67,6 +67,7 @@ class Exchange(Waiting):
         self._upstream: Upstream | None = None
         self._waits_for = None
         self._said = b""
+        self._asked_about = None
         self._trace = None
 
     def __repr__(self) -> str:
@@ -241,7 +242,7 @@ class Exchange(Waiting):
         if not self._host.takes_requests:
             self._fail(Denied(Reason.SHUTTING_DOWN, "the gateway began to stop during the handshake"))
             return None
-        head = switching_head(self._runtime, request, response, outcome.request_id)
+        head = switching_head(self._runtime, request, response, outcome.request_id, self._said)
         outcome.note_first_byte()
         outcome.status, outcome.is_websocket = 101, True
         self._host.stream_began(outcome)
@@ -281,7 +282,7 @@ class Exchange(Waiting):
         else:
             self._decide(may_fetch=True)
 
-    def _decide(self, *, may_fetch: bool, renewed: Session | None = None) -> None:
+    def _decide(self, *, may_fetch: bool, renewed: Session | Denied | None = None) -> None:
         host, outcome, policy = self._host, self._outcome, self._runtime.config.policy
         now = host.clock()
         decision = decide(policy, host.keys, self._request, now, may_fetch=may_fetch, renewed=renewed)
@@ -298,8 +299,8 @@ class Exchange(Waiting):
             self._refuse(decision)
             return
         session = None if decision.principal is None else decision.principal.session
-        if session is not None:
-            self._keep_session(session, now, is_renewed=renewed is not None)
+        if session is not None and decision.route.own not in ABOUT_SESSIONS:  # which say themselves what comes of it
+            self._keep_session(session, now)
         self._allow(decision, now)
 
     def _allow(self, allow: Allow, now: float) -> None:

@@ -112,7 +112,7 @@ def response_head(
     """
     own = request_id.encode("ascii")
     if said:
-        lines = [(field.name, field.value) for field in response.fields if field.name.lower() != "cache-control"]
+        lines = [(field.name, field.value) for field in response.fields if not _is_for_caches(field.name)]
         return _own_lines(runtime, head, response, lines, own) + _PRIVATE + said
     if response.forwarded is None:
         arrived = [(field.name, field.value) for field in response.fields]
@@ -127,10 +127,17 @@ def response_head(
     return b"%bX-Request-Id: %b\r\n%b%b" % (start, own, runtime.cors_bytes(head.headers), vary)
 
 
-def switching_head(runtime: Runtime, head: RequestHead, response: ResponseRead, request_id: str) -> bytes:
-    """Return the whole head of a 101 that the client gets."""
+def switching_head(
+    runtime: Runtime, head: RequestHead, response: ResponseRead, request_id: str, said: bytes = b""
+) -> bytes:
+    """Return the whole head of a 101 that the client gets; `said` as in `response_head`."""
     lines = _own_lines(runtime, head, response, switching_lines(response), request_id.encode("ascii"))
-    return lines + written(UPGRADE) + CRLF
+    return lines + said + written(UPGRADE) + CRLF
+
+
+def _is_for_caches(name: str) -> bool:
+    """Return whether a field says what caches may keep, those of one network alone too (RFC 9213)."""
+    return name.lower().endswith(("cache-control", "surrogate-control"))
 
 
 def _own_lines(runtime: Runtime, head: RequestHead, response: ResponseRead, arrived: list[Line], own: bytes) -> bytes:

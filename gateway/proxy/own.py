@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from gateway.policy.cookies import cookie_values
 from gateway.policy.login import Login
 from gateway.policy.model import Principal, RequestHead
 from gateway.policy.onward import Line
@@ -65,14 +66,15 @@ def public_document(body: bytes) -> OwnAnswer:
 
 def redirect(where: str, lines: Sequence[Line] = ()) -> OwnAnswer:
     """Return an answer that sends a browser on (RFC 9110 section 15.4.3)."""
-    return OwnAnswer(302, (("Location", where), ("Cache-Control", "no-store"), *lines))
+    own = (("Location", where), ("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer"))
+    return OwnAnswer(302, (*own, *lines))
 
 
 def session_lines(login: Login, session: Session, head: RequestHead) -> list[Line]:
     """Return the Set-Cookie lines of a session. Raises `ValueError` where it is larger than browsers keep."""
     parts = parts_of(login.seal.close(session))
     names = part_names(login.cookie)
-    max_age = round(login.seal.max_age_seconds)
+    max_age = max(0, round(login.seal.max_age_seconds - (session.seen_at - session.begun_at)))
     lines = [set_cookie(login, name, part, max_age) for name, part in zip(names, parts, strict=False)]
     return lines + _gone(login, names[len(parts) :], head)
 
@@ -91,8 +93,8 @@ def is_page(head: RequestHead) -> bool:
 
 
 def login_address(login: Login, target: str) -> str:
-    """Return where a browser begins a login that leads back to a target of ours."""
-    return f"{login.prefix}/auth/sso/login?redirect_uri={quote(target, safe='/')}"
+    """Return where a browser begins a login that leads back to a target of ours, at the origin of its cookies."""
+    return f"{login.public_url}{login.prefix}/auth/sso/login?redirect_uri={quote(target, safe='/')}"
 
 
 def set_cookie(login: Login, name: str, value: str, max_age_seconds: int) -> Line:
@@ -102,5 +104,5 @@ def set_cookie(login: Login, name: str, value: str, max_age_seconds: int) -> Lin
 
 
 def _gone(login: Login, names: Sequence[str], head: RequestHead) -> list[Line]:
-    sent = "; ".join(head.headers.all("cookie"))
-    return [set_cookie(login, name, "", 0) for name in names if f"{name}=" in sent]
+    sent = head.headers.all("cookie")
+    return [set_cookie(login, name, "", 0) for name in names if cookie_values(sent, name)]

@@ -13,10 +13,12 @@ from gateway.policy.addresses import is_within, read_address
 from gateway.policy.decision import Allow, Deny
 from gateway.policy.denied import Denied
 from gateway.policy.reasons import Reason
+from gateway.policy.session import Session
 from gateway.proxy.cors import is_preflight
 from gateway.proxy.dialects import Dialect, client_request, dialect_of, printed_in
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.host import Host
+from gateway.proxy.own import OwnAnswer
 from gateway.proxy.states import DELIVERING
 from gateway.proxy.verdict import for_401_and_403, yes
 from gateway.proxy.wire import Client
@@ -103,6 +105,18 @@ class Question(Exchange):
         self._move(DELIVERING)
         delivery.whole(head, b"", self._asked, is_urgent=False)
         self._end(keeps_alive=delivery.keeps_alive)
+
+    # An engine takes no cookie to a browser with a yes, and none but 401 and 403 with a no: a session counts as it
+    # came, until its issuer's word ends. The next one would be given once, and nobody could keep it.
+
+    def _wait_for_session(self, session: Session) -> None:
+        self._decide(may_fetch=False)
+
+    def _keep_session(self, session: Session, now: float) -> None:
+        pass
+
+    def _of_login(self, deny: Deny) -> OwnAnswer | None:
+        return None
 
     def _is_suspect(self, status: int) -> bool:
         return not self._is_readable  # by the question: what it tells of may be refused, and the engine asks on

@@ -14,7 +14,7 @@ from gateway.config.model import Cors
 from gateway.http1.fields import written
 from gateway.http1.request import RequestRead
 from gateway.policy.decision import Allow, Deny, NeedKey
-from gateway.policy.denied import Denied
+from gateway.policy.denied import Denied, MethodNotAllowed
 from gateway.policy.reasons import Reason
 from gateway.policy.session import Session
 from gateway.proxy.delivery import Delivery
@@ -43,9 +43,11 @@ class Waiting(Relay):
 
     # More than a dozen: one is made for each request, and an object for each group would cost what it saves.
     __slots__ = (
-        "_client", "_delivery", "_host", "_outcome", "_request", "_runtime", "_said", "_trace", "_waits_for", "state",
+        "_asked_about", "_client", "_delivery", "_host", "_outcome", "_request", "_runtime", "_said", "_trace",
+        "_waits_for", "state",
     )  # fmt: skip
 
+    _asked_about: Session | None  # the session as it came, where its issuer was asked for the next word
     _client: Client
     _delivery: Delivery
     _host: Host
@@ -59,7 +61,7 @@ class Waiting(Relay):
 
     # --- the other half ---
 
-    def _decide(self, *, may_fetch: bool, renewed: Session | None = None) -> None:
+    def _decide(self, *, may_fetch: bool, renewed: Session | Denied | None = None) -> None:
         raise NotImplementedError
 
     def _refuse(self, deny: Deny, ended: Ended = "refused") -> None:
@@ -101,6 +103,7 @@ class Waiting(Relay):
 
     def _wait_for_session(self, session: Session) -> None:
         self._begin_to_wait()
+        self._asked_about = session
         self._waits_for = self._host.renew_session(session, self._session_came)
 
     def _session_came(self, renewed: Session | Denied) -> None:
@@ -108,10 +111,7 @@ class Waiting(Relay):
         if not self._has_waited():
             return
         try:
-            if isinstance(renewed, Session):
-                self._decide(may_fetch=True, renewed=renewed)
-            else:
-                self._refuse(Deny(renewed.reason, renewed.detail, had_token=True))
+            self._decide(may_fetch=True, renewed=renewed)
         except Exception as surprise:
             self.fail_by_mistake(surprise)
 
@@ -133,7 +133,8 @@ class Waiting(Relay):
             return
         try:
             if isinstance(answer, Denied):
-                self._refuse(Deny(answer.reason, answer.detail))
+                allowed = answer.allowed if isinstance(answer, MethodNotAllowed) else ()
+                self._refuse(Deny(answer.reason, answer.detail, allowed_methods=allowed))
             else:
                 self._publish(answer)
         except Exception as surprise:
@@ -149,9 +150,11 @@ class Waiting(Relay):
 
     # --- saying ---
 
-    def _keep_session(self, session: Session, now: float, *, is_renewed: bool) -> None:
+    def _keep_session(self, session: Session, now: float) -> None:
         """Have the response say anew what the session's cookie holds, where that has changed. `now` is Unix seconds."""
-        login = self._runtime.config.policy.login
+        login, before = self._runtime.config.policy.login, self._asked_about
+        # One that stayed as it was is not said again: another process may have said the next one meanwhile.
+        is_renewed = before is not None and session is not before
         if login is None or not (is_renewed or login.seal.is_worn(session, now)):
             return
         try:
@@ -164,9 +167,12 @@ class Waiting(Relay):
         login = self._runtime.config.policy.login
         if login is None:
             return None
-        if deny.reason in (Reason.SESSION_EXPIRED, Reason.SESSION_INVALID):
+        has_ended = deny.reason is Reason.SESSION_EXPIRED or deny.reason is Reason.SESSION_INVALID
+        if has_ended:
             self._said = written(end_lines(login, self._request))
-        if deny.route is None or not deny.route.login or deny.reason.status != 401 or self._request.method != "GET":
+        # A login would help with nothing else: whoever was refused otherwise would come back for ever.
+        would_help = has_ended or deny.reason is Reason.TOKEN_MISSING
+        if deny.route is None or not deny.route.login or not would_help or self._request.method != "GET":
             return None
         return redirect(login_address(login, self._request.target)) if is_page(self._request) else None
 

@@ -60,6 +60,10 @@ def _counted(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
     asked = "Questions of engines, each of which is among `gateway_requests`, by who asked."
     yield _by_label("gateway_questions", asked, "asked_by", metrics.questions)
     yield _by_label("gateway_reloads", "Reloads by result.", "result", metrics.reloads)
+    yield _by_label(
+        "gateway_session_renewals", "Sessions whose issuer was asked for its next word.", "result",
+        metrics.session_renewals,
+    )  # fmt: skip
     looked_up = {"hit": gauges.cache_hits, "miss": gauges.cache_misses}
     yield _by_label("gateway_token_cache", "Look-ups of verified tokens.", "result", looked_up)
     dropped = CounterMetricFamily("gateway_log_lines_dropped", "Log lines that nobody read fast enough.")

@@ -14,6 +14,7 @@ from gateway.record.reachability import LONG_SECONDS, Upstreams
 _SHORT_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 _STREAM_SECONDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0, 600.0, 1800.0, 3600.0)
 _NO_ROUTE: Final = "-"
+RENEWALS: Final = ("renewed", "refused", "unavailable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,14 @@ class Metrics:
         self.wires: dict[str, int] = dict.fromkeys(WIRES, 0)
         self.questions: dict[str, int] = {}
         self.reloads = {"ok": 0, "failed": 0}
+        self.session_renewals = dict.fromkeys(RENEWALS, 0)
         self.decision = Histogram(_SHORT_SECONDS)
         self.upstreams = Upstreams()
         self.stream = Histogram(_STREAM_SECONDS)
+
+    def note_renewal(self, result: str) -> None:
+        """Count one time that an issuer was asked for the next word on a session: one of `RENEWALS`."""
+        self.session_renewals[result] += 1
 
     @property
     def first_byte(self) -> Histogram:

@@ -13,6 +13,7 @@ import json
 import secrets
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -21,6 +22,7 @@ from aiohttp import web
 
 from tests.keyserver import to_jwk
 from tests.minting import mint, rsa_key
+from tests.secrecy import keep_secret
 
 CLIENT_ID, CLIENT_SECRET = "gateway", "stand-in: it is no secret/at all+"
 
@@ -36,6 +38,10 @@ class Settings:
     refuses_refresh: bool = False
     is_down: bool = False
     error: str = ""  # at the login
+    token_error: str = ""  # of the token endpoint
+    nonce: str | None = None  # in place of the right one
+    iss: str | None = None  # of RFC 9207, in place of the right one; empty: none
+    gives_id_token: bool = True  # when it refreshes
     padding: int = 0  # characters of a claim more
 
 
@@ -47,7 +53,11 @@ class Idp:
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
     refresh: dict[str, str] = field(default_factory=dict)
     seen: list[dict[str, str]] = field(default_factory=list)
+    has_revoked: asyncio.Event = field(default_factory=asyncio.Event)
+    gate: asyncio.Event | None = None  # the token endpoint waits for it
+    waiting: asyncio.Event = field(default_factory=asyncio.Event)  # set once somebody waits
     issuer: str = ""
+    clock: Callable[[], float] = time.time
 
     def metadata(self) -> dict[str, Any]:
         return {
@@ -59,12 +69,13 @@ class Idp:
             "response_types_supported": ["code"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256"],
+            "revocation_endpoint": f"{self.issuer}/revoke",
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": True,
         }
 
     def id_token(self, user: str, nonce: str | None) -> str:
-        now, said = time.time(), self.settings
+        now, said = self.clock(), self.settings
         claims = {
             "iss": self.issuer,
             "sub": user,
@@ -76,7 +87,7 @@ class Idp:
             "name": user.title(),
             "padding": "x" * said.padding,
         }
-        claims |= {} if nonce is None else {"nonce": nonce}
+        claims |= {} if nonce is None else {"nonce": said.nonce or nonce}
         return mint(
             {name: value for name, value in (claims | said.claims).items() if value is not None},
             rsa_key("idp"),
@@ -86,11 +97,12 @@ class Idp:
 
     async def authorize(self, request: web.Request) -> web.StreamResponse:
         given = dict(request.query)
-        back = {"state": given.get("state", ""), "iss": self.issuer}
+        back = {"state": given.get("state", ""), "iss": self.issuer if self.settings.iss is None else self.settings.iss}
+        back = {name: value for name, value in back.items() if value}
         if self.settings.error:
             back["error"] = self.settings.error
         else:
-            code = secrets.token_urlsafe(16)
+            code = keep_secret(secrets.token_urlsafe(16))
             self.codes[code] = given | {"user": self.settings.user}
             back["code"] = code
         raise web.HTTPFound(f"{given['redirect_uri']}?{urlencode(back)}")
@@ -98,8 +110,14 @@ class Idp:
     async def token(self, request: web.Request) -> web.StreamResponse:
         form = dict(parse_qsl(await request.text()))
         self.seen.append(form | {"authorization": request.headers.get("Authorization", "")})
+        if self.gate is not None:
+            self.waiting.set()
+            await self.gate.wait()
         if self.settings.is_down:
             return web.Response(status=503)
+        if self.settings.token_error:
+            status = 401 if self.settings.token_error == "invalid_client" else 400
+            return web.json_response({"error": self.settings.token_error}, status=status)
         if form.get("grant_type") == "authorization_code":
             code = self.codes.pop(form.get("code", ""), None)
             challenge = base64.urlsafe_b64encode(hashlib.sha256(form.get("code_verifier", "").encode()).digest())
@@ -112,15 +130,22 @@ class Idp:
             return web.json_response({"error": "invalid_grant"}, status=400)
         return self._tokens(user, None)
 
+    async def revoke(self, request: web.Request) -> web.StreamResponse:
+        form = dict(parse_qsl(await request.text()))
+        self.refresh.pop(form.get("token", ""), None)
+        self.has_revoked.set()
+        return web.Response()
+
     def _tokens(self, user: str, nonce: str | None) -> web.Response:
         answer = {
             "access_token": "opaque",
             "token_type": "Bearer",
             "expires_in": int(self.settings.lifetime),
-            "id_token": self.id_token(user, nonce),
         }
+        if nonce is not None or self.settings.gives_id_token:
+            answer["id_token"] = keep_secret(self.id_token(user, nonce))
         if self.settings.gives_refresh:
-            token = secrets.token_urlsafe(32)
+            token = keep_secret(secrets.token_urlsafe(32))
             self.refresh[token] = user
             answer["refresh_token"] = token
         return web.json_response(answer)
@@ -149,6 +174,7 @@ class Idp:
         app.router.add_get("/authorize", self.authorize)
         app.router.add_post("/token", self.token)
         app.router.add_get("/end", end)
+        app.router.add_post("/revoke", self.revoke)
         app.router.add_post("/control", self.control)
         app.router.add_get("/seen", self.tell)
         return app

@@ -1,0 +1,327 @@
+"""Sessions that go on by their issuer's next word, that do not, and that end by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.login.house import PUBLIC_URL, Browser, House, house, query_of, turns
+from tests.running import config_for
+
+LOGOUT, REFRESH = "/api/auth/logout", "/api/auth/refresh"
+
+
+async def _ann(here: House) -> Browser:
+    ann = here.browser()
+    assert (await ann.log_in()).status == 302
+    return ann
+
+
+def _refreshes(here: House) -> int:
+    return sum(form["grant_type"] == "refresh_token" for form in here.idp.seen)
+
+
+def _results(here: House) -> dict[str, int]:
+    return {name: count for name, count in here.gateway.metrics.session_renewals.items() if count}
+
+
+async def test_the_server_asks_for_the_next_word_before_the_last_has_ended() -> None:
+    async with house() as here:
+        ann = await _ann(here)
+        here.idp.settings.claims = {"email": "anna@example.com"}
+        here.clock.now += 3600 - 31
+        assert not _refreshes(here) and (await ann.ask("/page")).status == 200
+        assert not _refreshes(here)
+        here.clock.now += 1
+        answer = await ann.ask("/page")
+        assert answer.status == 200
+        assert "gateway" in answer.set_cookies
+        assert answer.headers["Cache-Control"] == "private, no-store"
+        assert here.arrived[-1].headers["X-Auth-Email"] == "anna@example.com"
+        here.clock.now += 3000
+        assert (await ann.ask("/page")).status == 200
+        assert _results(here) == {"renewed": 1}
+
+
+async def test_however_many_wait_the_issuer_is_asked_once() -> None:
+    async with house() as here:
+        ann = await _ann(here)
+        here.clock.now += 3580
+        here.idp.gate = asyncio.Event()
+        waiting = [asyncio.create_task(ann.ask("/page")) for _ in range(10)]
+        await here.idp.waiting.wait()
+        here.idp.gate.set()
+        answers = await asyncio.gather(*waiting)
+        assert [answer.status for answer in answers] == [200] * 10
+        assert _refreshes(here) == 1
+
+
+async def test_a_former_cookie_gets_what_was_given_already() -> None:
+    """The refresh token in it was used up: issuers end the whole login for a second use (RFC 9700 section 4.14.2)."""
+    async with house() as here:
+        ann = await _ann(here)
+        former = f"gateway={ann.cookies['gateway']}"
+        here.clock.now += 3580
+        await ann.ask("/page")
+        here.clock.now += 10
+        answer = await here.browser().ask("/page", Cookie=former)
+        assert answer.status == 200
+        assert _refreshes(here) == 1
+
+
+async def test_a_client_that_leaves_loses_nothing() -> None:
+    async with house() as here:
+        ann = await _ann(here)
+        here.clock.now += 3580
+        here.idp.gate = asyncio.Event()
+        leaving = asyncio.create_task(ann.ask("/page"))
+        await here.idp.waiting.wait()
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        here.idp.gate.set()
+        assert (await ann.ask("/page")).status == 200
+        assert _refreshes(here) == 1
+
+
+async def test_without_a_refresh_token_a_session_ends_with_the_issuers_word() -> None:
+    async with house() as here:
+        here.idp.settings.gives_refresh = False
+        ann = await _ann(here)
+        here.clock.now += 3599
+        assert (await ann.ask("/page")).status == 200
+        here.clock.now += 1
+        answer = await ann.ask("/page")
+        assert (answer.status, answer.code) == (401, "session_expired")
+        assert "gateway" not in ann.cookies
+
+
+async def test_an_issuer_that_gives_no_id_token_again() -> None:
+    """OpenID Connect Core 1.0 section 12.2: it need not."""
+    async with house() as here:
+        ann = await _ann(here)
+        here.idp.settings.gives_id_token = False
+        for _ in range(3):
+            here.clock.now += 3580
+            # Idle would be over otherwise.
+            answer = await ann.ask("/page")
+            assert answer.status == 200, answer.body
+        assert _refreshes(here) == 3
+
+
+# --- the issuer says no ---
+
+
+async def test_a_session_that_the_issuer_ends() -> None:
+    async with house() as here:
+        ann = await _ann(here)
+        here.idp.settings.refuses_refresh = True
+        here.clock.now += 3580
+        answer = await ann.ask("/page")
+        assert answer.status == 200  # its word has not ended
+        assert not answer.headers.getall("Set-Cookie", [])[1:]
+        here.clock.now += 20
+        answer = await ann.ask("/page")
+        assert (answer.status, answer.code) == (401, "session_expired")
+        assert "gateway" not in ann.cookies
+        assert _results(here) == {"refused": 2}
+
+
+async def test_a_page_whose_session_the_issuer_ended_is_sent_to_log_in() -> None:
+    async with house() as here:
+        ann = await _ann(here)
+        here.idp.settings.refuses_refresh = True
+        here.clock.now += 3600 - 1e-3
+        here.clock.now += 1
+        answer = await ann.open("/page")
+        assert answer.status == 302
+        assert answer.location.startswith(f"{PUBLIC_URL}/api/auth/sso/login")
+        assert "gateway" not in ann.cookies
+
+
+async def test_the_next_word_is_of_somebody_else() -> None:
+    async with house() as here:
+        ann = await _ann(here)
+        here.idp.settings.claims = {"sub": "bob"}
+        here.clock.now += 3599
+        await ann.ask("/page")
+        here.clock.now += 10
+        assert (await ann.ask("/page")).code == "session_expired"
+        assert all(one.headers["X-Auth-Subject"] == "ann" for one in here.arrived)
+
+
+@pytest.mark.parametrize("claims", [{"aud": "another"}, {"iss": "https://evil.example"}, {"exp": 1}])
+async def test_the_next_word_does_not_count(claims: dict[str, object]) -> None:
+    async with house() as here:
+        ann = await _ann(here)
+        here.idp.settings.claims = claims
+        here.clock.now += 3600
+        assert (await ann.ask("/page")).code == "session_expired"
+
+
+# --- the issuer says nothing ---
+
+
+@pytest.mark.parametrize("how", ["down", "client"])
+async def test_while_the_issuer_is_down_sessions_live_until_its_word_ends(how: str) -> None:
+    async with house() as here:
+        ann = await _ann(here)
+        here.idp.settings.is_down, here.idp.settings.token_error = how == "down", "invalid_client"
+        here.clock.now += 3580
+        for _ in range(5):
+            assert (await ann.ask("/page")).status == 200
+        assert _refreshes(here) == 1  # it is not asked with each request
+        here.clock.now += 20
+        answer = await ann.ask("/page")
+        assert (answer.status, answer.code) == (503, "login_unavailable")
+        assert answer.headers["Retry-After"] == "5"
+        assert "gateway" in ann.cookies
+        assert (await ann.open("/page")).status == 503
+        here.idp.settings.is_down, here.idp.settings.token_error = False, ""
+        here.clock.now += 11
+        assert (await ann.ask("/page")).status == 200
+
+
+# --- refresh ---
+
+
+async def test_refresh_by_the_page() -> None:
+    async with house() as here:
+        ann = await _ann(here)
+        before = ann.cookies["gateway"]
+        answer = await ann.post(REFRESH)
+        assert (answer.status, answer.json) == (200, {"success": True})
+        assert ann.cookies["gateway"] != before
+        assert _refreshes(here) == 1
+        assert (await ann.post(REFRESH)).status == 200
+        assert _refreshes(here) == 1, "a page that asks again and again wears out the issuer"
+        here.clock.now += 700
+        assert (await ann.post(REFRESH)).status == 200
+        assert _refreshes(here) == 2
+
+
+async def test_refresh_of_a_session_that_is_due_asks_once() -> None:
+    async with house() as here:
+        ann = await _ann(here)
+        here.clock.now += 3599
+        assert (await ann.post(REFRESH)).status == 200
+        assert _refreshes(here) == 1
+
+
+async def test_refresh_that_the_issuer_refuses() -> None:
+    async with house() as here:
+        ann = await _ann(here)
+        here.idp.settings.refuses_refresh = True
+        answer = await ann.post(REFRESH)
+        assert (answer.status, answer.code) == (401, "session_expired")
+        assert "gateway" not in ann.cookies
+
+
+async def test_refresh_while_the_issuer_is_down() -> None:
+    async with house() as here:
+        ann = await _ann(here)
+        here.idp.settings.is_down = True
+        assert (await ann.post(REFRESH)).code == "login_unavailable"
+        assert "gateway" in ann.cookies
+
+
+async def test_refresh_without_a_session() -> None:
+    async with house() as here:
+        assert (await here.browser().post(REFRESH)).code == "session_expired"
+        assert (await here.browser().ask(REFRESH)).status in (401, 405)
+
+
+# --- logout ---
+
+
+async def test_logout_ends_it_here_and_at_the_issuer() -> None:
+    async with house() as here:
+        ann = await _ann(here)
+        answer = await ann.post(LOGOUT)
+        assert answer.status == 200
+        assert answer.json["success"] is True
+        assert answer.json["redirectTo"].startswith(f"{here.idp.issuer}/end?")
+        asked = query_of(answer.json["redirectTo"])
+        assert (asked["client_id"], asked["post_logout_redirect_uri"]) == ("gateway", f"{PUBLIC_URL}/")
+        assert asked["id_token_hint"]
+        assert not ann.cookies
+        await here.idp.has_revoked.wait()
+        assert not here.idp.refresh, "a copy of the cookie would go on for ever"
+
+
+async def test_logout_of_a_session_that_is_due_asks_the_issuer_nothing() -> None:
+    async with house() as here:
+        ann = await _ann(here)
+        here.clock.now += 3601
+        assert (await ann.post(LOGOUT)).status == 200
+        assert not _refreshes(here)
+        assert not ann.cookies
+
+
+async def test_logout_while_the_issuer_is_down() -> None:
+    async with house() as here:
+        ann = await _ann(here)
+        here.idp.settings.is_down = True
+        here.clock.now += 3601
+        answer = await ann.post(LOGOUT)
+        assert answer.status == 200
+        assert not ann.cookies
+        await turns()
+
+
+async def test_logout_of_nobody() -> None:
+    async with house() as here:
+        ann = here.browser()
+        ann.cookies = {"gateway": "bad"}
+        answer = await ann.post(LOGOUT)
+        assert answer.status == 200
+        assert not ann.cookies
+        assert "id_token_hint" not in answer.json["redirectTo"]
+
+
+@pytest.mark.parametrize("path", [LOGOUT, REFRESH])
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", ""])
+async def test_a_foreign_page_ends_nothing_and_renews_nothing(path: str, origin: str) -> None:
+    async with house() as here:
+        ann = await _ann(here)
+        answer = await ann.ask(path, "POST", **({"Origin": origin} if origin else {}))
+        assert (answer.status, answer.code) == (403, "origin_refused")
+        assert not answer.set_cookies
+        assert not _refreshes(here)
+        assert (await ann.ask("/page")).status == 200
+
+
+# --- other processes, and a new configuration ---
+
+
+async def test_a_reload_keeps_sessions_and_begun_logins() -> None:
+    async with house() as here:
+        ann = await _ann(here)
+        back = await ann.begin()
+        await here.reload(here.text.replace("/ann:", "/anna:"))
+        assert (await ann.ask("/page")).status == 200
+        assert (await ann.open(back)).status == 302
+
+
+async def test_a_file_without_a_login_has_no_sessions() -> None:
+    async with house() as here:
+        ann = await _ann(here)
+        without = here.text[: here.text.index("login:")] + here.text[here.text.index("routes:") :]
+        await here.reload(without.replace(", login: true", ""))
+        assert (await ann.ask("/page")).code == "token_missing"
+        assert (await ann.ask("/api/auth/sso/login")).code == "token_missing"
+
+
+async def test_another_process_opens_the_same_sessions() -> None:
+    async with house() as here, house() as there:
+        there.idp.issuer = here.idp.issuer
+        await there.reload(here.text)
+        ann = await _ann(here)
+        answer = await there.browser().ask("/page", Cookie=f"gateway={ann.cookies['gateway']}")
+        assert answer.status == 200
+
+
+def test_a_configuration_without_a_login_has_none() -> None:
+    from tests.running import upstream_at
+
+    assert config_for(upstream_at("http://upstream.test")).policy.login is None
