@@ -21,17 +21,20 @@ escapes (`\r\n`), or one byte many times (`x*70000`). A write of nothing is no c
     >> piece TEXT | last piece TEXT | response ended
     >> upstream full | takes again | breaks [kept | unsent] | switches [wrongly] [body TEXT]
     >> key comes | fails | is unknown
+    >> session comes | stays | ends | waits    the issuer's next word; none, and this one is still good; no; nobody there
+    >> answer comes | fails    the gateway's own
     >> clock SECONDS           goes by, and whose deadline is over is told so
     >> leave | drain | shut down    the gateway stops: it still takes requests, it takes no more, at once
     >> mistake                 from now on our own code raises an exception where it can
 
     << upstream begin METHOD TARGET [as SUBJECT] [length N | chunked | websocket] [unfinished] [body TEXT]
     << upstream write TEXT | has all | held | freed | close | abort      the connection that `open` gave: `new upstream`
-    << client write STATUS [length N] [chunked] [close | keep-alive | websocket] [cors] [CODE of a refusal] [body TEXT]
+    << client write STATUS [length N] [chunked] [close | keep-alive | websocket] [cors] [cookie | cookie gone] [CODE of a refusal] [body TEXT]
     << client write TEXT | held | freed | switched | reset
     << client keeps TEXT       nobody takes it, so it is the next request, or lost
     << client ended keep-alive | close | lingers, ENDED     the latter as in the record, which was made just before
     << key fetch KID | given up
+    << session renew; answer to NAME [of SUBJECT] | given up    what the issuer, or we ourselves, are asked
     << stream                  the host was told that nobody knows how long the response will be
 """
 
@@ -61,14 +64,17 @@ from gateway.policy.providers import KeySource, Provider
 from gateway.policy.reasons import Reason
 from gateway.policy.routes import Policy, Route
 from gateway.policy.rules import Authenticated
+from gateway.policy.session import Session
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.headers import is_response_line_forwarded
 from gateway.proxy.host import Host
+from gateway.proxy.own import OwnAnswer, OwnQuestion, json_answer
 from gateway.proxy.runtime import Runtime
 from gateway.proxy.states import RESPONDING, State
 from gateway.proxy.tunnel import Tunnel
 from gateway.proxy.wire import Client, Connections, Relay, Upstream
 from gateway.record.outcome import Outcome
+from tests.login import sealed
 from tests.minting import NOW, OTHER_SECRET, claims_of, mint, rsa_key
 from tests.running import BEARER, SHARED, config_for, upstream_at
 
@@ -76,11 +82,19 @@ STALL_SECONDS = 60.0
 REMOTE = Provider("partners", "oidc", frozenset({"RS256"}), key_source=KeySource("https://idp.example.test", None))
 _KEY = Key("k1", frozenset({"RS256"}), rsa_key().public_key(), "t1")
 _KEY_TOKEN = mint(claims_of(exp=NOW + 3000), rsa_key(), "RS256", kid="k1")
+_SESSION, _OLD_SESSION, _DUE_SESSION = sealed.session(), sealed.session(-1.0), sealed.session(20.0)
+_NEXT_SESSION = replace(_SESSION, refresh_token="another")
 _ORIGIN = b"Origin: https://app.test\r\n"
 _LINES = {
     "token": BEARER,
     "bad-token": f"Authorization: Bearer {mint({'sub': 'user-1'}, OTHER_SECRET)}\r\n".encode(),
     "key-token": f"Authorization: Bearer {_KEY_TOKEN}\r\n".encode(),  # its key has to be fetched
+    "session": f"Cookie: {sealed.cookie(_SESSION)}\r\n".encode(),
+    "old-session": f"Cookie: {sealed.cookie(_OLD_SESSION)}\r\n".encode(),  # its issuer's word has ended
+    "due-session": f"Cookie: {sealed.cookie(_DUE_SESSION)}\r\n".encode(),  # and here it is about to
+    "bad-session": f"Cookie: {sealed.LOGIN.cookie}=bad\r\n".encode(),
+    "navigate": b"Sec-Fetch-Mode: navigate\r\n",
+    "our-page": b"Origin: https://gw.test\r\n",
     "chunked": b"Transfer-Encoding: chunked\r\n",
     "close": b"Connection: close\r\n",
     "keep-alive": b"Connection: keep-alive\r\n",
@@ -140,7 +154,13 @@ class Player:
             name: float(number) if "seconds" in name else int(number) for _, name, number in words
         }
         cors = Cors(frozenset({"https://app.test"})) if "cors" in given else None
-        policy = Policy([*config.policy.routes, keys])
+        pages = Route(
+            "/pages", ("pages",), upstream, providers=(sealed.STAFF,), allow=(Authenticated(),), login=True,
+            websocket=True, sealed=sealed.LOGIN.cookie,
+        )  # fmt: skip
+        own = [sealed.own_route(name, upstream) for name in ("login", "me")]
+        own.append(sealed.own_route("logout", upstream, "POST"))
+        policy = Policy([*config.policy.routes, keys, pages, *own], login=sealed.LOGIN)
         config = replace(config, policy=policy, cors=cors, limits=replace(config.limits, **limits))
         self.is_fast, self.is_opening, self.is_tight = "llhttp" not in given, "opening" in given, "tight" in given
         assert len(given) == len(limits) + sum(one in ("cors", "llhttp", "opening", "tight") for one in given), given
@@ -187,6 +207,10 @@ class Player:
                 client.sender.client_left()
             case ["key", *how]:
                 host.end_fetch(" ".join(how))
+            case ["session", how]:
+                host.end_renewal(how)
+            case ["answer", how]:
+                host.end_answer(how)
             case ["clock", seconds]:
                 self._go_by(float(seconds))
             case ["leave"]:
@@ -229,6 +253,10 @@ class Player:
             yield from (f"client sends {text}" for text in ("a", r"1\r\na\r\n", r"0\r\n\r\n", "x*70000", r"\x88\x00"))
         if host.fetched is not None:
             yield from ("key comes", "key fails", "key is unknown")
+        if host.renewed is not None:
+            yield from ("session comes", "session stays", "session ends", "session waits")
+        if host.answered is not None:
+            yield from ("answer comes", "answer fails")
         if not self.upstreams or self.upstreams[-1].taker is None:
             return
         yield from ("upstream takes again" if self.upstreams[-1].is_full else "upstream full", "upstream breaks")
@@ -274,6 +302,9 @@ class PlayedHost(Host):
         self.begun: list[Outcome] = []
         self.outcomes: list[Outcome] = []  # of what has ended
         self.fetched: Callable[[float, float], None] | None = None  # is told that a key was fetched
+        self.asked_about: Session | None = None
+        self.renewed: Callable[[Session | Denied], None] | None = None  # is told of a session's next state
+        self.answered: Callable[[OwnAnswer | Denied], None] | None = None  # is told of an answer of our own
         self.clock, self.next_id = self._clock, self._next_id
 
     def _clock(self) -> float:
@@ -308,6 +339,36 @@ class PlayedHost(Host):
         then, self.fetched = self.fetched, None
         assert then is not None, "no key is being fetched"
         then(1.0, 2.0)
+
+    def renew_session(self, session: Session, then: Callable[[Session | Denied], None]) -> Callable[[], object]:
+        self._player.note("session renew")
+        self.asked_about, self.renewed = session, then
+        return self._give_up_session
+
+    def _give_up_session(self) -> None:
+        self._player.note("session given up")
+        self.renewed = None
+
+    def end_renewal(self, how: str) -> None:
+        before, then, self.renewed = self.asked_about, self.renewed, None
+        assert then is not None and before is not None, "no session is being renewed"
+        no = Reason.SESSION_EXPIRED if how == "ends" else Reason.LOGIN_UNAVAILABLE
+        then({"comes": _NEXT_SESSION, "stays": before}.get(how) or Denied(no, how))
+
+    def answer(self, question: OwnQuestion, then: Callable[[OwnAnswer | Denied], None]) -> Callable[[], object]:
+        of = "" if question.principal is None else f" of {question.principal.subject}"
+        self._player.note(f"answer to {question.name}{of}")
+        self.answered = then
+        return self._give_up_answer
+
+    def _give_up_answer(self) -> None:
+        self._player.note("answer given up")
+        self.answered = None
+
+    def end_answer(self, how: str) -> None:
+        then, self.answered = self.answered, None
+        assert then is not None, "nobody asked us"
+        then(json_answer({}) if how == "comes" else Denied(Reason.LOGIN_INVALID, how))
 
 
 class PlayedClient(Client):
@@ -546,6 +607,8 @@ def _shown(data: bytes, *words: str) -> str:
     told += [of["transfer-encoding"]] if "transfer-encoding" in of else []
     told += [{"upgrade": "websocket"}.get(of["connection"].lower(), of["connection"])] if "connection" in of else []
     told += ["cors"] if "access-control-allow-origin" in of else []
+    if "set-cookie" in of:
+        told.append("cookie gone" if "Max-Age=0;" in of["set-cookie"] else "cookie")
     told += words
     if is_refusal:
         told.append(json.loads(body)["code"])

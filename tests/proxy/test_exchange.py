@@ -140,6 +140,82 @@ PAGES = r"""
 >> request OPTIONS /api/x preflight << client write 401 token_missing; client ended keep-alive, refused
 """
 
+SESSIONS = r"""
+# a session that is good
+>> request GET /pages/x session << upstream begin GET /pages/x as user-1
+>> response 200 length 0        << client write 200 length 0; client ended keep-alive, complete
+# one that is due, and goes on
+>> request GET /pages/x due-session << session renew
+>> clock 1000
+>> session comes                    << upstream begin GET /pages/x as user-1
+>> response 200 length 0            << client write 200 length 0 cookie; client ended keep-alive, complete
+# one that goes on by a handshake
+>> request GET /pages/x due-session websocket our-page << session renew
+>> session comes          << upstream begin GET /pages/x as user-1 websocket
+>> upstream switches      << stream; client write 101 websocket cookie; client switched
+# one that is due, and stays as it is
+>> request GET /pages/x due-session << session renew
+>> session stays                    << upstream begin GET /pages/x as user-1
+>> response 200 length 0            << client write 200 length 0; client ended keep-alive, complete
+# one that goes on, and an upstream that breaks
+>> request GET /pages/x due-session << session renew
+>> session comes                    << upstream begin GET /pages/x as user-1
+>> upstream breaks                  << client write 502 cookie upstream_broken; client ended keep-alive, refused
+# one that the issuer ends
+>> request GET /pages/x old-session << session renew
+>> session ends << client write 401 cookie gone session_expired; client ended keep-alive, refused
+# a page whose session the issuer ends
+>> request GET /pages/x old-session navigate << session renew
+>> session ends << client write 302 length 0 cookie gone; client ended keep-alive, refused
+# one whose issuer is down
+>> request GET /pages/x old-session navigate << session renew
+>> session waits << client write 503 login_unavailable; client ended keep-alive, refused
+# one that is none
+>> request GET /pages/x bad-session << client write 401 cookie gone session_invalid; client ended keep-alive, refused
+# a page without one
+>> request GET /pages/x navigate << client write 302 length 0; client ended keep-alive, refused
+# a call without one
+>> request GET /pages/x << client write 401 token_missing; client ended keep-alive, refused
+# nobody waits for any more
+>> request GET /pages/x due-session << session renew
+>> client leaves                    << session given up; client ended close, client_gone
+# an upload waits for
+>> request POST /pages/x due-session our-page length 3 << session renew
+>> client sends abc
+>> session comes << upstream begin POST /pages/x as user-1 length 3 body abc
+# the gateway stops while one waits for
+>> request GET /pages/x due-session << session renew
+>> shut down << client write 503 close shutting_down; session given up; client ended close, shut_down
+# we answer nobody by ourselves
+>> request GET /own/login << answer to login
+>> clock 1000
+>> answer comes           << client write 200 length 2 body {}; client ended keep-alive, complete
+# we answer somebody by ourselves
+>> request GET /own/me session << answer to me of user-1
+>> answer comes                << client write 200 length 2 body {}; client ended keep-alive, complete
+# we answer somebody whose session is due
+>> request GET /own/me due-session << session renew
+>> session comes                   << answer to me of user-1
+>> answer comes << client write 200 length 2 cookie body {}; client ended keep-alive, complete
+# we answer nobody, whose session the issuer ended
+>> request GET /own/me old-session << session renew
+>> session ends                    << answer to me
+# who ends a session that is due is not renewed
+>> request POST /own/logout old-session our-page << answer to logout of user-1
+# who is not of our page ends nothing
+>> request POST /own/logout session << answer to logout
+# we refuse
+>> request GET /own/login << answer to login
+>> answer fails           << client write 400 close login_invalid; client ended lingers, refused
+# an upload that we do not want
+>> request POST /own/logout length 3 << answer to logout
+>> client sends a
+>> answer comes << client write 200 length 2 close body {}; client ended lingers, complete
+# a client that leaves before our answer
+>> request GET /own/login << answer to login
+>> client leaves          << answer given up; client ended close, client_gone
+"""
+
 KEYS = r"""
 # a client that was slow waits for
 >> request GET /keys/x key-token << key fetch k1
@@ -589,13 +665,14 @@ PLAIN = [
         "a key": KEYS,
         "an upload": UPLOADS,
         "a time limit": TIMES,
+        "a session": SESSIONS,
         "a break": BREAKS,
         "a stop": STOPS,
         "a handshake": HANDSHAKES,
     }.items()
     for one in dialogues(text)
 ]
-TEXTS = (RESPONSES, REFUSALS, PAGES, KEYS, UPLOADS, TIMES, BREAKS, STOPS, HANDSHAKES, MISTAKES, LEAVINGS)
+TEXTS = (RESPONSES, REFUSALS, PAGES, KEYS, SESSIONS, UPLOADS, TIMES, BREAKS, STOPS, HANDSHAKES, MISTAKES, LEAVINGS)
 ALL = [one.values[0] for text in TEXTS for one in dialogues(text)] + [one.values[0] for one in TUNNELS]
 PAIRS = [(before, after) for before in MOVES for after in MOVES if after not in MOVES[before]]
 
@@ -774,7 +851,19 @@ async def test_whatever_comes_the_exchange_ends_exactly_once(data: st.DataObject
     player = Player([one for one in given_before if data.draw(st.booleans(), label=one)])
     method = data.draw(st.sampled_from(["GET", "HEAD", "POST", "OPTIONS"]))
     words = ("", " 1.0", " length 9", " chunked", " length 9 expect", " close", " websocket", " preflight", " token")
-    target = data.draw(st.sampled_from(["/public/x", "/api/x", "/keys/x key-token", "/none"]))
+    target = data.draw(
+        st.sampled_from(
+            [
+                "/public/x",
+                "/api/x",
+                "/keys/x key-token",
+                "/none",
+                "/pages/x due-session",
+                "/own/me old-session",
+                "/own/login",
+            ]
+        )
+    )
     player.feed(f"request {method} {target}{data.draw(st.sampled_from(words))}")
     for _ in range(data.draw(st.integers(0, 20))):
         events = list(player.possible())
