@@ -99,7 +99,7 @@ def _read(text: str, reading: Reading) -> Config:
         own = providers[login.provider]
         providers = {**providers, login.provider: with_sessions(own, login) if own is not None else None}
     rules = RuleReader(_named_rules(values, reading), reading)
-    routes = _routes(values, Known(providers, upstreams, rules, login), reading)
+    routes = _routes(values, Known(providers, upstreams, rules, login, LOGIN in values), reading)
     routes += own_routes(routes, login, reading)
     unused = rules.check_unused(captures_of(routes))
     _check_ports(values, reading)

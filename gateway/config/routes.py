@@ -33,6 +33,7 @@ class Known:
     upstreams: Mapping[str, Upstream | None] | None
     rules: RuleReader
     login: Login | None = None
+    has_login: bool = False  # the file has one, perhaps with a mistake
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class _Route:
 
     def _sends_to_login(self, providers: Sequence[Provider]) -> bool:
         values, login = self._values, self._known.login
-        if not values.get(fields.LOGIN_PAGES):
+        if not values.get(fields.LOGIN_PAGES) or (login is None and self._known.has_login):
             return False
         place = values.key_place(fields.LOGIN_PAGES)
         if login is None:

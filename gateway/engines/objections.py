@@ -33,6 +33,9 @@ def object_to_common(plan: Plan, objections: Objections) -> None:
     for keys, path in files:
         if _PLAIN_PATH.fullmatch(path) is None:
             objections.refuse(keys, f"found a path with a character that engines read in their own way, {wanted}")
+    if config.policy.login is not None:
+        why = "an engine would send the gateway's own answers to the upstream, and gives a browser no cookie with a yes"
+        objections.refuse(("login",), why, "let the gateway be the proxy for whatever people open with a browser")
     for route in config.policy.routes:
         if route.resource is not None:
             why = (

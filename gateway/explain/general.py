@@ -30,6 +30,10 @@ ADVICE: dict[Reason, str] = {
         "Send one token in one place, once: not in a header and the query, no two `Authorization` lines, "
         "no cookie of one name twice."
     ),
+    Reason.LOGIN_INVALID: (
+        "Open the page again. If it comes back: the page was opened at another address than "
+        "`login.public_url`, or the browser keeps no cookies. The log's `detail` says what did not fit."
+    ),
     Reason.TOKEN_MISSING: "Send `Authorization: Bearer TOKEN`, or name the place in `token_from` of the provider.",
     Reason.TOKEN_MALFORMED: "Check for a cut or doubly encoded token, and for `Bearer` sent twice.",
     Reason.TOKEN_TOO_LARGE: "Put fewer claims into the token.",
@@ -44,6 +48,15 @@ ADVICE: dict[Reason, str] = {
         "Logout tokens, tokens bound to a key (`cnf`: DPoP, mTLS) and those that the gateway signed for an upstream "
         "are no callers' tokens."
     ),
+    Reason.SESSION_INVALID: (
+        "Log in again. If it happens to everybody: the session's secret, `client_id` or `required_claims` "
+        "changed, or replicas have different secrets."
+    ),
+    Reason.SESSION_EXPIRED: (
+        "Log in again; `login.session.max_age` and `idle` say how long it may be. Without a refresh token it "
+        "ends with the issuer's token: ask for `offline_access`."
+    ),
+    Reason.LOGIN_REFUSED: ("The log's `detail` has the issuer's error; assign the person to the application there."),
     Reason.SESSION_PENDING: "Finish the Clerk session's tasks, such as choosing an organization.",
     Reason.CLAIM_INVALID: (
         "Look at `detail`: most often there is no `exp` (`expiry: optional` on a provider of type `jwt`) or no `sub`."
@@ -82,6 +95,10 @@ ADVICE: dict[Reason, str] = {
     Reason.DECISION_UNAVAILABLE: (
         "Said by an engine whose configuration `gateway compile` printed: see whether the gateway runs, and whether "
         "the engine may reach `decisions.listen`."
+    ),
+    Reason.LOGIN_UNAVAILABLE: (
+        "Check that the gateway reaches the issuer, and that `client_id` and the client's secret are right: "
+        "the log's `detail` has its answer."
     ),
     Reason.KEYS_UNAVAILABLE: (
         "Check that the gateway reaches the issuer; `/status` on the admin port has the last error."

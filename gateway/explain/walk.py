@@ -13,6 +13,7 @@ from typing import NoReturn
 from gateway.explain.hiding import without_signatures
 from gateway.explain.phrases import first_names, history_of, place_of, wanted_by
 from gateway.explain.rules import explain_rules
+from gateway.explain.session import explain_session
 from gateway.explain.step import STEPS, Step, Verdict, shown
 from gateway.explain.token import explain_claims
 from gateway.keys.status import SourceStatus
@@ -110,15 +111,23 @@ class _Walk:
                 self._say(name, "note", f"the route is public: {asked}")
             self.ask_websocket(route)
             return
+        if credential.source.place == "session":
+            self._session(credential, route)
+            self._rules_of(route)
+            self.ask_websocket(route)
+            return
         token, provider = self._provider(credential, route)
         # From here on nothing ends the walk: what else would refuse is told in one go.
         self._claims(token, provider, route)
         self._signature(token, provider)
+        self._rules_of(route)
+        self.ask_websocket(route)
+
+    def _rules_of(self, route: Route) -> None:
         if route.public:
             self._say("rules", "note", "the route is public: whoever has a token that counts passes, and is told")
         else:
             self._rules(route)
-        self.ask_websocket(route)
 
     def _path(self) -> None:
         found = self.found
@@ -158,6 +167,8 @@ class _Walk:
         except Denied as no:
             self._refuse("token", no, expected)
         self.found.credential = found
+        if found.source.place == "session":
+            return found
         try:
             self.found.token = token = parse_token(found.token)
         except Denied as no:
@@ -166,6 +177,20 @@ class _Walk:
         said = ", ".join(f"{name} {shown(value)}" for name, value in members.items())
         self._say("token", "yes", f"{place_of(found.source)}, {len(found.token)} characters, {said}", expected)
         return found
+
+    def _session(self, credential: Credential, route: Route) -> None:
+        """Judge a session as `decide` does. Raises `_End`."""
+        found, login = self.found, self.found.policy.login
+        assert login is not None  # noqa: S101  # else no provider has this place
+        found.provider = next(one for one in route.providers if one.name == login.provider)
+        steps, found.principal, refusal = explain_session(
+            login, found.provider, credential, route, found.head, found.now
+        )
+        found.steps += steps
+        found.is_verified = refusal is None
+        if refusal is not None:
+            self._note(refusal)
+            raise _End
 
     def _provider(self, credential: Credential, route: Route) -> tuple[Token, Provider]:
         token = self.found.token

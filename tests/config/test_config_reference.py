@@ -13,6 +13,7 @@ from gateway.config.cases import CASE_RECORD
 from gateway.config.conditions import READERS
 from gateway.config.document import Source
 from gateway.config.key_requests import JWKS_RECORD
+from gateway.config.login import LOGIN_RECORD, SESSION_RECORD
 from gateway.config.observing import LOG_RECORD
 from gateway.config.parse import parse
 from gateway.config.presets import PRESETS
@@ -35,6 +36,8 @@ SECTIONS = {
     "limits": LIMITS_RECORD,
     "log": LOG_RECORD,
     "cors": CORS_RECORD,
+    "login": LOGIN_RECORD,
+    "session": SESSION_RECORD,
     "upstreams": UPSTREAM_RECORD,
     "identity": IDENTITY_RECORD,
     "jwks": JWKS_RECORD,
@@ -52,6 +55,8 @@ MOUNTED = {
     "new.pem": public_pem(private_key("new")),
     "old.pem": public_pem(private_key("old")),
     "token": b"eyJ.eyJ.x",
+    "client": b"a client's secret\n",
+    "session": SECRET.encode(),
 }
 VARIABLES = {
     "UPSTREAM_KEY": "a constant",
@@ -59,6 +64,7 @@ VARIABLES = {
     "JWT_NEW": SECRET,
     "JWT_OLD": SECRET[::-1],
     "KEY_SERVER_LOGIN": "cHJvajpzZWNyZXQ=",
+    "OIDC_CLIENT_SECRET": "a client's secret",
     "CLERK_PUBLISHABLE_KEY": "pk_test_eA==",
     "AUTH0_DOMAIN": "tenant.eu.auth0.com",
     "AUTH0_AUDIENCE": "x",

@@ -41,6 +41,8 @@ ENVIRONMENT = {
     "CALLERS_SECRET": "another one: Zx81aiPh7aish2eeF0wohYe",
     "SUBJECT_SECRET": "a third one: jIe7ohngeiVaePh6ohSh4ai",
     "CLERK_JWKS_URI": "https://clerk.example.com/.well-known/jwks.json",
+    "OIDC_CLIENT_SECRET": "fourth: thai5ahquee3ohMe7iyeiDae",
+    "SESSION_SECRET": "a fifth one: Quoh8eiNgeic4eiHa1ieth",
     "AUTH0_DOMAIN": "tenant.eu.auth0.com",
     "AUTH0_AUDIENCE": "https://mastra",
 }

@@ -241,6 +241,19 @@ def test_an_mcp_route_is_refused_since_the_gateway_answers_beside_it(engine: str
     assert "the gateway itself answers /.well-known/oauth-protected-resource/mcp" in message
 
 
+@pytest.mark.parametrize("engine", PRINTERS)
+def test_a_login_is_refused_since_an_engine_gives_no_cookies(engine: str, tmp_path: Path) -> None:
+    text = text_for(engine).replace(
+        "providers:\n", "providers:\n  a: {type: oidc, issuer: https://a.example.com, audience: b}\n"
+    )
+    text = text.replace("routes:\n", "routes:\n  /a: {provider: a, allow: authenticated, upstream: mastra}\n")
+    session = f"session: {{secret: {'Quoh8eiNgeic4eiHa1iethooPh7aiD5e'}}}"
+    text += f"login: {{provider: a, client_id: c, {session}, public_url: 'https://gw.example.com'}}\n"
+    [(line, column, path, message)] = objections(engine, text, tmp_path)
+    assert (line, column, path) == (text.count("\n"), 1, "login")
+    assert "cookie" in message
+
+
 @pytest.mark.parametrize("engine", [ENVOY, HAPROXY, TRAEFIK])
 def test_a_limit_of_bodies_is_refused_where_it_would_hold_them_back(engine: str, tmp_path: Path) -> None:
     text = f"limits: {{body_size: 5MiB}}\n{text_for(engine)}"

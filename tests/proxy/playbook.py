@@ -21,7 +21,7 @@ escapes (`\r\n`), or one byte many times (`x*70000`). A write of nothing is no c
     >> piece TEXT | last piece TEXT | response ended
     >> upstream full | takes again | breaks [kept | unsent] | switches [wrongly] [body TEXT]
     >> key comes | fails | is unknown
-    >> session comes | stays | ends | waits    the issuer's next word; none, and this one is still good; no; nobody there
+    >> session comes | stays | ends | waits    the issuer's next word; none, and this one is good; no; nobody is there
     >> answer comes | fails    the gateway's own
     >> clock SECONDS           goes by, and whose deadline is over is told so
     >> leave | drain | shut down    the gateway stops: it still takes requests, it takes no more, at once
@@ -29,7 +29,8 @@ escapes (`\r\n`), or one byte many times (`x*70000`). A write of nothing is no c
 
     << upstream begin METHOD TARGET [as SUBJECT] [length N | chunked | websocket] [unfinished] [body TEXT]
     << upstream write TEXT | has all | held | freed | close | abort      the connection that `open` gave: `new upstream`
-    << client write STATUS [length N] [chunked] [close | keep-alive | websocket] [cors] [cookie | cookie gone] [CODE of a refusal] [body TEXT]
+    << client write STATUS [length N] [chunked] [close | keep-alive | websocket] [cors] [cookie | cookie gone]
+                 [CODE of a refusal] [body TEXT]
     << client write TEXT | held | freed | switched | reset
     << client keeps TEXT       nobody takes it, so it is the next request, or lost
     << client ended keep-alive | close | lingers, ENDED     the latter as in the record, which was made just before
