@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,6 +15,7 @@ from tests.security.casebook import FOLDER
 from tests.security.forge import ENCODED_SECRET, HS_SECRET, jwk, token_for
 from tests.security.judge import Trial
 from tests.security.rig import Answer, Keys, KeyServer, Upstream, exchange
+from tests.security.sealed import Sealed
 
 HANDSHAKE = [
     "Connection: Upgrade",
@@ -44,6 +46,7 @@ class Bench:
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         environment = self._start_peers(stack)
+        self.sealed = Sealed(FOLDER / "gateway-login.yaml", environment, f"{self.keys.url}/idp")
         text = (FOLDER / "gateway.yaml").read_text()
         self.ports: dict[str, int] = {}
         self.logs: list[Path] = []
@@ -52,6 +55,7 @@ class Bench:
             "catchall": text.replace("  /public:", "  /:"),
             "readings": (FOLDER / "gateway-readings.yaml").read_text(),
             "claims": (FOLDER / "gateway-claims.yaml").read_text(),
+            "login": (FOLDER / "gateway-login.yaml").read_text(),
         }
         for profile, configuration in profiles.items():
             url, log = stack.enter_context(gateway_process(configuration, folder / profile, environment))
@@ -65,6 +69,10 @@ class Bench:
         stack.callback(self.upstream.close)
         self.keys.paths["/people"] = Keys([jwk(name) for name in PEOPLE])
         self.keys.paths["/others"] = Keys([jwk("rsaother")])
+        issuer = f"{self.keys.url}/idp"
+        metadata = {"issuer": issuer, **{f"{name}_endpoint": f"{issuer}/{name}" for name in ("authorization", "token")}}
+        self.keys.paths["/idp/.well-known/openid-configuration"] = Keys(body=json.dumps(metadata).encode())
+        self.keys.paths["/idp/token"] = Keys(status=400, body=b'{"error": "invalid_grant"}')
         self.bait = Upstream()  # an address that only tokens name: nobody may come
         stack.callback(self.bait.close)
         return {
@@ -92,6 +100,7 @@ class Bench:
             seen=self.upstream.take(),
             token=token,
             goes=spec.get("goes", "sent"),
+            leads=spec.get("leads", f"{self.keys.url}/idp/authorization?"),
             arrives={
                 name: value and value.replace("{given}", token or "") for name, value in spec.get("arrives", {}).items()
             },
@@ -120,6 +129,9 @@ class Bench:
         """Return a text with `{token}` (a good one) and `{evil}` (a forged one) filled in."""
         if "{token}" in text:
             text = text.replace("{token}", token_for({}, now))
+        if any(name in text for name in ("{session", "{begun", "{state}", "{id-token}")):
+            for name, made in self.sealed.cookies(now).items():
+                text = text.replace(f"{{{name}}}", made)
         if "{evil}" in text:
             text = text.replace("{evil}", token_for({"key": "evil", "claims": {"sub": "evil"}}, now))
         return text

@@ -7,6 +7,7 @@
 - public: 200, and the upstream was told nothing about the caller;
 - one: pass, and the one credential that arrived is the verified one (`goes`, see arrivals.py);
 - exact: pass or public, and the target arrived byte for byte as it was sent;
+- own: the gateway answered by itself and led to `leads` alone, nothing reached the upstream;
 - elsewhere: refused with 4xx, or sent on as what no reading puts below a guarded prefix;
 - clean: refused with 4xx, or pass (public) without anything that the client made up (`evil`, 6.6.6.6);
 - same: refused with 4xx, or one.
@@ -17,6 +18,7 @@ says which email it is told, where that is not the token's.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,6 +49,7 @@ class Trial:
     seen: list[Seen]
     token: str | None = None
     goes: str = "sent"
+    leads: str = ""  # where an answer of the gateway's own may lead
     arrives: dict[str, str | None] = field(default_factory=dict)
     signs: dict[str, Any] = field(default_factory=dict)
 
@@ -107,12 +110,23 @@ def _judge_answer(trial: Trial) -> None:
             assert status in trial.expect, shown
         case "pass" | "public" | "exact" | "one":
             assert status == 200, shown
+        case "own":
+            _judge_own(trial)
+            return
         case _:
             assert status == 200 or 400 <= status < 500, shown
     if status == 200:
         assert trial.seen, "200 without the upstream"
     else:
         judge_refusal(trial.answer)
+
+
+def _judge_own(trial: Trial) -> None:
+    answer = trial.answer
+    assert answer.status in (200, 302), answer.raw[:500]
+    where = answer.header("Location") if answer.status == 302 else json.loads(answer.body)["url"]
+    if not (where or "").startswith(trial.leads) or EVIL.search(re.sub(rb"Set-Cookie:[^\r]*", b"", answer.raw)):
+        raise Reached(f"it leads to {where!r}: {answer.raw[:1500]!r}")
 
 
 def judge_refusal(answer: Answer) -> None:

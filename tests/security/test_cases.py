@@ -21,7 +21,8 @@ READINGS = (
     "places",
     "origins",
 )
-PROFILES = {**dict.fromkeys(READINGS, "readings"), "claims": "claims"}
+LOGIN = ("session", "login", "optional", "mcp")
+PROFILES = {**dict.fromkeys(READINGS, "readings"), "claims": "claims", **dict.fromkeys(LOGIN, "login")}
 FAMILIES = ("jwt", "header", "path", *PROFILES)
 CASES = [case for family in FAMILIES for case in cases(family)]
 
