@@ -30,6 +30,7 @@ from tests.security.strict import Seen
 
 EVIL = re.compile(rb"evil|6\.6\.6\.6", re.IGNORECASE)
 GUARDED = ("api", "jwt", "strict", "hs", "a0", "clerk", "ed", "ws", "browser", "closed", "read")
+_BY_CHANCE = re.compile(rb"Set-Cookie:[^\r]*|(state|nonce|code_challenge)=[\w-]+")  # may spell anything
 _INTERNAL = re.compile(rb"Traceback|127\.0\.0\.1|File \"|aiohttp|python", re.IGNORECASE)
 
 
@@ -125,7 +126,7 @@ def _judge_own(trial: Trial) -> None:
     answer = trial.answer
     assert answer.status in (200, 302), answer.raw[:500]
     where = answer.header("Location") if answer.status == 302 else json.loads(answer.body)["url"]
-    if not (where or "").startswith(trial.leads) or EVIL.search(re.sub(rb"Set-Cookie:[^\r]*", b"", answer.raw)):
+    if not (where or "").startswith(trial.leads) or EVIL.search(_BY_CHANCE.sub(b"", answer.raw)):
         raise Reached(f"it leads to {where!r}: {answer.raw[:1500]!r}")
 
 
