@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway.explain import (
+    fact_causes,
     form_causes,
     key_causes,
     opaque_causes,
@@ -29,6 +30,7 @@ CAUSES: tuple[Cause, ...] = (
     *key_causes.CAUSES,
     *secret_causes.CAUSES,
     *rule_causes.CAUSES,
+    *fact_causes.CAUSES,
 )
 
 

@@ -56,7 +56,9 @@ def _opaque(deny: Deny, found: Findings) -> str | None:
 
 def _encrypted(deny: Deny, found: Findings) -> str | None:
     parts = sent_token(found).split(".")
-    if deny.reason not in _BY_FORM or len(parts) != 5 or (object_in(parts[0]) or {}).get("alg") != "dir":
+    header = object_in(parts[0]) or {}
+    # One that names its issuer is of Auth0, which encrypts what nobody has asked an audience for.
+    if deny.reason not in _BY_FORM or len(parts) != 5 or header.get("alg") != "dir" or "iss" in header:
         return None
     return (
         "It is encrypted for the application itself, as session cookies of Auth.js (NextAuth) are: have the "

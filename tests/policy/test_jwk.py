@@ -439,3 +439,11 @@ def test_a_point_that_is_none_or_signs_for_anybody_is_no_key(point: str) -> None
 
 def test_a_point_on_the_curve_is_a_key() -> None:
     assert read(ed()).keys
+
+
+def test_key_that_is_left_out_is_remembered_with_its_reason() -> None:
+    good, encryption = rsa("good"), {**rsa("enc"), "use": "enc"}
+    found = read_key_set(json.dumps({"keys": [good, encryption, "x", {**rsa("y"), "kid": 1}]}).encode())
+    assert found.kids == {"good"}
+    assert found.unusable == {"enc": "a key whose `use` is not `sig`"}
+    assert found.reuse(found).unusable == found.unusable
