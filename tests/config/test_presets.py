@@ -165,7 +165,7 @@ def test_variable_of_the_issuers_own_tools_is_read(written: str, variable: str, 
 
 def test_file_counts_before_the_environment() -> None:
     provider = provider_of("type: supabase, project: abcd", {"SUPABASE_URL": "https://other.example.com"})
-    assert provider.issuers == {"https://abcd.supabase.co/auth/v1"}
+    assert provider.issuers == frozenset({"https://abcd.supabase.co/auth/v1"})
 
 
 def test_value_of_a_variable_is_in_no_message() -> None:
