@@ -15,6 +15,7 @@ from gateway.config.model import Expansion
 from gateway.config.presets import PRESETS, Given, Parameter, Preset
 from gateway.config.readers import Mistake
 from gateway.config.reading import Reading, Unreadable, attempt
+from gateway.config.variables import set_instead
 from gateway.policy.words import listed
 
 _BRACES = re.compile(r"\{(\w+)\}")
@@ -133,7 +134,8 @@ def _check_either(preset: Preset, node: Fields, given: Given, reading: Reading) 
         reading.refuse_at(place, f"found {listed(written, 'and')}, expected one of them")
     if not any(name in given for name in preset.either):
         variables = [p.variable for p in preset.parameters if p.variable]
-        unset = f" and {variables[0]} is not set" if variables else ""
+        instead = set_instead(variables[0], reading.environment) if variables else ""
+        unset = f" and {variables[0]} is not set{instead}" if variables else ""
         missing = listed([f"'{name}'" for name in preset.either])
         fields = {parameter.key.name: parameter.key for parameter in preset.parameters}
         expected = fields[preset.either[0]].meaning

@@ -260,13 +260,19 @@ PRESETS: Mapping[str, Preset] = {
         without_email='add it with a JWT template (Authentication, Sessions): {"email": "{{user.email}}"}',
     ),
     "better_auth": Preset(
-        (Parameter(fields.BETTER_AUTH_URL, "BETTER_AUTH_URL"),),
+        (
+            Parameter(
+                fields.BETTER_AUTH_URL,
+                "BETTER_AUTH_URL",
+                also={"origin": fields.origin_of_better_auth, "keys": fields.keys_of_better_auth},
+            ),
+        ),
         (
             Words(
                 {
-                    "issuer": "{url}",
-                    "audience": "{url}",
-                    "jwks_uri": "{url}/api/auth/jwks",
+                    "issuer": "{origin}",
+                    "audience": "{origin}",
+                    "jwks_uri": "{keys}",
                     "algorithms": "EdDSA",
                     "email_verified": "required",
                     "email_verified_claim": "emailVerified",

@@ -90,9 +90,12 @@ def test_preset_is_read_as_the_provider_that_it_stands_for() -> None:
         ("type: firebase, project: p-1", {"audiences": {"p-1"}, "organization_claim": "/firebase/tenant"}),
         ("type: workos, client_id: client_1",
          {"issuers": {"https://api.workos.com/user_management/client_1", "https://api.workos.com"}, "audiences": None}),
-        ("type: better_auth, url: http://localhost:3000/",
+        ("type: better_auth, url: http://localhost:3000",
          {"issuers": {"http://localhost:3000"}, "audiences": {"http://localhost:3000"}, "algorithms": {"EdDSA"},
           "email_verified_claim": "emailVerified"}),
+        # What better-auth writes is the origin, as JavaScript has it: tests/better_auth.
+        ("type: better_auth, url: https://App.example.com:443/accounts/",
+         {"issuers": {"https://app.example.com"}, "audiences": {"https://app.example.com"}}),
     ],
 )  # fmt: skip
 def test_what_a_preset_stands_for(written: str, expected: dict[str, Any]) -> None:
@@ -163,6 +166,24 @@ def test_variable_of_the_issuers_own_tools_is_read(written: str, variable: str, 
     assert f"${{{variable}}}" in shown.replace(repr(held), "")
 
 
+@pytest.mark.parametrize(
+    ("url", "keys"),
+    [
+        ("http://localhost:3000", "http://localhost:3000/api/auth/jwks"),
+        ("http://localhost:3000/", "http://localhost:3000/api/auth/jwks"),
+        ("http://localhost:3000/api/auth", "http://localhost:3000/api/auth/jwks"),
+        ("http://localhost:3000/auth/", "http://localhost:3000/auth/jwks"),
+    ],
+)
+def test_keys_of_better_auth_are_below_its_base_path(url: str, keys: str) -> None:
+    assert keys_of(provider_of(f"type: better_auth, url: {url}")) == keys
+
+
+def test_variable_under_the_name_of_a_framework_is_named() -> None:
+    (said,) = mistakes(whole("type: supabase"), {"VITE_SUPABASE_URL": "https://abcd.supabase.co"})
+    assert "SUPABASE_URL is not set (VITE_SUPABASE_URL is: write ${VITE_SUPABASE_URL})" in said
+
+
 def test_file_counts_before_the_environment() -> None:
     provider = provider_of("type: supabase, project: abcd", {"SUPABASE_URL": "https://other.example.com"})
     assert provider.issuers == frozenset({"https://abcd.supabase.co/auth/v1"})
@@ -207,6 +228,9 @@ MISTAKES = [
     ("type: supabase, project: https://abcd.supabase.co", "(an address stands in 'url')"),
     ("type: supabase, project: abcd, email_verified_claim: /user_metadata/x", "which users write themselves"),
     ("type: supabase, project: abcd, roles_claim: user_metadata", "expected one that they cannot change"),
+    ("type: supabase, url: https://abcd.supabase.co/auth/v1", "(did you mean 'https://abcd.supabase.co'?)"),
+    ("type: keycloak, url: https://sso.example.com/realms/corp, realm: corp, audience: x",
+     "(did you mean 'https://sso.example.com'?)"),
     ("type: firebase, project: p-1, audience: none", "Firebase signs tokens for every application with the same keys"),
     ("type: firebase, project: P 1", "project: found 'P 1', expected a project id"),
     ("type: workos, client_id: a/b", "client_id: found 'a/b', expected a client id"),
