@@ -19,6 +19,14 @@ def node_with(folder: Path, purpose: str) -> str:
     return found
 
 
+def mark_below(folder: Path, items: list[pytest.Item]) -> None:
+    """Mark the tests of a folder as those that need Node."""
+    for item in items:
+        if folder in item.path.parents:
+            item.add_marker(pytest.mark.node)
+            item.add_marker(pytest.mark.timeout(240))
+
+
 def give_up(why: str) -> NoReturn:
     """Skip, or fail where GATEWAY_REQUIRE_NODE=1 says that these tests must run (.ci/run)."""
     if os.environ.get("GATEWAY_REQUIRE_NODE") == "1":

@@ -108,11 +108,15 @@ class Served:
 
 @contextmanager
 def served(
-    text: str, folder: Path, environment: dict[str, str] | None = None, ready_path: str = "/readyz"
+    text: str,
+    folder: Path,
+    environment: dict[str, str] | None = None,
+    ready_path: str = "/readyz",
+    port: int | None = None,
 ) -> Iterator[Served]:
     """Serve a YAML text (without `listen` and `admin`) as a process for the length of a block."""
     folder.mkdir(parents=True, exist_ok=True)
-    port, admin = free_port(), free_port()
+    port, admin = port or free_port(), free_port()
     file, log = folder / "gateway.yaml", folder / "gateway.log"
     file.write_text(f"listen: 127.0.0.1:{port}\nadmin: 127.0.0.1:{admin}\n{text}")
     command = [sys.executable, "-m", "gateway", "serve", "-c", str(file)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
+from gateway.commands.preset_drafts import told_by
 from gateway.config.addresses import likely_scheme
 from gateway.config.typescript import CLASSES
 
@@ -66,8 +67,12 @@ def issuer_in(answer: str, kind: str) -> str:
             return urlsplit(text).netloc if "://" in text else text.partition("/")[0]
         case "oidc":
             return _issuer(text)
-        case _:
+        case "jwt":
             return _secret_place(text)
+        case "keycloak" if text and "/realms/" not in text:
+            raise Unfit("found no realm in it, expected its address, such as https://sso.yourcompany.com/realms/corp")
+        case _:
+            return told_by(text, kind)
 
 
 def domain_in(answer: str) -> str:

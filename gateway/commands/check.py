@@ -7,14 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gateway.commands.call import Command, add_file_option, environment_of, require_file
+from gateway.commands.call import BadCall, Command, add_file_option, environment_of, require_file
+from gateway.commands.operations import print_survey, report_of, survey_of
 from gateway.commands.printing import print_lines, print_mistakes, print_table
 from gateway.config.describe import Row, describe
 from gateway.config.document import ConfigError, Problem
 from gateway.config.file import load
-from gateway.config.model import Config
+from gateway.config.model import Config, Expansion
 from gateway.policy.routes import Route, with_head
-from gateway.policy.words import words_of
+from gateway.policy.words import listed, words_of
 
 _HEADINGS = ("route", "tokens of", "who may pass", "upstream")
 
@@ -22,10 +23,18 @@ _HEADINGS = ("route", "tokens of", "who may pass", "upstream")
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_file_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--openapi",
+        metavar="URL|FILE",
+        help="the server's OpenAPI document: print every operation with the route that takes it and who may pass",
+    )
+    parser.add_argument("--strict", action="store_true", help="with --openapi: exit 1 if something deserves a look")
 
 
 def _run(call: argparse.Namespace) -> int:
     """Print the report; return 0 if the file can be used, else 1."""
+    if call.strict and call.openapi is None:
+        raise BadCall("--strict is about operations: add --openapi URL|FILE")
     file = require_file(call.file)
     try:
         config = load(file, environment_of(call))
@@ -35,16 +44,43 @@ def _run(call: argparse.Namespace) -> int:
         else:
             print_mistakes(mistakes)
         return 1
+    found = survey_of(config, call.openapi) if call.openapi is not None else None
+    status = 1 if found is not None and found.marks and call.strict else 0
     if call.json:
-        print(json.dumps(_report(file, config), indent=2))
-        return 0
+        surveyed = {} if found is None else {"openapi": report_of(found)}
+        print(json.dumps(_report(file, config) | surveyed, indent=2))
+        return status
     print_lines([(f"{file}: no mistakes", "green"), ("", "")])
     for warning in config.warnings:
         print_lines([(f"warning: {warning}", "yellow"), ("", "")])
     print_table(_HEADINGS, [_cells(row) for row in describe(config)])
+    _print_expansions(config)
     if any(route.methods is not None and with_head(route.methods) != route.methods for route in config.policy.routes):
         print_lines([("", ""), ("A route for GET takes HEAD as well, under the same rules.", "dim")])
-    return 0
+    if found is not None:
+        print_lines([("", "")])
+        print_survey(found)
+    return status
+
+
+def _print_expansions(config: Config) -> None:
+    """Say what presets stand for, as somebody would write it for type oidc."""
+    for expansion in config.expansions:
+        title, *lines = expansion_lines(expansion)
+        print_lines([("", ""), (title, "bold"), *((line, "") for line in lines)])
+
+
+def expansion_lines(expansion: Expansion) -> list[str]:
+    """Return in words what a preset stands for."""
+    return [
+        f"{expansion.provider}: {expansion.preset} stands for type oidc with",
+        *(f"  {name}: {_value(values)}" for name, values in expansion.says),
+        *(f"  and the claim {name} is {listed(values)} in every token" for name, values in expansion.claims),
+    ]
+
+
+def _value(values: tuple[str, ...]) -> str:
+    return values[0] if len(values) == 1 else f"[{', '.join(values)}]"
 
 
 def _report_mistakes(file: Path, mistakes: ConfigError) -> dict[str, Any]:
@@ -64,7 +100,22 @@ def _mistake(problem: Problem) -> dict[str, Any]:
 
 def _report(file: Path, config: Config) -> dict[str, Any]:
     routes = [_route(route) for route in config.policy.routes]
-    return {"file": str(file), "ok": True, "mistakes": [], "warnings": list(config.warnings), "routes": routes}
+    return {
+        "file": str(file),
+        "ok": True,
+        "mistakes": [],
+        "warnings": list(config.warnings),
+        "routes": routes,
+        "presets": {one.provider: _preset(one) for one in config.expansions},
+    }
+
+
+def _preset(expansion: Expansion) -> dict[str, Any]:
+    return {
+        "type": expansion.preset,
+        "stands_for": {name: list(values) for name, values in expansion.says},
+        "claims": {name: list(values) for name, values in expansion.claims},
+    }
 
 
 def _route(route: Route) -> dict[str, Any]:
@@ -90,6 +141,7 @@ _EXAMPLES = """\
 examples:
   gateway check                        gateway.yaml of the working directory
   gateway check -c /etc/gateway.yaml --json
+  gateway check --openapi http://localhost:4111/api/openapi.json    who may call what of the server
 """
 COMMAND = Command(
     "Print every mistake of a file with its place; or, if there is none, its warnings and its routes in words.",

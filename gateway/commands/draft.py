@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.commands.answers import variable_in
+from gateway.commands.preset_drafts import PRESET_DRAFTS, places_of
 from gateway.config.document import ConfigError
 from gateway.config.file import load_text
 from gateway.config.model import Config
 from gateway.config.variables import with_prefixes
 from gateway.record.subject import keep_once
 
-TYPES = ("jwt", "clerk", "auth0", "oidc")
-WITH_AUDIENCE = ("auth0", "oidc")
+TYPES = ("jwt", "clerk", "auth0", "oidc", *PRESET_DRAFTS)
+WITH_AUDIENCE = ("auth0", "oidc", *(kind for kind, one in PRESET_DRAFTS.items() if one.audience))
+WITHOUT_ISSUER = tuple(kind for kind, one in PRESET_DRAFTS.items() if not one.which)  # there is but one
 DEFAULT_UPSTREAM = "http://localhost:4111"
 _VARIABLE = "MASTRA_JWT_SECRET"
 _SECRET_FILE = "mastra-jwt.secret"  # noqa: S105  # a file's name
@@ -37,6 +39,7 @@ _PROVIDERS = {
     "    email_claim: https://{domain}/email\n",
     "oidc": "  # Tokens of any issuer with OpenID Connect discovery.\n"
     "  callers:\n    type: oidc\n    issuer: {issuer}\n    audience: {audience}\n",
+    **{kind: one.provider for kind, one in PRESET_DRAFTS.items()},
 }
 _FILE = """\
 # The door in front of a Mastra server. `gateway check` reads this file, `gateway serve` runs it,
@@ -94,7 +97,8 @@ class Desk:
                 names = (plain, *with_prefixes(plain, self._environment))
                 return next((name for name in names if self._environment.get(name)), "")
             case _:
-                return ""
+                variable = PRESET_DRAFTS[kind].variable if kind in PRESET_DRAFTS else ""
+                return variable if self._environment.get(variable) else ""
 
     def text_of(self, answers: Answers) -> str:
         """Return the file's text."""
@@ -102,11 +106,16 @@ class Desk:
         domain = "example.com" if is_variable else answers.issuer.removeprefix("https://").rstrip("/")
         secret = f"secret: ${{{answers.issuer}}}" if is_variable else f"secret_file: {_scalar(answers.issuer)}"
         issuer = f"${{{answers.issuer}}}" if is_variable else _scalar(answers.issuer)
+        places = places_of(answers.issuer, is_variable=is_variable, asks_email=bool(answers.email_domain))
+        own = {name: _scalar(text) for name, text in places.items()}
         provider = _PROVIDERS[answers.kind].format(
-            issuer=issuer, audience=_scalar(answers.audience), domain=domain, secret=secret
+            issuer=issuer, audience=_scalar(answers.audience), domain=domain, secret=secret, **own
         )
         rule = f"{{email_domain: {_scalar(answers.email_domain)}}}" if answers.email_domain else "authenticated"
         cases = _cases(answers, domain)
+        if answers.kind == "oidc" and answers.email_domain:
+            provider += "    # An email counts where the token says that its owner has confirmed it.\n"
+            provider += "    email_verified: required\n"
         return _FILE.format(upstream=_scalar(answers.upstream), provider=provider, rule=rule, cases=cases)
 
     def load(self, answers: Answers) -> Config:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from gateway.commands.answers import Unfit, bare, domain_in, issuer_in, upstream_in
 from gateway.commands.call import BadCall, Command, Refusal, add_file_option, environment_of
-from gateway.commands.draft import DEFAULT_UPSTREAM, TYPES, WITH_AUDIENCE, Answers, Desk
+from gateway.commands.draft import DEFAULT_UPSTREAM, TYPES, WITH_AUDIENCE, WITHOUT_ISSUER, Answers, Desk
 from gateway.commands.interview import WHICH, Interview
+from gateway.commands.preset_drafts import PRESET_DRAFTS
 from gateway.commands.printing import print_lines
 from gateway.config.document import ConfigError
 from gateway.config.env_file import variables_beside
@@ -19,6 +20,7 @@ examples:
   gateway init                                                          asks
   gateway init --type auth0 --issuer tenant.eu.auth0.com --audience https://api.example.com --email-domain example.com
   gateway init --type clerk --issuer pk_test_... --upstream http://mastra:4111
+  gateway init --type entra --issuer TENANT-ID --audience api://mastra
   gateway init --type jwt                                               a shared secret, as MastraJwtAuth has it
 """
 
@@ -28,9 +30,15 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--upstream", metavar="URL", help=f"where Mastra listens (default: {DEFAULT_UPSTREAM})")
     parser.add_argument("--type", choices=TYPES, help="who issues the tokens")
     parser.add_argument(
-        "--issuer", metavar="WHICH", help="clerk: publishable key; auth0: domain; oidc: issuer; jwt: variable or file"
+        "--issuer",
+        metavar="WHICH",
+        help="clerk: publishable key; auth0, okta: domain; oidc: issuer; jwt: variable or file; entra: tenant; "
+        "keycloak: the realm's address; cognito: user pool; supabase, better_auth: address; firebase: project; "
+        "workos: client id",
     )
-    parser.add_argument("--audience", help="auth0, oidc: the audience of the tokens")
+    parser.add_argument(
+        "--audience", help="auth0, oidc, entra, okta, keycloak: the audience of the tokens; google, cognito: client id"
+    )
     parser.add_argument("--email-domain", metavar="DOMAIN", help="who may pass (default: every token that counts)")
     parser.add_argument("--force", action="store_true", help="write over a file that is there")
 
@@ -73,11 +81,13 @@ def _take(call: argparse.Namespace, desk: Desk) -> Answers:
         issuer = issuer_in(call.issuer or desk.issuer_known(call.type), call.type)
     except Unfit as problem:
         raise BadCall(f"--issuer: {problem}") from None
-    if not issuer:
+    if not issuer and call.type not in WITHOUT_ISSUER:
         raise BadCall(f"--issuer is missing, expected {WHICH[call.type]}")
     audience = bare(call.audience or "")
     if call.type in WITH_AUDIENCE and not audience:
-        raise BadCall("--audience is missing, expected the audience that the issuer writes into the tokens of this API")
+        asked = PRESET_DRAFTS[call.type].audience if call.type in PRESET_DRAFTS else ""
+        expected = asked or "the audience that the issuer writes into the tokens of this API"
+        raise BadCall(f"--audience is missing, expected {expected[:1].lower()}{expected[1:]}")
     upstream = upstream_in(call.upstream or DEFAULT_UPSTREAM)
     return Answers(upstream, call.type, issuer, audience, domain_in(call.email_domain or ""))
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from gateway.commands.answers import Unfit, bare, domain_in, issuer_in, kind_in, upstream_in
 from gateway.commands.call import BadCall, nearest
-from gateway.commands.draft import DEFAULT_UPSTREAM, TYPES, WITH_AUDIENCE, Answers, Desk
+from gateway.commands.draft import DEFAULT_UPSTREAM, TYPES, WITH_AUDIENCE, WITHOUT_ISSUER, Answers, Desk
+from gateway.commands.preset_drafts import PRESET_DRAFTS
 from gateway.commands.printing import print_lines
 from gateway.policy.words import listed
 
@@ -18,10 +19,12 @@ WHICH = {
     "clerk": "Clerk's publishable key (pk_test_... or pk_live_...)",
     "auth0": "Auth0's domain and the API's audience (tenant.eu.auth0.com https://api.example.com)",
     "oidc": "The issuer's address and the audience of its tokens (https://login.example.com mastra)",
+    **{kind: one.which for kind, one in PRESET_DRAFTS.items()},
 }
 _AUDIENCE = {
     "auth0": "The identifier of the API in Auth0 (https://api.example.com)",
     "oidc": "The audience of its tokens (mastra)",
+    **{kind: one.audience for kind, one in PRESET_DRAFTS.items()},
 }
 _INDENT = "  "
 _LATER = "asked-later"  # stands for an audience while the answers before it are checked
@@ -41,7 +44,10 @@ class Interview:
         kind = _ask_kind()
         self._answers = replace(self._answers, kind=kind, issuer="", audience="")
         known = self._desk.issuer_known(kind)
-        self._settle(f"{WHICH[kind]}{f' [{known}]' if known else ''}", self._take_issuer)
+        if kind in WITHOUT_ISSUER:
+            self._answers = replace(self._answers, audience=_LATER)
+        else:
+            self._settle(f"{WHICH[kind]}{f' [{known}]' if known else ''}", self._take_issuer)
         if self._answers.audience == _LATER:
             self._settle(_AUDIENCE[kind], self._take_audience)
         self._settle("Whose emails may pass, by domain? [everybody with a good token]", self._take_domain)

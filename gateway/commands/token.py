@@ -11,7 +11,7 @@ from gateway.commands.call import BadCall, Command, Refusal, add_file_option, en
 from gateway.commands.mint import mint_token
 from gateway.commands.reading import read_file
 from gateway.config.readers import Mistake, duration
-from gateway.explain.issuer import complete_claims
+from gateway.explain.issuer import complete_claims, put_claim
 from gateway.policy.providers import Provider
 
 _NEVER = "never"
@@ -91,10 +91,11 @@ def _claims_given(
     provider: Provider, call: argparse.Namespace, lifetime_seconds: float | None, now: int
 ) -> dict[str, Any]:
     """Return what the call says about claims; null removes one. `now` is Unix seconds."""
-    given: dict[str, Any] = {provider.subject_claim: call.sub}
+    given: dict[str, Any] = {}
+    put_claim(given, provider.subject_claim, call.sub)
     given["exp"] = now + round(lifetime_seconds) if lifetime_seconds is not None else None
     if call.email is not None:
-        given[provider.email_claim or "email"] = call.email
+        put_claim(given, provider.email_claim or "email", call.email)
     return given | _parse_claims(call.claims)
 
 

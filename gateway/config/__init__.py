@@ -4,10 +4,12 @@ In reading order: `document` (values that know their place), `env_file` and `var
 file), `events` (what the YAML parser reads), `parse`, `syntax` (what it says, in words that help) and `substitution`
 (text to values; `typescript` for those who paste something else), `reading` (mistakes are collected here),
 `readers`, `lists`, `records` and `json_values` (value by value; the JSON Schema comes from the same tables),
-`addresses`, `domains`, `targets`, `claim_names`, `token_sources` and `secrets`, then the sections of the file:
-`server`, `observing`, `decisions`, `upstreams`, `issuer_names`, `key_files` and `key_requests` (what a provider says of
-issuers and keys), `provider_fields`, `issuers`, `key_sources` and `providers`, `conditions` and `rules`,
-`route_fields` and `routes`, `cases`. `sections` lists them; `model` is what comes out, and `file` joins them; `lint`
-warns, of what lies around a route by `overlaps`, `describe` says it in words, `schema` serves editors, `places` finds
-a key again for who has something to say about it later.
+`addresses`, `origins`, `domains`, `targets`, `claim_names`, `token_sources` and `secrets`, then the sections of the
+file: `server`, `observing`, `decisions`, `upstream_headers` and `upstreams`, `issuer_names`, `key_files` and
+`key_requests` (what a provider says of issuers and keys), `preset_fields`, `presets` (well-known issuers, as data),
+their `expansion` and `preset_lint`, `provider_fields`, `issuers`, `key_sources` and `providers`, `conditions` and
+`rules`, `route_fields`, `resources` and `routes`, `cases`. `sections` lists them; `header_names` holds that no header
+means two things; `model` is what comes out, and `file` joins them; `lint` warns, of what lies around a route by
+`overlaps`, `describe` says it in words, `schema` serves editors, `places` finds a key again for who has something to
+say about it later.
 """

@@ -1,4 +1,4 @@
-"""Readers of addresses: URLs, origins, hosts and ports, networks, header names, files."""
+"""Readers of addresses: URLs, hosts and ports, networks, header names, files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.config.readers import Mistake, Scalar
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 section 5.6.2
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def is_loopback(host: str) -> bool:
@@ -65,7 +65,7 @@ def split_url(text: str) -> SplitResult:
         port = parts.port
     except ValueError:
         raise Mistake("with a host or port that cannot be") from None
-    if parts.scheme not in _DEFAULT_PORTS:
+    if parts.scheme not in DEFAULT_PORTS:
         raise Mistake("with another scheme than http and https")
     if "@" in parts.netloc:
         raise Mistake("with a user or password (they would end in logs)")
@@ -86,7 +86,7 @@ def origin_of(parts: SplitResult) -> str:
     host = host_of(parts.hostname or "")
     shown = f"[{host}]" if ":" in host else host
     port = parts.port
-    suffix = "" if port is None or port == _DEFAULT_PORTS.get(parts.scheme) else f":{port}"
+    suffix = "" if port is None or port == DEFAULT_PORTS.get(parts.scheme) else f":{port}"
     return f"{parts.scheme}://{shown}{suffix}"
 
 
@@ -95,19 +95,6 @@ def _upstream_url(text: str) -> str:
     if parts.path not in ("", "/") or parts.query or parts.fragment or text.endswith(("?", "#")):
         raise Mistake("with a path or query (the path of a request is passed on as it came)")
     return origin_of(parts)
-
-
-def _origin(text: str) -> str:
-    if text == "null":
-        raise Mistake("which every sandboxed page has")
-    found = re.fullmatch(r"([a-z][a-z0-9+.-]*)://([^/?#@\s\\]+)(/?)", text, re.IGNORECASE)
-    if found is None or "*" in text:
-        raise Mistake("with a '*'" if "*" in text else "")
-    if found[3]:
-        raise Mistake(f"(did you mean '{text[:-1]}'? Origins have no closing '/')")
-    if found[1].lower() in _DEFAULT_PORTS:
-        return origin_of(split_url(f"{found[1].lower()}://{found[2]}"))
-    return text  # capacitor://localhost, chrome-extension://...
 
 
 def _page_url(text: str) -> str:
@@ -162,7 +149,6 @@ def _header_name(text: str) -> str:
 
 UPSTREAM_URL = Scalar("an address such as http://mastra:4111, without a path", _upstream_url)
 KEY_URL = Scalar("an address such as https://login.example.com/keys.json", _page_url)
-ORIGIN = Scalar("an origin such as https://app.example.com", _origin)
 ADDRESS = Scalar("host:port, such as 0.0.0.0:8080, [::1]:8080 or :8080", _address)
 NETWORK = Scalar("a network such as 10.0.0.0/8, or an address", _network)
 HEADER_NAME = Scalar("a header's name such as X-Auth-Email", _header_name)

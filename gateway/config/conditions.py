@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.config.addresses import NETWORK
 from gateway.config.claim_names import check_claim_name
-from gateway.config.document import Entry, Fields, Items, Node, kind_of
+from gateway.config.document import Entry, Fields, Items, Node, Text, kind_of
 from gateway.config.domains import EMAIL, EMAIL_DOMAIN
 from gateway.config.json_values import json_scalar
 from gateway.config.lists import some
@@ -68,6 +68,7 @@ class _Claims:
     def read(self, node: Node, reading: Reading) -> Rule:
         if not isinstance(node, Fields) or not node.entries:
             reading.refuse(node, f"found {kind_of(node)}, expected a claim's name and its value: {{plan: enterprise}}")
+        _warn_of_a_pair(node, reading)
         claims = attempt_each(_claim, node.entries, reading)
         return claims[0] if len(claims) == 1 else AllOf(claims)
 
@@ -75,6 +76,24 @@ class _Claims:
         one: Schema = {"type": ["string", "number", "boolean", "null"]}
         value: Schema = {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
         return {"type": "object", "minProperties": 1, "additionalProperties": value}
+
+
+# How a claim and its value are written elsewhere: `{name: plan, equals: free}` asks for two claims here.
+_NAMES, _VALUES = {"name", "claim", "key", "path"}, {"equals", "value", "values", "is", "eq", "in", "contains", "has"}
+
+
+def _warn_of_a_pair(node: Fields, reading: Reading) -> None:
+    entries = {entry.key.text.lower(): entry for entry in node.entries}
+    name = next((entries[word] for word in entries if word in _NAMES), None)
+    value = next((entries[word] for word in entries if word in _VALUES), None)
+    if name is None or value is None or len(entries) > 2 or not isinstance(name.value, Text):
+        return
+    meant = value.value.shown if isinstance(value.value, Text) else "[...]"
+    words = (
+        f"this asks for two claims, '{name.key.text}' and '{value.key.text}'; a claim's name stands before the colon "
+        f"(did you mean {{{name.value.shown}: {meant}}}?)"
+    )
+    reading.warn(name.key.place, words)
 
 
 def _claim(entry: Entry, reading: Reading) -> Claim:

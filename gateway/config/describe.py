@@ -27,14 +27,17 @@ def describe(config: Config) -> list[Row]:
 def _row(route: Route) -> Row:
     kind = " exactly" if route.exact else ""
     socket = ", WebSocket" if route.websocket else ""
-    providers = "" if route.public else ", ".join(provider.name for provider in route.providers)
-    return Row(route.key + kind, providers, who_may_pass(route) + socket, route.upstream.name)
+    providers = ", ".join(provider.name for provider in route.providers)
+    where = route.upstream.name if route.document is None else ""
+    return Row(route.key + kind, providers, who_may_pass(route) + socket, where)
 
 
 def who_may_pass(route: Route) -> str:
     """Return in words who may pass a route."""
+    if route.document is not None:
+        return "everybody: the gateway itself says where to log in (mcp: true)"
     if route.public:
-        return "everybody, without a token"
+        return "everybody, with or without a token" if route.providers else "everybody, without a token"
     allow = "; or ".join(map(words_of, route.allow))
     deny = f"; never {'; nor '.join(map(words_of, route.deny))}" if route.deny else ""
     observed = "" if route.enforce else " (only logged, not enforced)"

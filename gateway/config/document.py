@@ -22,7 +22,9 @@ _NAMES_A_SECRET = re.compile(
     r"[\"']?[\w-]*(?:secret|passw|private|api[_-]?key|authorization)[\w-]*[\"']?\s*:(?=\s|$)", re.IGNORECASE
 )
 _SECRET_PLACE = re.compile(r"providers\..+\.jwks\.(?:headers|proxy)", re.DOTALL)
-_ONE_VARIABLE = re.compile(r"\s*([\"']?)\$\{\w+\}\1\s*")
+# How a constant for an upstream begins: a credential, most often.
+CONSTANT = "text:"
+_ONE_VARIABLE = re.compile(rf"\s*([\"']?)(?:{CONSTANT})?\$\{{\w+\}}\1\s*")
 
 
 @dataclass(frozen=True, slots=True)

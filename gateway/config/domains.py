@@ -6,7 +6,7 @@ import idna
 
 from gateway.config.addresses import host_of
 from gateway.config.readers import Mistake, Scalar
-from gateway.policy.claims import read_email
+from gateway.policy.emails import read_email
 
 
 def _email_domain(written: str) -> str:

@@ -14,17 +14,19 @@ from gateway.config.cases import TESTS
 from gateway.config.decisions import DECISIONS
 from gateway.config.document import ConfigError, Fields, Node, Place, Problem, Source, Text
 from gateway.config.env_file import surroundings_of
+from gateway.config.header_names import header_rules
 from gateway.config.lint import lint
 from gateway.config.lists import check_name
 from gateway.config.model import Address, Config, Limits, Log
 from gateway.config.parse import decode, parse
+from gateway.config.preset_lint import lint_presets
 from gateway.config.readers import Mistake
 from gateway.config.reading import ReadFile, Reading, Unreadable, attempt
 from gateway.config.records import Values
 from gateway.config.routes import Known, ReadRoute, captures_of, read_routes
 from gateway.config.rules import RuleReader
 from gateway.config.sections import FILE_RECORD, PROVIDERS, ROUTES, RULES, UPSTREAM, UPSTREAMS
-from gateway.policy.fields import TRACE, HeaderRules
+from gateway.policy.fields import TRACE
 from gateway.policy.providers import Provider
 from gateway.policy.routes import Policy
 from gateway.policy.upstreams import Upstream
@@ -95,8 +97,11 @@ def _read(text: str, reading: Reading) -> Config:
     _check_ports(values, reading)
     if not reading.is_clean:
         raise Unreadable
-    policy = Policy([read.route for read in routes], _header_rules(values, upstreams or {}))
+    own_trace = TRACE if values.get(observing.TRACES) == "opentelemetry" else ()
+    rules_of_headers = header_rules(values, upstreams or {}, providers or {}, own_trace, reading)
+    policy = Policy([read.route for read in routes], rules_of_headers)
     lint(values, routes, unused, reading)
+    lint_presets(routes, reading)
     default_limits = Limits()
     return Config(
         listen=values.get(server.LISTEN, _DEFAULT_LISTEN),
@@ -121,14 +126,8 @@ def _read(text: str, reading: Reading) -> Config:
         traces=values.get(observing.TRACES, "pass"),
         decisions=values.get(DECISIONS),
         drain_delay_seconds=values.get(server.DRAIN_DELAY, 0.0),
+        expansions=tuple(reading.expansions),
     )
-
-
-def _header_rules(values: Values, upstreams: Mapping[str, Upstream | None]) -> HeaderRules:
-    """Return which fields of requests no upstream gets to see; an identity of one is no client's to set for any."""
-    names = [name for upstream in upstreams.values() if upstream is not None for name, _ in upstream.identity.headers]
-    own_trace = TRACE if values.get(observing.TRACES) == "opentelemetry" else ()
-    return HeaderRules((*values.get(server.STRIP_HEADERS, ()), *own_trace), names)
 
 
 def _upstreams(values: Values, reading: Reading) -> Mapping[str, Upstream | None] | None:

@@ -9,6 +9,7 @@ from typing import Any
 from gateway.config import provider_fields as fields
 from gateway.config import server
 from gateway.config.document import Fields, Node, Place
+from gateway.config.origins import shared_suffix
 from gateway.config.overlaps import Overlaps
 from gateway.config.reading import Reading
 from gateway.config.records import Field, Values
@@ -85,6 +86,7 @@ def _lint_providers(values: Values, routes: Sequence[ReadRoute], reading: Readin
             _warn_at(members, name, f"no route uses the provider '{name}'", reading)
         if provider is not None:
             _lint_provider(provider, name, members, reading)
+            _lint_emails(provider, name, members, routes, reading)
             _lint_shared_secret(provider, name, members, values, reading)
 
 
@@ -100,6 +102,25 @@ def _lint_shared_secret(
                 "('authorization: sign'): that server can make callers' tokens, too; give each a secret of its own"
             )
             _warn_at(members, name, words, reading)
+
+
+def _lint_emails(
+    provider: Provider, name: str, members: Mapping[str, Node], routes: Sequence[ReadRoute], reading: Reading
+) -> None:
+    """Warn of emails that count although no claim says that they were verified: their owner may have made them up."""
+    node = members.get(name)
+    is_chosen = isinstance(node, Fields) and node.get(fields.EMAIL_VERIFIED.name) is not None
+    if provider.kind != "oidc" or provider.requires_verified_email or is_chosen:
+        return
+    for route in (read.route for read in routes):
+        if any(one.name == name for one in route.providers) and asks_email((*route.allow, *route.deny)):
+            words = (
+                f"the rules of '{route.key}' go by an email, and one that nobody verified counts where the token does "
+                "not say so: expected 'email_verified: required' (and 'email_verified_claim: NAME' where the issuer "
+                "has a name of its own for it), or 'email_verified: if_present' written out"
+            )
+            _warn_at(members, name, words, reading)
+            return
 
 
 def _lint_provider(provider: Provider, name: str, members: Mapping[str, Node], reading: Reading) -> None:
@@ -118,13 +139,25 @@ def _lint_provider(provider: Provider, name: str, members: Mapping[str, Node], r
     if provider.issuers is not None and SIGNED_ISSUER in provider.issuers:
         words = f"tokens of the issuer {SIGNED_ISSUER} are those that the gateway signs for upstreams: they never count"
         _warn_at(members, name, words, reading)
+    for origin in sorted({*provider.origins, *(provider.authorized_parties or ())}):
+        if (suffix := shared_suffix(origin)) is not None:
+            key = fields.PAGES if origin not in (provider.authorized_parties or ()) else fields.AUTHORIZED_PARTIES
+            _warn_at(members, name, _anybodys_page(origin, suffix), reading, key.name)
     source = provider.key_source
     if source is not None and source.jwks_uri is not None and source.jwks_uri.startswith("https://api.clerk."):
         words = "Clerk's Backend API gives keys only to a secret key; 'publishable_key' alone finds the public address"
         _warn_at(members, name, words, reading)
 
 
+def _anybodys_page(origin: str, suffix: str) -> str:
+    return f"names under {suffix} are anybody's to take, also such that {origin} stands for: list what you can"
+
+
 def _lint_server(values: Values, reading: Reading) -> None:
+    cors = values.get(server.CORS)
+    for origin in sorted(cors.origins) if cors is not None else ():
+        if (suffix := shared_suffix(origin)) is not None:
+            reading.warn(values.node(server.CORS).place, _anybodys_page(origin, suffix))
     for network in values.get(server.TRUSTED_PROXIES, ()):
         if network.prefixlen == 0:
             place = values.node(server.TRUSTED_PROXIES).place
@@ -133,6 +166,11 @@ def _lint_server(values: Values, reading: Reading) -> None:
 
 def _lint_route(read: ReadRoute, overlaps: Overlaps, reading: Reading) -> None:
     route, place = read.route, read.entry.key.place
+    if read.is_ours:
+        return
+    if route.resource is not None and route.upstream.identity.authorization == "forward":
+        hint = "expected 'authorization: strip' or 'sign' on the upstream (MCP, \"Token Passthrough\")"
+        reading.warn(place, f"an MCP server gets the token of its caller, meant for nobody but it, {hint}")
     if not route.enforce:
         reading.warn(place, "'enforce: false': refusals are only logged, everybody passes")
     elif route.has_unenforced_rules:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Literal
 
+from gateway.policy.origins import Origins
 from gateway.policy.providers import Provider
 from gateway.policy.routes import Policy
 from gateway.policy.upstreams import Upstream
@@ -84,7 +85,8 @@ class Log:
 class Cors:
     """Which pages of other origins may read our answers (Fetch standard, CORS protocol).
 
-    `origins` are serialised origins, compared whole; `*` alone means any, and then never with credentials.
+    `origins` are serialised origins, compared whole, or patterns of them; `*` alone means any, and then never with
+    credentials. `pages` are the same, as they are compared.
     """
 
     origins: frozenset[str]
@@ -109,6 +111,10 @@ class Cors:
     )
     expose: tuple[str, ...] = ("WWW-Authenticate", "X-Request-Id", "Retry-After", "mcp-session-id")
     max_age_seconds: int = 3600
+    pages: Origins = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pages", Origins(self.origins))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +135,28 @@ class Case:
     ip: str = "127.0.0.1"
     at: float | None = None
     would_deny: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """What a preset stands for in one provider, as people may read it; what the file says itself is not in it.
+
+    `path` is that of the provider in the file. `open_to`: a warning, where half the world has a token that counts;
+    `without_email`: what to do where a rule asks for an email and the tokens carry none by default. Else empty.
+    """
+
+    path: str
+    preset: str
+    says: tuple[tuple[str, tuple[str, ...]], ...]
+    claims: tuple[tuple[str, tuple[str, ...]], ...]  # what is asked of every token besides
+    expected_claims: tuple[tuple[str, frozenset[str]], ...]  # the same, as tokens are compared with it
+    open_to: str = ""
+    without_email: str = ""
+
+    @property
+    def provider(self) -> str:
+        """The provider's name."""
+        return self.path.partition(".")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,3 +189,4 @@ class Config:
     traces: str = "pass"  # or `opentelemetry`
     decisions: Decisions | None = None
     drain_delay_seconds: float = 0.0
+    expansions: tuple[Expansion, ...] = ()

@@ -13,6 +13,7 @@ from dataclasses import replace
 import yaml
 
 from gateway.config.document import (
+    CONSTANT,
     ConfigError,
     Entry,
     Fields,
@@ -198,6 +199,7 @@ class _Builder:
     def _text(self, event: yaml.ScalarEvent, key_place: Place, path: str, *, is_broken: bool, is_secret: bool) -> Text:
         start, end = _span(event)
         place = _place(event, path)
+        is_secret = is_secret or event.value.startswith(CONSTANT)
         if is_secret:
             self._reading.source.mask(start, end)
         style = _STYLES.get(event.style, "plain")

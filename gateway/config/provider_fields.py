@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from gateway.config.addresses import KEY_URL, ORIGIN, host_of
-from gateway.config.claim_names import CLAIM_NAME
+from typing import Any
+
+from gateway.config.addresses import KEY_URL, host_of
+from gateway.config.claim_names import CLAIM_NAME, SEPARATOR
 from gateway.config.issuer_names import ISSUER
 from gateway.config.key_files import JWKS_FILE_READER, PEM_FILE_READER
 from gateway.config.key_requests import JWKS
 from gateway.config.lists import ListOf, OrWord, some
+from gateway.config.origins import ORIGIN
+from gateway.config.presets import PRESETS
 from gateway.config.readers import BOOLEAN, Mistake, Scalar, duration, integer, one_of, text
 from gateway.config.reading import nearest
 from gateway.config.records import Field, Record
-from gateway.config.secrets import CERTIFICATE_FILE, SECRET, SECRET_FILE
+from gateway.config.secrets import CERTIFICATE_FILE, ENCODED_SECRET, ENCODED_SECRET_FILE
 from gateway.config.token_sources import TokenSourceReader
 from gateway.config.typescript import CLASSES
+from gateway.policy.jwk import SAME_ALGORITHM
 from gateway.policy.providers import ASYMMETRIC, SYMMETRIC
 
-TYPES = ("jwt", "clerk", "auth0", "oidc")
-_ALGORITHMS = tuple(sorted(SYMMETRIC | ASYMMETRIC))
+KINDS = ("jwt", "clerk", "auth0", "oidc")
+TYPES = (*KINDS, *PRESETS)
+_ALGORITHMS = tuple(sorted(SYMMETRIC | ASYMMETRIC | {*SAME_ALGORITHM}))
 
 
 def _algorithm(written: str) -> str:
@@ -44,10 +50,13 @@ def _domain(written: str) -> str:
 # One table per preset; what several share is written once.
 TYPE = Field("type", one_of(*TYPES, meant=CLASSES), "how tokens of this provider are checked", is_required=True)
 SECRET_KEY = Field(
-    "secret", SECRET, "the shared secret, at least 32 random bytes", "MASTRA_JWT_SECRET, else JWT_AUTH_SECRET"
+    "secret", ENCODED_SECRET, "the shared secret, at least 32 random bytes", "MASTRA_JWT_SECRET, else JWT_AUTH_SECRET"
 )
-SECRETS = Field("secrets", ListOf(SECRET, "secrets"), "several, while one is replaced by another; each counts")
-SECRET_FILE_KEY = Field("secret_file", SECRET_FILE, "a file that holds the secret; a line break at its end is ignored")
+SECRETS = Field("secrets", ListOf(ENCODED_SECRET, "secrets"), "several, while one is replaced by another; each counts")
+SECRET_FILE_KEY = Field(
+    "secret_file", ENCODED_SECRET_FILE, "a file that holds the secret; a line break at its end is ignored"
+)
+SECRET_ENCODING = Field("secret_encoding", one_of("text", "base64"), "how the secret is written", "text")
 EXPIRY = Field("expiry", one_of("required", "optional"), "whether tokens without `exp` count, forever", "required")
 ALGORITHMS = Field(
     "algorithms",
@@ -85,8 +94,19 @@ AUTHORIZED_PARTIES = Field(
 )
 AZP = Field("azp", one_of("required", "if_present"), "whether a token without `azp` counts", "required")
 ACCEPT = Field(
-    "accept", some(one_of("session", "template"), "session, template"), "the kinds of tokens that count", "[session]"
+    "accept",
+    some(one_of("session", "template", "oauth", "machine"), "session, template, oauth, machine"),
+    "the kinds of tokens that count",
+    "[session]",
 )
+CLIENTS = Field("client", some(text("a client's id"), "clients"), "the clients whose tokens count")
+MAX_LIFETIME = Field(
+    "max_lifetime", duration(), "how long tokens may live, from `iat` to `exp`; without `iat`, what is left of it"
+)
+REQUIRED_CLAIMS = Field(
+    "required_claims", some(CLAIM_NAME, "names of claims"), "claims that tokens must have, and not empty"
+)
+ROLES_SEPARATOR = Field("roles_separator", SEPARATOR, "parts the roles, and the groups, that stand in one text")
 LEEWAY = Field("leeway", duration(allow_zero=True, at_most_seconds=600), "how far clocks may differ", "5s")
 TOKEN_FROM = Field("token_from", some(TokenSourceReader(), "places"), "where a token may stand", "bearer")
 PAGES = Field(
@@ -99,6 +119,25 @@ EMAIL_CLAIM = Field(
 )  # fmt: skip
 EMAIL_VERIFIED = Field(
     "email_verified", one_of("required", "if_present"), "whether an email without `email_verified` counts", "if_present"
+)
+EMAIL_VERIFIED_CLAIM = Field(
+    "email_verified_claim",
+    CLAIM_NAME,
+    "the claim that says whether the email was verified, in place of those that usually do",
+    "email_verified or emailVerified, also with the name of the email's claim before it",
+)
+CLIENT_CLAIM = Field(
+    "client_claim",
+    CLAIM_NAME,
+    "the claim that holds the client's id",
+    "azp, client_id, cid and appid; Clerk: client_id",
+)
+ORGANIZATION_CLAIM = Field(
+    "organization_claim", CLAIM_NAME, "the claim that holds the organization's id", "org_id; Clerk: o.id as well"
+)
+SCOPES_CLAIM = Field("scopes_claim", CLAIM_NAME, "the claim that holds the scopes", "scope and scp")
+PERMISSIONS_CLAIM = Field(
+    "permissions_claim", CLAIM_NAME, "the claim that holds the permissions", "permissions; Clerk: of the organization"
 )
 ROLES_CLAIM = Field(
     "roles_claim", CLAIM_NAME, "the claim that holds the roles", "roles or role; Clerk: of the organization"
@@ -113,27 +152,37 @@ ALLOW_HTTP = Field(
 
 _COMMON = (
     ALGORITHMS, ISSUERS, AUDIENCES, LEEWAY, TOKEN_FROM, PAGES,
-    SUBJECT_CLAIM, EMAIL_CLAIM, EMAIL_VERIFIED, ROLES_CLAIM, GROUPS_CLAIM,
+    SUBJECT_CLAIM, EMAIL_CLAIM, EMAIL_VERIFIED, EMAIL_VERIFIED_CLAIM, CLIENT_CLAIM, ORGANIZATION_CLAIM,
+    ROLES_CLAIM, GROUPS_CLAIM, ROLES_SEPARATOR, SCOPES_CLAIM, PERMISSIONS_CLAIM,
+    CLIENTS, MAX_LIFETIME, REQUIRED_CLAIMS,
 )  # fmt: skip
 _FETCHED = (JWKS_URI, JWKS_FILE, PUBLIC_KEY_FILES, CA_FILE, JWKS, ALLOW_HTTP, MAX_ISSUERS)
 _BY_TYPE = {
-    "jwt": (TYPE, SECRET_KEY, SECRETS, SECRET_FILE_KEY, EXPIRY, *_COMMON),
+    "jwt": (TYPE, SECRET_KEY, SECRETS, SECRET_FILE_KEY, SECRET_ENCODING, EXPIRY, *_COMMON),
     "clerk": (TYPE, PUBLISHABLE_KEY, *_FETCHED, AUTHORIZED_PARTIES, AZP, ACCEPT, *_COMMON),
     "auth0": (TYPE, DOMAIN, *_FETCHED, *_COMMON),
     "oidc": (TYPE, *_FETCHED, *_COMMON),
 }
 
 
-def _elsewhere(kind: str) -> dict[str, str]:
-    """Return, for keys of the other types, where they belong."""
-    own = {field.name for field in _BY_TYPE[kind]}
+def _elsewhere(keys: tuple[Field[Any], ...]) -> dict[str, str]:
+    """Return, for keys of the other types, where they belong; of presets, their parameters alone."""
+    own = {field.name for field in keys}
+    parameters = {name: tuple(one.key for one in row.parameters) for name, row in PRESETS.items()}
     found: dict[str, str] = {}
-    for other, fields in _BY_TYPE.items():
+    for other, fields in (_BY_TYPE | parameters).items():
         for name in (field.name for field in fields if field.name not in own):
             found[name] = f"{found[name]}, {other}" if name in found else f"it belongs to type {other}"
-    if kind == "clerk":
+    if PUBLISHABLE_KEY in keys:
         found |= {"secret_key": "tokens are checked with public keys, no secret of Clerk is needed: leave it out"}
     return found
 
 
-RECORDS = {kind: Record(f"providers, type {kind}", fields, _elsewhere(kind)) for kind, fields in _BY_TYPE.items()}
+def _of_preset(name: str) -> tuple[Field[Any], ...]:
+    """Return the keys of a preset: its parameters, and all of type oidc."""
+    own = {parameter.key.name: parameter.key for parameter in PRESETS[name].parameters}
+    return (TYPE, *own.values(), *(field for field in _BY_TYPE["oidc"][1:] if field.name not in own))
+
+
+_FIELDS = _BY_TYPE | {name: _of_preset(name) for name in PRESETS}
+RECORDS = {kind: Record(f"providers, type {kind}", fields, _elsewhere(fields)) for kind, fields in _FIELDS.items()}

@@ -1,4 +1,4 @@
-"""`providers:` four presets, each read into the same record."""
+"""`providers:` four types, and presets of the fourth, each read into the same record."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import cast
 
 from gateway.config import provider_fields as fields
-from gateway.config.document import Fields, Node, Text, kind_of
+from gateway.config.document import Fields, Items, Node, Text, kind_of
+from gateway.config.expansion import expand
 from gateway.config.issuers import (
     Addresses,
     auth0_addresses,
@@ -18,13 +19,14 @@ from gateway.config.issuers import (
     oidc_addresses,
 )
 from gateway.config.key_sources import with_keys
+from gateway.config.presets import PRESETS as PRESETS_OF_ISSUERS
 from gateway.config.readers import Schema
-from gateway.config.reading import Reading, Unreadable, attempt, nearest
+from gateway.config.reading import Reading, Unreadable, attempt, attempt_each, nearest
 from gateway.config.records import Values
-from gateway.config.secrets import WAY_OUT, check_at
+from gateway.config.secrets import WAY_OUT, decoded_at
 from gateway.config.typescript import CLASSES
 from gateway.config.variables import set_instead
-from gateway.policy.jwk import secret_key
+from gateway.policy.jwk import SAME_ALGORITHM, secret_key
 from gateway.policy.providers import ASYMMETRIC, BEARER, PRESETS, SYMMETRIC, ClerkKind, Kind, Provider
 from gateway.policy.secrets import check_secret
 from gateway.policy.words import listed
@@ -46,8 +48,24 @@ class ProviderReader:
     """One provider, still without its name."""
 
     def read(self, node: Node, reading: Reading) -> Provider:
-        kind = _kind(node, reading)
-        values = fields.RECORDS[kind].read(node, reading)
+        written = _type(node, reading)
+        if written in PRESETS_OF_ISSUERS and isinstance(node, Fields):
+            return self._read_preset(written, node, reading)
+        kind = cast(Kind, written)
+        return self._read(kind, fields.RECORDS[kind].read(node, reading), reading)
+
+    def _read_preset(self, name: str, node: Fields, reading: Reading) -> Provider:
+        """Return the provider of type oidc that a preset stands for."""
+        expanded = attempt(expand, name, node, reading)
+        if expanded is None:  # what else is wrong is told in the same run
+            fields.RECORDS[name].read(node, reading)
+            raise Unreadable
+        whole, expansion = expanded
+        reading.expansions.append(expansion)
+        provider = self._read("oidc", fields.RECORDS[name].read(whole, reading), reading)
+        return replace(provider, expected_claims=expansion.expected_claims)
+
+    def _read(self, kind: Kind, values: Values, reading: Reading) -> Provider:
         provider = attempt(_common, kind, values, reading)
         if PRESETS[kind].family is SYMMETRIC:
             return _with_secrets(provider, values, reading)
@@ -64,7 +82,7 @@ class ProviderReader:
         return {"type": "object", "required": ["type"], "oneOf": kinds}
 
 
-def _kind(node: Node, reading: Reading) -> Kind:
+def _type(node: Node, reading: Reading) -> str:
     if not isinstance(node, Fields):
         word = node.text if isinstance(node, Text) else ""
         meant = CLASSES.get(word.lower(), word)
@@ -76,7 +94,7 @@ def _kind(node: Node, reading: Reading) -> Kind:
         if misspelt is not None:
             reading.refuse_at(misspelt.place, "unknown key (did you mean 'type'?)")
         reading.refuse_at(node.key_place, f"'type' is missing, expected {listed(fields.TYPES)}")
-    return cast(Kind, fields.TYPE.reader.read(kind, reading))
+    return fields.TYPE.reader.read(kind, reading)
 
 
 def _common(kind: Kind, values: Values, reading: Reading) -> Provider:
@@ -86,6 +104,8 @@ def _common(kind: Kind, values: Values, reading: Reading) -> Provider:
     sources = values.get(fields.TOKEN_FROM, (BEARER,))
     attempt(_check_pages, values, reading)
     parties = values.get(fields.AUTHORIZED_PARTIES)
+    client_claim, clients = values.get(fields.CLIENT_CLAIM), values.get(fields.CLIENTS)
+    accepted = values.get(fields.ACCEPT, ("session",))
     if fields.AZP in values and parties is None and fields.AUTHORIZED_PARTIES.name not in values.broken:
         reading.add(values.key_place(fields.AZP), "found azp without 'authorized_parties', expected both or none")
         raise Unreadable
@@ -97,24 +117,33 @@ def _common(kind: Kind, values: Values, reading: Reading) -> Provider:
         algorithms=algorithms,
         audiences=audiences or None,
         leeway_seconds=values.get(fields.LEEWAY, 5.0),
-        types=PRESETS[kind].types,
+        types=PRESETS[kind].types | ({"at+jwt"} if "oauth" in accepted else frozenset()),
         subject_claim=values.get(fields.SUBJECT_CLAIM, "sub"),
         email_claim=values.get(fields.EMAIL_CLAIM),
+        email_verified_claim=values.get(fields.EMAIL_VERIFIED_CLAIM),
         requires_verified_email=values.get(fields.EMAIL_VERIFIED) == "required",
+        client_claims=(client_claim,) if client_claim else (),
+        organization_claim=values.get(fields.ORGANIZATION_CLAIM),
         roles_claim=values.get(fields.ROLES_CLAIM),
         groups_claim=values.get(fields.GROUPS_CLAIM),
+        roles_separator=values.get(fields.ROLES_SEPARATOR),
+        scopes_claim=values.get(fields.SCOPES_CLAIM),
+        permissions_claim=values.get(fields.PERMISSIONS_CLAIM),
+        clients=frozenset(clients) if clients else None,
+        max_lifetime_seconds=values.get(fields.MAX_LIFETIME),
+        required_claims=values.get(fields.REQUIRED_CLAIMS, ()),
         token_sources=sources,
         authorized_parties=frozenset(parties) if parties else None,
         requires_authorized_party=values.get(fields.AZP) != "if_present",
-        clerk_kinds=frozenset(cast(ClerkKind, word) for word in values.get(fields.ACCEPT, ("session",))),
+        clerk_kinds=frozenset(cast(ClerkKind, word) for word in accepted),
         origins=frozenset({*(values.get(fields.PAGES) or ()), *(parties or ())}),
     )
 
 
 def _algorithms(kind: Kind, values: Values, reading: Reading) -> frozenset[str]:
     preset = PRESETS[kind]
-    given = values.get(fields.ALGORITHMS)
-    chosen = frozenset(given or (preset.default_algorithm,))
+    given = values.get(fields.ALGORITHMS) or (preset.default_algorithm,)
+    chosen = frozenset(SAME_ALGORITHM.get(name, name) for name in given)
     if fields.ALGORITHMS.name in values.broken:
         raise Unreadable
     if chosen & SYMMETRIC and chosen & ASYMMETRIC:
@@ -187,6 +216,9 @@ def _with_secrets(provider: Provider | None, values: Values, reading: Reading) -
 
 def _secrets(values: Values, reading: Reading) -> tuple[bytes, ...]:
     names = (fields.SECRET_KEY, fields.SECRETS, fields.SECRET_FILE_KEY)
+    encoding = values.get(fields.SECRET_ENCODING)
+    if fields.SECRET_ENCODING.name in values.broken:
+        raise Unreadable
     present = [field for field in names if field in values]
     if len(present) > 1:
         place = values.key_place(present[1])
@@ -194,14 +226,16 @@ def _secrets(values: Values, reading: Reading) -> tuple[bytes, ...]:
         reading.refuse_at(place, f"found {shown}, expected one of them ('secrets' holds several)")
     if present:
         alone = values.get(fields.SECRET_KEY) or values.get(fields.SECRET_FILE_KEY)
-        return (alone,) if alone else values.need(fields.SECRETS)
+        node = values.node(present[0])
+        nodes = node.members if isinstance(node, Items) else (node,)
+        written = (alone,) if alone else values.need(fields.SECRETS)
+        return attempt_each(_secret_at, tuple(zip(nodes, written, strict=True)), encoding, reading)
     if {field.name for field in names} & values.broken:
         raise Unreadable
     for variable in _JWT_VARIABLES:
         secret = reading.environment.get(variable, "").encode("utf-8", "surrogateescape")
         if secret:
-            check_at(values.place, secret, reading, variable)
-            return (secret,)
+            return (decoded_at(values.place, secret, encoding, reading, variable),)
     instead = set_instead("MASTRA_JWT_SECRET", reading.environment)
     where = f"no secret is given, and neither MASTRA_JWT_SECRET nor JWT_AUTH_SECRET is set{instead}"
     reading.refuse_at(values.place, f"{where}, expected 'secret', 'secrets' or 'secret_file'")
@@ -217,3 +251,8 @@ def _addresses(kind: str, values: Values, reading: Reading) -> Addresses:
         check_plain_http(values, addresses, reading)
     check_discovery(values, addresses, reading)
     return addresses
+
+
+def _secret_at(written: tuple[Node, bytes], encoding: str | None, reading: Reading) -> bytes:
+    node, secret = written
+    return decoded_at(node.place, secret, encoding, reading)

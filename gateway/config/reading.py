@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Concatenate, NoReturn, ParamSpec, TypeVar
 
 from gateway.config.document import ConfigError, Node, Place, Problem, Source, Text, printable, without_secrets
+from gateway.config.model import Expansion
 from gateway.config.typescript import find_typescript
 
 M = TypeVar("M")
@@ -31,6 +32,7 @@ class Reading:
         self.source = source
         self.environment = environment
         self.files: list[Path] = []  # those that the file names: secrets, certificates
+        self.expansions: list[Expansion] = []  # what presets stand for
         self._folder = folder
         self._read_file = read_file
         self._problems: dict[Problem, None] = {}  # each once, in the order they were found
@@ -54,6 +56,11 @@ class Reading:
         if isinstance(node, Text) and node.is_broken:
             raise Unreadable
         self.refuse_at(start_of(node), message, note)
+
+    def hide(self, node: Node) -> None:
+        """Show nothing of a value in any message: it may be a secret, though its key does not say so."""
+        number = node.place.line - 1
+        self.source.mask((number, node.place.column - 1), (number, len(self.source.line(node.place.line))))
 
     def place_in(self, node: Text, offset: int) -> Place:
         """Return the place of a character of a value, counted from 0; the value's own where that is unclear."""

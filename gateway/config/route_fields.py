@@ -36,6 +36,11 @@ PUBLIC = Field("public", BOOLEAN, "let everybody in, without a token", "false")
 PROVIDER = Field(
     "provider", Later(NAMES), "the provider whose tokens count, or several: the token's issuer picks among them"
 )
+OPTIONAL = Field(
+    "optional",
+    Later(NAMES),
+    "in place of `public`: let everybody in, and tell who it is where a token of this provider, or of several, comes",
+)
 ALLOW = Field(
     "allow", Later(RULES), "who may pass: `authenticated`, a rule, the name of one, or a list of which one must hold"
 )
@@ -46,10 +51,13 @@ UPSTREAM = Field(
 WEBSOCKET = Field("websocket", BOOLEAN, "let WebSocket connections through", "false")
 EXACT = Field("exact", BOOLEAN, "cover the path alone, not what lies below", "false")
 ENFORCE = Field("enforce", BOOLEAN, "`false`: refusals are only logged and counted, for trying a rule out", "true")
+MCP = Field(
+    "mcp", BOOLEAN, "an MCP server: its clients are told where to log in, and tokens must be meant for it", "false"
+)
 _FUNCTION = "a function becomes a rule, such as 'allow: {email_domain: yourcompany.com}'"
 ROUTE_RECORD = Record(
     "routes",
-    (PUBLIC, PROVIDER, ALLOW, DENY, UPSTREAM, WEBSOCKET, EXACT, ENFORCE),
+    (PUBLIC, PROVIDER, OPTIONAL, ALLOW, DENY, UPSTREAM, WEBSOCKET, EXACT, ENFORCE, MCP),
     {"authorizeUser": _FUNCTION, "authorize": _FUNCTION},
 )
 

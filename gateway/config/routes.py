@@ -12,6 +12,7 @@ from gateway.config.document import Entry, Fields, Items, Node, kind_of
 from gateway.config.readers import Mistake, text_of
 from gateway.config.reading import Reading, Unreadable, attempt, nearest
 from gateway.config.records import Values
+from gateway.config.resources import read_resource, route_of_document
 from gateway.config.route_fields import RouteKey, read_key
 from gateway.config.rules import RuleReader
 from gateway.policy.providers import Provider
@@ -34,10 +35,11 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class ReadRoute:
-    """A route and where it stands."""
+    """A route and where it stands; `is_ours`: the gateway itself answers there, because of the route at `entry`."""
 
     route: Route
     entry: Entry
+    is_ours: bool = False
 
 
 def read_routes(node: Node, known: Known, reading: Reading) -> tuple[ReadRoute, ...]:
@@ -57,7 +59,7 @@ def read_routes(node: Node, known: Known, reading: Reading) -> tuple[ReadRoute, 
         if route is not None:
             routes.append(ReadRoute(route, entry))
     _refuse_overlaps(good_keys, reading)
-    return tuple(routes)
+    return (*routes, *_documents(routes, reading))
 
 
 def _key(entry: Entry, reading: Reading) -> RouteKey:
@@ -81,22 +83,27 @@ class _Route:
         """Return the route. Raises `Unreadable`."""
         values = self._values
         upstream = attempt(self._upstream)
-        guard = attempt(self._nobody if values.get(fields.PUBLIC) else self._guard)
+        guard = attempt(self._open if values.get(fields.PUBLIC) or fields.OPTIONAL in values else self._guard)
         if self._key is None or upstream is None or guard is None or values.broken:
             raise Unreadable
         providers, allow, deny = guard
+        resource = None
+        if values.get(fields.MCP):
+            place = values.key_place(fields.MCP)
+            resource = read_resource(self._key.segments, providers, allow, place, self._reading)
         return Route(
             key=self._entry.key.text,
             segments=self._key.segments,
             upstream=upstream,
             methods=self._key.methods,
-            public=values.get(fields.PUBLIC, False),
+            public=values.get(fields.PUBLIC, False) or fields.OPTIONAL in values,
             exact=values.get(fields.EXACT, False),
             providers=providers,
             allow=allow,
             deny=deny,
             websocket=values.get(fields.WEBSOCKET, False),
             enforce=values.get(fields.ENFORCE, True),
+            resource=resource,
         )
 
     def _upstream(self) -> Upstream:
@@ -114,20 +121,28 @@ class _Route:
             raise Unreadable
         return only
 
-    def _nobody(self) -> tuple[tuple[Provider, ...], tuple[Rule, ...], tuple[Rule, ...]]:
-        """The guard of a public route: there is none, and none may look as if."""
-        for field in (fields.PROVIDER, fields.ALLOW, fields.DENY, fields.ENFORCE):
+    def _open(self) -> tuple[tuple[Provider, ...], tuple[Rule, ...], tuple[Rule, ...]]:
+        """The guard of a public route: there is none, and none may look as if. With `optional` a token may come."""
+        is_optional = fields.OPTIONAL in self._values
+        what = (
+            "a route with 'optional', which lets everybody in"
+            if is_optional
+            else "a public route, which asks nobody for a token"
+        )
+        for field in (fields.PROVIDER, fields.ALLOW, fields.DENY, fields.ENFORCE, fields.MCP):
             if field in self._values:
-                found = (
-                    f"found '{field.name}' on a public route, which asks nobody for a token, expected one or the other"
+                self._reading.add(
+                    self._values.key_place(field), f"found '{field.name}' on {what}, expected one or the other"
                 )
-                self._reading.add(self._values.key_place(field), found)
                 raise Unreadable
-        return (), (), ()
+        if is_optional and fields.PUBLIC in self._values:
+            place = self._values.key_place(fields.PUBLIC)
+            self._reading.refuse_at(place, "found 'public' beside 'optional', expected one of them")
+        return self._providers(self._values.need(fields.OPTIONAL)) if is_optional else (), (), ()
 
     def _guard(self) -> tuple[tuple[Provider, ...], tuple[Rule, ...], tuple[Rule, ...]]:
         self._check_complete()
-        providers = attempt(self._providers)
+        providers = attempt(self._providers, self._values.get(fields.PROVIDER))
         allow = attempt(self._rules, self._values.get(fields.ALLOW))
         deny = attempt(self._rules, self._values.get(fields.DENY))
         if not providers or not allow or deny is None:
@@ -147,8 +162,9 @@ class _Route:
             hint = "expected who may pass ('allow: authenticated': everybody with a token that counts)"
             self._reading.add(place, f"'allow' is missing, {hint}")
 
-    def _providers(self) -> tuple[Provider, ...]:
-        node = self._values.need(fields.PROVIDER)
+    def _providers(self, node: Node | None) -> tuple[Provider, ...]:
+        if node is None:
+            raise Unreadable
         members = node.members if isinstance(node, Items) else (node,)
         if not members:
             self._reading.refuse(node, "found an empty list, expected the name of a provider")
@@ -236,6 +252,35 @@ def _refuse_overlaps(found: Sequence[tuple[Entry, RouteKey, bool]], reading: Rea
             reading.add(entry.key.place, said)
         for method in methods:
             firsts.setdefault(method, (number, entry))
+
+
+def _documents(routes: Sequence[ReadRoute], reading: Reading) -> list[ReadRoute]:
+    """Return the routes of the documents of MCP routes, each at an address of its own."""
+    taken = {read.route.segments: read for read in routes if read.route.exact and _takes_get(read.route)}
+    found: list[ReadRoute] = []
+    by_path: dict[str, Route] = {}
+    for read in routes:
+        resource = read.route.resource
+        if resource is None:
+            continue
+        first = by_path.setdefault(resource.metadata_path, read.route)
+        if first is not read.route:
+            if first.resource != resource:
+                said = f"tells another story of {resource.identifier} than '{first.key}', expected the same providers"
+                reading.add(read.entry.key.place, f"{said} and scopes, or an address for each")
+            continue
+        own = route_of_document(resource, read.route.upstream)
+        if own.segments in taken:
+            place = taken[own.segments].entry.key.place
+            said = f"the gateway itself answers there, for '{read.route.key}' (mcp: true)"
+            reading.add(place, f"{said}, expected no route of that path")
+            continue
+        found.append(ReadRoute(own, read.entry, is_ours=True))
+    return found
+
+
+def _takes_get(route: Route) -> bool:
+    return route.methods is None or "GET" in route.methods
 
 
 def captures_of(routes: Iterable[ReadRoute]) -> frozenset[str]:

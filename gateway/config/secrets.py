@@ -8,7 +8,7 @@ from pathlib import Path
 from gateway.config.document import Node, Place
 from gateway.config.readers import Schema, text_of
 from gateway.config.reading import Reading
-from gateway.policy.secrets import check_secret
+from gateway.policy.secrets import check_encoded_secret, check_secret, from_base64
 
 WAY_OUT = "a good one: openssl rand -base64 48"
 
@@ -17,9 +17,12 @@ WAY_OUT = "a good one: openssl rand -base64 48"
 class _Secret:
     """A secret written in the file, or better: the name of a variable that holds it."""
 
+    is_checked: bool = True
+
     def read(self, node: Node, reading: Reading) -> bytes:
         secret = text_of(node, reading, "a secret of at least 32 bytes").text.encode()
-        check_at(node.place, secret, reading)
+        if self.is_checked:
+            check_at(node.place, secret, reading)
         return secret
 
     def schema(self) -> Schema:
@@ -30,11 +33,14 @@ class _Secret:
 class _SecretFile:
     """A mounted secret. A line break at its end is none of it."""
 
+    is_checked: bool = True
+
     def read(self, node: Node, reading: Reading) -> bytes:
         path = text_of(node, reading, "the path of a file")
         _, content = reading.mounted(path)
         secret = content.removesuffix(b"\n").removesuffix(b"\r")
-        check_at(node.place, secret, reading)
+        if self.is_checked:
+            check_at(node.place, secret, reading)
         return secret
 
     def schema(self) -> Schema:
@@ -65,7 +71,23 @@ def check_at(place: Place, secret: bytes, reading: Reading, name: str = "") -> N
         reading.refuse_at(place, f"{name}: {why}" if name else why, WAY_OUT)
 
 
+def decoded_at(place: Place, written: bytes, encoding: str | None, reading: Reading, name: str = "") -> bytes:
+    """Return the bytes of a secret as `secret_encoding` says; refuse a weak one, and what is not encoded so."""
+    if encoding != "base64":
+        check_at(place, written, reading, name)
+        return written
+    why = check_encoded_secret(written)
+    if why is not None:
+        reading.refuse_at(place, f"{name}: {why}" if name else why, WAY_OUT)
+    secret = from_base64(written) or b""
+    check_at(place, secret, reading, f"{name}, decoded" if name else "decoded")
+    return secret
+
+
 SECRET = _Secret()
 SECRET_FILE = _SecretFile()
+# What they hold is checked by `decoded_at`, with what stands beside them.
+ENCODED_SECRET = _Secret(is_checked=False)
+ENCODED_SECRET_FILE = _SecretFile(is_checked=False)
 CERTIFICATE_FILE = _PemFile(b"CERTIFICATE-----", "a PEM file with a certificate")
 KEY_FILE = _PemFile(b"PRIVATE KEY-----", "a PEM file with a private key")

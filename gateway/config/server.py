@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 
-from gateway.config.addresses import ADDRESS, HEADER_NAME, NETWORK, ORIGIN
+from gateway.config.addresses import ADDRESS, HEADER_NAME, NETWORK
 from gateway.config.document import Node
 from gateway.config.lists import ListOf, OrWord, some
 from gateway.config.model import Cors, Limits, Tls
+from gateway.config.origins import ORIGIN
 from gateway.config.readers import BOOLEAN, Mistake, Scalar, Schema, duration, integer, size
 from gateway.config.reading import Reading, Unreadable
 from gateway.config.records import Field, Record
@@ -122,7 +123,8 @@ class _LimitsReader:
 ORIGINS = Field(
     "origins",
     ListOf(OrWord("*", "*", ORIGIN, may_be_quoted=True), "origins", or_one=True),
-    "pages of these origins may read answers, compared whole; `'*'` alone means any, then without credentials",
+    "pages of these origins may read answers, compared whole or with one `*` in a label; `'*'` alone means any, then"
+    " without credentials",
     is_required=True,
 )
 CREDENTIALS = Field(

@@ -6,11 +6,21 @@ import re
 from collections.abc import Mapping, Sequence
 
 # Mastra's class, in lower case, and the type that does the same.
-CLASSES: Mapping[str, str] = {"mastrajwtauth": "jwt", "mastraauthclerk": "clerk", "mastraauthauth0": "auth0"}
+CLASSES: Mapping[str, str] = {
+    "mastrajwtauth": "jwt",
+    "mastraauthclerk": "clerk",
+    "mastraauthauth0": "auth0",
+    "mastraauthsupabase": "supabase",
+    "mastraauthworkos": "workos",
+    "mastraauthbetterauth": "better_auth",
+}
 _VARIABLES = {
     "jwt": "MASTRA_JWT_SECRET",
     "clerk": "CLERK_PUBLISHABLE_KEY",
     "auth0": "AUTH0_DOMAIN and AUTH0_AUDIENCE",
+    "supabase": "SUPABASE_URL",
+    "workos": "WORKOS_CLIENT_ID",
+    "better_auth": "BETTER_AUTH_URL",
 }
 _STATEMENT = re.compile(
     r"^\s*(?:import\s+(?:type\s+)?(?:[\w*{]|['\"]).*|export\s+(?:const|default|async|function)\b.*|(?:const|let)\s+\w+.*=.*)$"

@@ -2,79 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from collections.abc import Mapping
+from typing import Literal, cast
 
-from gateway.config.addresses import HEADER_NAME, UPSTREAM_URL
+from gateway.config.addresses import UPSTREAM_URL
 from gateway.config.claim_names import check_claim_name
-from gateway.config.document import Entry, Fields, Node, kind_of
+from gateway.config.document import Fields, Node
 from gateway.config.lists import ListOf
 from gateway.config.readers import Mistake, Scalar, Schema, duration, one_of
-from gateway.config.reading import Reading, Unreadable, nearest
+from gateway.config.reading import Reading, Unreadable
 from gateway.config.records import Field, Record, Values
 from gateway.config.secrets import CERTIFICATE_FILE, SECRET, SECRET_FILE
+from gateway.config.upstream_headers import ConstantHeaders, IdentityHeaders
 from gateway.policy.claim_names import steps_of
-from gateway.policy.fields import HOP_BY_HOP, Names, fold, may_carry_identity
-from gateway.policy.upstreams import FACTS, Fact, Identity, Upstream
-from gateway.policy.words import listed
+from gateway.policy.fields import fold
+from gateway.policy.upstreams import Fact, Identity, Upstream
 
-_HOP_BY_HOP = Names(HOP_BY_HOP)
 _SIGNED_BY_US = frozenset({"exp", "iat", "nbf"})
-
-
-def _fact(written: str) -> Fact:
-    if written.startswith("claim:"):
-        return Fact(check_claim_name(written.removeprefix("claim:")), is_claim=True)
-    if written not in FACTS:
-        raise Mistake(nearest(written, FACTS).strip())
-    return Fact(written)
 
 
 def _claim_to_sign(name: str) -> str:
     if name in _SIGNED_BY_US:
         raise Mistake("which the gateway sets by itself")
     return check_claim_name(name)
-
-
-class _IdentityHeaders:
-    """A mapping from header names to facts."""
-
-    _value = Scalar(f"{listed(FACTS)}, or claim:NAME", _fact)
-
-    def read(self, node: Node, reading: Reading) -> tuple[tuple[str, Fact], ...]:
-        if not isinstance(node, Fields):
-            reading.refuse(node, f"found {kind_of(node)}, expected header names, each with a fact: X-Auth-Email: email")
-        headers: dict[str, tuple[str, Fact]] = {}
-        is_broken = False
-        for entry in node.entries:
-            try:
-                fact = self._value.read(entry.value, reading)
-                self._check_name(entry, headers, reading)
-                headers[fold(entry.key.text)] = entry.key.text, fact
-            except Unreadable:
-                is_broken = True
-        if is_broken:
-            raise Unreadable
-        return tuple(headers.values())
-
-    def schema(self) -> Schema:
-        facts: Schema = {"anyOf": [{"enum": list(FACTS)}, {"type": "string", "pattern": "^claim:.|\\$\\{"}]}
-        return {"type": "object", "propertyNames": {"pattern": "^[A-Za-z0-9_-]+$"}, "additionalProperties": facts}
-
-    def _check_name(self, entry: Entry, others: dict[str, Any], reading: Reading) -> None:
-        name = HEADER_NAME.read(entry.key, reading)
-        lower = fold(name)
-        if lower in _HOP_BY_HOP:
-            why = "is hop-by-hop: it ends at the next server"
-            reading.refuse(entry.key, f"{name} {why}, expected a header like X-Auth-Email")
-        if lower in ("host", "cookie", "authorization"):
-            hint = " ('authorization: sign' puts a token of ours there)" if lower == "authorization" else ""
-            reading.refuse(entry.key, f"{name} cannot carry an identity, expected a header like X-Auth-Email{hint}")
-        if not may_carry_identity(name):
-            why = "has a meaning of its own: the gateway drops, sets or distrusts it"
-            reading.refuse(entry.key, f"{name} {why}, expected a header like X-Auth-Email")
-        if lower in others:
-            twin = others[lower][0]
-            reading.refuse(entry.key, f"{name} and {twin} are one header to many servers, expected one of them")
 
 
 AUTHORIZATION = Field(
@@ -93,15 +43,20 @@ CLAIMS = Field(
     "[sub, email]",
 )
 HEADERS = Field(
-    "headers", _IdentityHeaders(), "headers that tell the upstream a fact about the caller; clients cannot send them"
+    "headers",
+    IdentityHeaders(),
+    "headers that tell the upstream a fact about the caller, or a constant (`text:VALUE`); clients cannot send them",
 )
 IDENTITY_RECORD = Record("identity", (AUTHORIZATION, SIGN_SECRET, SIGN_SECRET_FILE, TTL, CLAIMS, HEADERS))
 
 
-class _IdentityReader:
-    """What an upstream is told about the caller."""
+Line = tuple[str, str]
 
-    def read(self, node: Node, reading: Reading) -> Identity:
+
+class _IdentityReader:
+    """What an upstream is told about the caller, and which constants stand among that."""
+
+    def read(self, node: Node, reading: Reading) -> tuple[Identity, tuple[Line, ...]]:
         values = IDENTITY_RECORD.read(node, reading)
         default = Identity()
         kind = values.get(AUTHORIZATION, default.authorization)
@@ -109,13 +64,15 @@ class _IdentityReader:
         self._check_names(values, reading)
         if values.broken:
             raise Unreadable
-        return Identity(
+        headers = values.get(HEADERS, ())
+        identity = Identity(
             cast(Literal["forward", "strip", "sign"], kind),
             secret,
             values.get(TTL, default.ttl_seconds),
             values.get(CLAIMS, default.claims),
-            values.get(HEADERS, default.headers),
+            tuple((name, what) for name, what in headers if isinstance(what, Fact)),
         )
+        return identity, tuple((name, what) for name, what in headers if isinstance(what, str))
 
     def schema(self) -> Schema:
         return IDENTITY_RECORD.schema()
@@ -156,8 +113,13 @@ CA_FILE = Field(
 )
 ENCODED_SLASH = Field("encoded_slash", one_of("refuse", "keep"), "what becomes of a path that holds `%2F`", "refuse")
 IDENTITY = Field("identity", _IdentityReader(), "what this upstream is told about the caller")
+CONSTANTS = Field(
+    "headers",
+    ConstantHeaders(),
+    "constants that this upstream gets with every request, each as `text:VALUE`; clients cannot send them",
+)
 UPSTREAM_RECORD = Record(
-    "upstreams", (URL, CONNECT_TIMEOUT, RESPONSE_TIMEOUT, IDLE_TIMEOUT, CA_FILE, ENCODED_SLASH, IDENTITY)
+    "upstreams", (URL, CONNECT_TIMEOUT, RESPONSE_TIMEOUT, IDLE_TIMEOUT, CA_FILE, ENCODED_SLASH, IDENTITY, CONSTANTS)
 )
 
 
@@ -173,6 +135,9 @@ class UpstreamReader:
         if values.broken or not url:
             raise Unreadable
         ca_file = values.get(CA_FILE)
+        identity, among = values.get(IDENTITY, (default.identity, ()))
+        constants = values.get(CONSTANTS, ())
+        self._check_names(values, {fold(name): name for name, _ in constants}, reading)
         return Upstream(
             "",
             url,
@@ -181,8 +146,18 @@ class UpstreamReader:
             values.get(IDLE_TIMEOUT, default.idle_timeout_seconds),
             values.get(ENCODED_SLASH) == "keep",
             str(ca_file) if ca_file is not None else None,
-            values.get(IDENTITY, default.identity),
+            identity,
+            (*constants, *among),
         )
 
     def schema(self) -> Schema:
         return UPSTREAM_RECORD.schema()
+
+    def _check_names(self, values: Values, constants: Mapping[str, str], reading: Reading) -> None:
+        """Refuse an identity header that is a constant as well."""
+        identity = values.nodes.get(IDENTITY.name)
+        headers = identity.get(HEADERS.name) if isinstance(identity, Fields) else None
+        for entry in headers.entries if isinstance(headers, Fields) else ():
+            twin = constants.get(fold(entry.key.text))
+            if twin is not None:
+                reading.refuse(entry.key, f"found {entry.key.text} and the constant {twin}, expected one of them")

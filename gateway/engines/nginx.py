@@ -31,10 +31,12 @@ _VARIABLE: Final = re.compile(r"[A-Za-z0-9_-]+")
 def print_nginx(plan: Plan, objections: Objections) -> tuple[Printed, ...]:
     """Return `nginx.conf`."""
     for upstream in plan.config.upstreams:
-        for name, _ in upstream.identity.headers:
+        constants = {name for name, _ in upstream.constants}
+        for name in upstream.own_names:
             if not _VARIABLE.fullmatch(name):
+                where = ("headers", name) if name in constants else ("identity", "headers", name)
                 objections.refuse(
-                    ("upstreams", upstream.name, "identity", "headers", name),
+                    ("upstreams", upstream.name, *where),
                     f"nginx has no variable for a field of the name {name}, expected letters, digits, '-' and '_'",
                 )
     text = plan.comment("nginx", LEAST) + _main(plan)

@@ -33,6 +33,12 @@ def object_to_common(plan: Plan, objections: Objections) -> None:
     for keys, path in files:
         if _PLAIN_PATH.fullmatch(path) is None:
             objections.refuse(keys, f"found a path with a character that engines read in their own way, {wanted}")
+    for route in config.policy.routes:
+        if route.resource is not None:
+            why = (
+                f"the gateway itself answers {route.resource.metadata_path}, which an engine would send to the upstream"
+            )
+            objections.refuse(("routes", route.key, "mcp"), why, "let the gateway be the proxy for this server")
 
 
 def object_to_body_size(plan: Plan, objections: Objections, engine: str) -> None:

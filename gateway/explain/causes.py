@@ -7,14 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.explain import form_causes, key_causes, rule_causes, token_causes
+from gateway.explain import form_causes, key_causes, rule_causes, secret_causes, token_causes
 from gateway.explain.general import general_advice
 from gateway.explain.walk import Findings
 from gateway.policy.decision import Deny
 from gateway.policy.providers import Kind
 
 Cause = Callable[[Deny, Findings], str | None]
-CAUSES: tuple[Cause, ...] = (*form_causes.CAUSES, *token_causes.CAUSES, *key_causes.CAUSES, *rule_causes.CAUSES)
+CAUSES: tuple[Cause, ...] = (
+    *form_causes.CAUSES,
+    *token_causes.CAUSES,
+    *key_causes.CAUSES,
+    *secret_causes.CAUSES,
+    *rule_causes.CAUSES,
+)
 
 
 def advice_for(deny: Deny, found: Findings) -> tuple[str, ...]:

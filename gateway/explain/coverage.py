@@ -28,7 +28,7 @@ class Coverage:
     """What the cases noted so far have touched. A rule counts as tried where the token was good enough to ask it."""
 
     def __init__(self, policy: Policy) -> None:
-        self._routes = {route.key: 0 for route in policy.routes}
+        self._routes = {route.key: 0 for route in policy.routes if route.document is None}
         self._conditions: dict[_Key, _Tried] = {
             (route.key, label, words_of(one)): _Tried()
             for route in policy.routes
@@ -39,7 +39,7 @@ class Coverage:
     def note(self, found: Findings) -> None:
         """Count what one request came upon."""
         route = found.route
-        if route is None:
+        if route is None or route.document is not None:
             return
         self._routes[route.key] += 1
         was_asked = found.refusal is None or isinstance(found.refusal, DeniedByRules)

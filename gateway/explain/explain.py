@@ -56,7 +56,7 @@ def decide_whole(policy: Policy, keys: Keys, head: RequestHead, now: float) -> t
 
     `now` is Unix seconds. The decision is made by a copy of the policy with an empty cache.
     """
-    decision = decide(Policy(policy.routes), keys, head, now, may_fetch=False)
+    decision = decide(Policy(policy.routes, policy.header_rules), keys, head, now, may_fetch=False)
     if isinstance(decision, NeedKey):  # with may_fetch False there is none
         raise AssertionError("a final decision was asked for")
     if isinstance(decision, Deny):
@@ -72,6 +72,9 @@ def _explained(decision: Allow | Deny, found: Findings) -> Explanation:
     request = f"{found.head.method} {shown(without_credentials(found.head.target, hidden))}"
     if isinstance(decision, Allow):
         upstream = decision.route.upstream
+        if decision.route.document is not None:
+            own = "answered by the gateway itself with the metadata of a protected resource (mcp: true)"
+            return Explanation(request, "allow", tuple(found.steps), own)
         passed = f"passes to {upstream.name} ({upstream.url}) as {found.head.method} "
         passed += shown(without_credentials(decision.target, hidden))
         if decision.would_deny is None:
@@ -86,7 +89,11 @@ def _explained(decision: Allow | Deny, found: Findings) -> Explanation:
 def _refused(deny: Deny, found: Findings, request: str) -> Explanation:
     reason = deny.reason
     lines = refusal_lines(
-        reason, had_token=deny.had_token, missing_scopes=deny.missing_scopes, allowed_methods=deny.allowed_methods
+        reason,
+        had_token=deny.had_token,
+        missing_scopes=deny.missing_scopes,
+        allowed_methods=deny.allowed_methods,
+        resource=deny.route.resource if deny.route is not None else None,
     )
     return Explanation(
         request,

@@ -32,7 +32,9 @@ _UNFILLED = re.compile(
 )
 _GOOGLES_PHRASE = "SIGNATURE_REMOVED_BY_GOOGLE"
 # The shortest signature of each algorithm, in characters of base64url; RSA from 2048 bits.
-_SIGNATURE_LENGTHS = {"HS256": 43, "HS384": 64, "HS512": 86, "ES256": 86, "ES384": 128, "ES512": 176, "EdDSA": 86}
+_SIGNATURE_LENGTHS = {
+    "HS256": 43, "HS384": 64, "HS512": 86, "ES256": 86, "ES384": 128, "ES512": 176, "EdDSA": 86, "Ed25519": 86,
+}  # fmt: skip
 _RSA_SIGNATURE_LENGTH = 342
 _BY_FORM = (Reason.TOKEN_MALFORMED, Reason.TOKEN_UNSUPPORTED, Reason.SIGNATURE_INVALID)
 

@@ -39,16 +39,14 @@ ADVICE: dict[Reason, str] = {
         "Compare `iss` letter by letter: the slash at the end, a custom domain, the wrong tenant or environment."
     ),
     Reason.AUDIENCE_MISMATCH: "Ask for a token of this API; an ID token is for the application, not for the API.",
-    Reason.AUTHORIZED_PARTY_MISMATCH: (
-        "Add the page's origin to `authorized_parties`; `azp: if_present` lets tokens without `azp` in."
-    ),
+    Reason.AUTHORIZED_PARTY_MISMATCH: "Add the client to `client` on the provider, if its tokens are meant to count.",
     Reason.TOKEN_KIND_REFUSED: (
         "Logout tokens, tokens bound to a key (`cnf`: DPoP, mTLS) and those that the gateway signed for an upstream "
         "are no callers' tokens."
     ),
     Reason.SESSION_PENDING: "Finish the Clerk session's tasks, such as choosing an organization.",
     Reason.CLAIM_INVALID: (
-        "Look at `detail`: most often there is no `exp` (`expiry: optional` on the provider) or no `sub`."
+        "Look at `detail`: most often there is no `exp` (`expiry: optional` on a provider of type `jwt`) or no `sub`."
     ),
     Reason.TOKEN_EXPIRED: "Get a new token.",
     Reason.TOKEN_NOT_YET_VALID: (
@@ -96,7 +94,13 @@ ADVICE: dict[Reason, str] = {
 OF_TYPE: dict[Reason, dict[Kind, str]] = {
     Reason.TOKEN_MALFORMED: {"auth0": "Auth0 gives an opaque token when no `audience` was asked for."},
     Reason.ALGORITHM_NOT_ALLOWED: {"auth0": "An Auth0 API may be set to HS256: choose RS256."},
-    Reason.TOKEN_KIND_REFUSED: {"clerk": "A JWT template of Clerk needs `accept: [session, template]`."},
+    Reason.AUTHORIZED_PARTY_MISMATCH: {
+        "clerk": (
+            "Clerk's tokens name a page: add its origin to `authorized_parties`; `azp: if_present` lets tokens without "
+            "`azp` in."
+        )
+    },
+    Reason.TOKEN_KIND_REFUSED: {"clerk": "Kinds besides sessions are named in `accept`: `[session, template]`."},
     Reason.TOKEN_EXPIRED: {"clerk": "Clerk's live for 60 s: ask for one before each call."},
     Reason.ACCESS_DENIED: {
         "auth0": "Access tokens of Auth0 carry no email unless an Action adds it.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.explain.hiding import HIDDEN
 from gateway.explain.step import Step, shown
 from gateway.policy.decision import Allow
 from gateway.policy.denied import Denied
@@ -12,17 +13,21 @@ from gateway.proxy.identity import identity_lines, signed_token
 
 def explain_identity(allow: Allow, now: float) -> tuple[Step, Denied | None]:
     """Return the step, and the refusal of a claim that cannot be passed on without loss. `now` is Unix seconds."""
-    identity, principal = allow.route.upstream.identity, allow.principal
+    upstream, principal = allow.route.upstream, allow.principal
+    identity = upstream.identity
+    constants = tuple(Step(name, "yes", f"a constant of the file, {HIDDEN}") for name, _ in upstream.constants)
     if principal is None:
-        why = "the token did not count" if not allow.route.public else "nobody was asked for"
-        return Step("identity", "note", f"none: {why}"), None
+        route = allow.route
+        why = "no token came" if route.providers else "nobody was asked for"
+        why = why if route.public else "the token did not count"
+        return Step("identity", "note", f"none: {why}", parts=constants), None
     try:
         lines = identity_lines(identity, principal)
         if identity.authorization == "sign":
             signed_token(identity, principal, now)  # would say so if it could not
     except Denied as no:
         return Step("identity", "no", no.detail), no
-    parts = tuple(Step(name, "yes", shown(value)) for name, value in lines)
+    parts = (*constants, *(Step(name, "yes", shown(value)) for name, value in lines))
     return Step("identity", "yes", _authorization(identity), parts=parts), None
 
 

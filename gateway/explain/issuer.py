@@ -12,10 +12,12 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.api_jws import PyJWS
 
-from gateway.policy.claim_names import read_claim
+from gateway.policy.claim_names import has_claim, read_claim, steps_of
+from gateway.policy.emails import email_claim, verified_names
 from gateway.policy.issuers import IssuerTemplate
 from gateway.policy.jwk import Key
 from gateway.policy.key_lookup import Keys
+from gateway.policy.origins import example_of
 from gateway.policy.providers import KeySource, Provider
 
 _KID = "stand-in"
@@ -36,7 +38,8 @@ class StandInIssuer(Keys):
         algorithm = "RS256" if "RS256" in provider.algorithms else min(provider.algorithms)
         key = provider.secrets[0].material if provider.secrets else self._key(algorithm)
         payload = json.dumps(claims).encode("utf-8", "surrogatepass")
-        return PyJWS().encode(payload, key, algorithm, headers={} if provider.secrets else {"kid": _KID})
+        headers = {} if provider.secrets else {"kid": _KID, **_header_of(provider)}
+        return PyJWS().encode(payload, key, algorithm, headers=headers)
 
     def find(self, source: KeySource, kid: str | None, algorithm: str, now: float) -> Key:
         """Return the public key of the algorithm."""
@@ -62,7 +65,10 @@ def complete_claims(provider: Provider, given: Mapping[str, Any], now: float) ->
 
     `now` is Unix seconds: `iat` is then, `exp` an hour later.
     """
-    claims: dict[str, Any] = {provider.subject_claim: "test"}
+    claims: dict[str, Any] = {}
+    put_claim(claims, provider.subject_claim, "test")
+    if provider.clerk_kinds == {"machine"}:
+        claims["sub"] = f"{provider.preset.machine_prefix}test"
     if provider.issuers:
         claims["iss"] = min(provider.issuers)
     elif provider.issuer_templates:
@@ -70,10 +76,19 @@ def complete_claims(provider: Provider, given: Mapping[str, Any], now: float) ->
     if provider.audiences:
         claims["aud"] = min(provider.audiences)
     if provider.authorized_parties and provider.requires_authorized_party:
-        claims["azp"] = min(provider.authorized_parties)
-    claims |= {"iat": int(now), "exp": int(now) + _LIFETIME_SECONDS}
-    if provider.requires_verified_email and (provider.email_claim or "email") in given:
-        claims["email_verified"] = True
+        claims["azp"] = example_of(provider.authorized_parties)
+    if provider.clients:
+        put_claim(claims, provider.client_claims[0], min(provider.clients))
+    for name, texts in provider.expected_claims:
+        put_claim(claims, name, min(texts))
+    lifetime = min(_LIFETIME_SECONDS, provider.max_lifetime_seconds or _LIFETIME_SECONDS)
+    claims |= {"iat": int(now), "exp": int(now) + int(lifetime)}
+    email_name = email_claim(given, provider)
+    if provider.requires_verified_email and has_claim(given, email_name):
+        put_claim(claims, verified_names(email_name, provider)[0], True)
+    for name in provider.required_claims:
+        if not has_claim({**claims, **given}, name):
+            put_claim(claims, name, "test")
     claims |= given
     return {name: value for name, value in claims.items() if value is not None}
 
@@ -91,6 +106,24 @@ def _of_template(template: IssuerTemplate, given: Mapping[str, Any]) -> dict[str
         filling[name] = value
     top = {name: value for name, value in filling.items() if not name.startswith("/")}
     return {**top, "iss": template.filled(filling)}
+
+
+def put_claim(claims: dict[str, Any], name: str, value: object) -> None:
+    """Set a claim by its name, literal or a JSON Pointer, beside what is there already."""
+    first, *way = steps_of(name)
+    for step in reversed(way):
+        value = [value] if step == "0" else {step: value}
+    there = claims.get(first)
+    claims[first] = {**there, **value} if isinstance(there, dict) and isinstance(value, dict) else value
+
+
+def _header_of(provider: Provider) -> dict[str, str]:
+    """Return what the header of a token says that only counts where the provider takes no sessions."""
+    if provider.kind != "clerk" or provider.clerk_kinds & {"session", "machine"}:
+        return {}
+    if "oauth" in provider.clerk_kinds:
+        return {"typ": "at+jwt"}
+    return {"cat": next(name for name, kind in provider.preset.categories.items() if kind == "template")}
 
 
 def _make_key(algorithm: str) -> Any:

@@ -1,19 +1,14 @@
-"""Well-known causes of a refusal by the key: another algorithm, another secret, a key server that is gone."""
+"""Well-known causes of a refusal by the key: another algorithm, a key server that is gone."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable
 
 from gateway.explain.step import shown
 from gateway.explain.walk import Findings
 from gateway.policy.decision import Deny
-from gateway.policy.denied import Denied
-from gateway.policy.jwk import secret_key
-from gateway.policy.providers import ASYMMETRIC, SYMMETRIC, KeySource, Provider
+from gateway.policy.providers import ASYMMETRIC, SYMMETRIC, KeySource
 from gateway.policy.reasons import Reason
-from gateway.policy.verify import check_signature
 from gateway.policy.words import listed
 
 
@@ -174,41 +169,4 @@ def _stranger(deny: Deny, found: Findings) -> str | None:
     return None
 
 
-def _wrong_secret(deny: Deny, found: Findings) -> str | None:
-    token, provider = found.token, found.provider
-    if deny.reason is not Reason.SIGNATURE_INVALID or token is None or provider is None or not provider.secrets:
-        return None
-    for key in provider.secrets:
-        for how, secret in _other_readings(key.material):
-            if _verifies(found, provider, secret):
-                return f"The signature verifies with the secret {how}: write the secret in that form."
-    return (
-        "The token was signed with another secret than the file's: compare them, also a line end at the close of one."
-    )
-
-
-def _other_readings(secret: bytes) -> list[tuple[str, bytes]]:
-    """Return what else a writer may have meant by a secret."""
-    readings = [("without the space or line end around it", secret.strip()), ("and a line end", secret + b"\n")]
-    for how, decode in (
-        ("decoded from base64", base64.b64decode),
-        ("decoded from base64url", base64.urlsafe_b64decode),
-    ):
-        try:
-            readings.append((how, decode(secret + b"=" * (-len(secret) % 4))))
-        except (binascii.Error, ValueError):
-            continue
-    return [(how, other) for how, other in readings if other and other != secret]
-
-
-def _verifies(found: Findings, provider: Provider, secret: bytes) -> bool:
-    if found.token is None:
-        return False
-    try:
-        check_signature(found.token, secret_key(secret, provider.algorithms))
-    except (Denied, ValueError):
-        return False
-    return True
-
-
-CAUSES = (_algorithm, _unknown_key, _no_keys, _stranger, _wrong_secret)
+CAUSES = (_algorithm, _unknown_key, _no_keys, _stranger)

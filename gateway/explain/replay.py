@@ -132,7 +132,7 @@ def _verdict(request: Logged, config: Config) -> _Verdict:
     except Denied as no:
         return _Verdict(no.reason.code, "no route", "")
     route = match.route
-    if route.public:
+    if route.public and (not route.providers or request.provider is None):
         return _Verdict(ALLOW, route.key, "")
     words = _guarded(request, head, path, match)
     if words != ALLOW and not route.enforce:
@@ -148,6 +148,8 @@ def _guarded(request: Logged, head: RequestHead, path: Path, match: Match) -> st
         return _NEEDS_TOKEN  # on a public route nobody looked at one
     if request.provider not in (provider.name for provider in route.providers):
         return Reason.ISSUER_MISMATCH.code
+    if route.public:
+        return ALLOW
     nobody = Principal(request.provider, "", None, {})
     facts = Facts(nobody, head, path, match.captures, 0.0)
     denying = [evaluate(_blind(rule), facts, unenforced=False) for rule in route.deny]

@@ -105,6 +105,8 @@ def _with_token(
             return target, [*lines, ("Authorization", f"Bearer {token}")]
         case "bare":
             return target, [*lines, ("Authorization", token)]
+        case "header":
+            return target, [*lines, (source.name, token)]
         case "cookie":
             return target, [*lines, ("Cookie", f"{source.name}={token}")]
         case "query":

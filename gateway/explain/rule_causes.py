@@ -7,12 +7,13 @@ from collections.abc import Mapping
 
 from gateway.config.lint import asks_email
 from gateway.explain.branches import MAX_BRANCHES, missed
-from gateway.explain.rules import condition_step
-from gateway.explain.step import shown
+from gateway.explain.keycloak_causes import is_of_keycloak, missing_email, missing_roles
+from gateway.explain.rules import condition_step, unverified_flag
+from gateway.explain.step import shown, type_of
 from gateway.explain.walk import Findings
 from gateway.policy.claim_names import has_claim
-from gateway.policy.claims import email_claim, verified_flags
 from gateway.policy.decision import Deny
+from gateway.policy.emails import email_claim, verified_flags, verified_names
 from gateway.policy.expressions import Facts
 from gateway.policy.reasons import Reason
 from gateway.policy.rules import EmailDomain, HasAll, HasAny, Rule, rules_within
@@ -43,39 +44,42 @@ def _email_absent(deny: Deny, found: Findings) -> str | None:
         return None
     if has_claim(principal.claims, email_claim(principal.claims, provider)):
         return None
+    named = provider.email_claim
     match provider.kind:
         case "clerk":
             return (
-                "Clerk's session tokens carry no email unless it is added: in Clerk's dashboard, "
-                "Sessions, Customize session "
-                'token, add {"email": "{{user.primary_email_address}}"}; the next token has it.'
+                "Clerk's session tokens carry no email unless it is added: in Clerk's dashboard, Sessions, "
+                f'Customize session token, add {{"{named or "email"}": "{{{{user.primary_email_address}}}}"}}; '
+                "the next token has it."
             )
         case "auth0":
+            way = "" if named else "; the gateway finds it by its last part, or name it with `email_claim`"
+            name = named or "https://YOUR-DOMAIN/email"
             return (
                 "Auth0's access tokens carry no email unless an Action adds one: in the Login flow, "
-                'api.accessToken.setCustomClaim("https://YOUR-DOMAIN/email", event.user.email); the '
-                "gateway finds it by "
-                "its last part, or name it with `email_claim`."
+                f'api.accessToken.setCustomClaim("{name}", event.user.email){way}.'
             )
-        case _:
-            return (
-                f"The token has no {provider.email_claim or 'email'}: have the issuer add it (for OpenID "
-                "Connect: the scope "
-                "email), or name the claim with `email_claim` on the provider."
-            )
+    if is_of_keycloak(principal.claims):
+        return f"The token has no {named or 'email'}. {missing_email()}"
+    way = "" if named else ", or name the claim with `email_claim` on the provider"
+    return f"The token has no {named or 'email'}: have the issuer add it (for OpenID Connect: the scope email){way}."
 
 
 def _email_not_verified(deny: Deny, found: Findings) -> str | None:
-    flag = _unverified(found)
-    text = found.principal.claims.get(flag) if found.principal is not None and flag is not None else None
-    if not _asks_email(deny, found) or found.principal is None or found.principal.email is not None or flag is None:
+    principal, provider = found.principal, found.provider
+    if not _asks_email(deny, found) or principal is None or provider is None or principal.email is not None:
         return None
-    if isinstance(text, str):
-        return (
-            f"The token's {flag} is the text {shown(text)}, and only the boolean true counts: have the issuer write "
-            "`true` without quotes, or go by another claim."
-        )
-    return f"The token says that the email is not verified ({flag}): have the user confirm the address."
+    unverified = unverified_flag(principal, provider)
+    if unverified is None:
+        return None
+    flag, said = unverified
+    if said is False or said is None:
+        return f"The token says that the email is not verified ({flag}): have the user confirm the address."
+    another = "" if provider.email_verified_claim else ", or name another claim with `email_verified_claim`"
+    return (
+        f"The token's {flag} is the {type_of(said)} {shown(said)}, and only the boolean true counts: have the issuer "
+        f"write `true` without quotes{another}."
+    )
 
 
 def _email_required_verified(deny: Deny, found: Findings) -> str | None:
@@ -86,11 +90,14 @@ def _email_required_verified(deny: Deny, found: Findings) -> str | None:
     if (
         not provider.requires_verified_email
         or not has_claim(principal.claims, name)
-        or verified_flags(principal.claims, name)
+        or verified_flags(principal.claims, name, provider)
     ):
         return None
+    names = listed(verified_names(name, provider))
+    way = "" if provider.email_verified_claim else ", or name the claim that does with `email_verified_claim`"
     return (
-        "The token does not say that the email is verified, and `email_verified: required` on the provider asks for it."
+        f"The token does not say that the email is verified ({names}), and `email_verified: required` on the provider "
+        f"asks for it: have the issuer say so{way}."
     )
 
 
@@ -153,14 +160,16 @@ def _missing_fact(deny: Deny, found: Findings) -> str | None:
         if provider.kind == "clerk":
             way = "in Clerk roles belong to organizations, so the session needs an active one"
             return f"The token has no {absent[0]}: {way}."
-        way = f"name the claim with `{absent[0]}_claim` on the provider"
-        return f"The token has no {absent[0]}: have the issuer add them, or {way}."
+        if absent[0] == "roles" and is_of_keycloak(principal.claims):
+            return missing_roles(principal.claims, provider)
     if provider.kind == "auth0" and absent[0] == "permissions":
         return (
             "The token has no permissions: in Auth0, on the API, switch on RBAC and Add Permissions in the "
             "Access Token."
         )
-    return f"The token has no {absent[0]}: have the issuer add them."
+    named = getattr(provider, f"{absent[0]}_claim")
+    way = "" if named else f", or name the claim with `{absent[0]}_claim` on the provider"
+    return f"The token has no {named or absent[0]}: have the issuer add them{way}."
 
 
 def _undecided_deny(deny: Deny, found: Findings) -> str | None:
@@ -207,15 +216,6 @@ def _rules(deny: Deny, found: Findings) -> list[Rule]:
         return []
     outer = route.deny if deny.reason is Reason.DENIED_BY_RULE else route.allow
     return [inner for rule in outer for inner in rules_within(rule)]
-
-
-def _unverified(found: Findings) -> str | None:
-    """Return the claim that says that the email is not verified."""
-    principal, provider = found.principal, found.provider
-    if principal is None or provider is None:
-        return None
-    flags = verified_flags(principal.claims, email_claim(principal.claims, provider))
-    return next((name for name, flag in flags.items() if flag is not True), None)
 
 
 CAUSES = (

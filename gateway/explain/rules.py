@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway.explain.hiding import HIDDEN
-from gateway.explain.step import Step, Verdict, shown
+from gateway.explain.step import Step, Verdict, shown, type_of
 from gateway.policy.claim_names import claim_at, has_claim, read_claim
-from gateway.policy.claims import email_claim, read_email, verified_flags
+from gateway.policy.emails import email_claim, only_email, read_email, verified_flags, verified_names
 from gateway.policy.expressions import Expression, Facts
-from gateway.policy.fields import speaks_of_secret
 from gateway.policy.guard import label_of
 from gateway.policy.model import Principal
 from gateway.policy.providers import Provider
@@ -35,7 +34,7 @@ from gateway.policy.rules import (
     When,
     evaluate,
 )
-from gateway.policy.words import words_of
+from gateway.policy.words import listed, words_of
 
 # The members of a map that an expression mentions: `claims.plan`, `request.headers["x-team"]`.
 _MEMBER = r"""(?:\.(\w+)|\[\s*["']([^"']+)["']\s*\])"""
@@ -118,17 +117,26 @@ def _seen_email(principal: Principal, provider: Provider) -> str:
     if principal.email is not None:
         return shown(principal.email)
     name = email_claim(principal.claims, provider)
-    unverified = [flag for flag, value in verified_flags(principal.claims, name).items() if value is not True]
+    unverified = unverified_flag(principal, provider)
     if not has_claim(principal.claims, name):
         return f"the token has no {name}"
     value = read_claim(principal.claims, name)
-    if unverified:
-        return f"the email does not count: {unverified[0]} is {shown(principal.claims[unverified[0]])}"
+    if unverified is not None:
+        flag, said = unverified
+        return f"the email does not count: {flag} is {shown(said)} ({type_of(said)})"
+    value = only_email(value)
     if not isinstance(value, str):
         return f"the email does not count: {shown(value)} is no text"
     if read_email(value)[0] is None:
         return f"the email does not count: {shown(value)} is not one plain ASCII address"
-    return "the email does not count: the token does not say that it is verified"
+    names = listed(verified_names(name, provider))
+    return f"the email does not count: the token does not say that it is verified (by {names})"
+
+
+def unverified_flag(principal: Principal, provider: Provider) -> tuple[str, object] | None:
+    """Return the claim that says that the email is not verified, and its value; None if there is none."""
+    flags = verified_flags(principal.claims, email_claim(principal.claims, provider), provider)
+    return next(((name, value) for name, value in flags.items() if value is not True), None)
 
 
 def _seen_by(expression: Expression, facts: Facts) -> str:
@@ -140,7 +148,7 @@ def _seen_by(expression: Expression, facts: Facts) -> str:
             case "claims":
                 seen += _members("claims.", _CLAIM_NAMES.finditer(expression.text), value)
             case "request.headers":
-                told = {header: HIDDEN if speaks_of_secret(header) else text for header, text in value.items()}
+                told = {header: HIDDEN if facts.rules.is_secret(header) else text for header, text in value.items()}
                 seen += _members("header ", _HEADER_NAMES.finditer(expression.text), told)
             case _:
                 seen.append(f"{name} = {_listed(value)}")

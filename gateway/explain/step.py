@@ -78,3 +78,14 @@ def shown(value: object) -> str:
     text = without_signatures(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
     safe = printable(text)
     return safe if len(safe) <= MAX_SHOWN_CHARACTERS else safe[: MAX_SHOWN_CHARACTERS - 3] + "..."
+
+
+def type_of(value: object) -> str:
+    """Return the JSON type of a claim's value, in words."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else "boolean"
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, (int, float)):
+        return "number"
+    return "list" if isinstance(value, list) else "object"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from gateway.explain.step import Step, shown
+from gateway.policy.claim_names import read_claim
+from gateway.policy.conditions import CONDITIONS, found_clients
 from gateway.policy.denied import Denied
 from gateway.policy.providers import Provider
+from gateway.policy.resources import Resource, check_resource
 from gateway.policy.token import Token
 from gateway.policy.verify import CLAIM_CHECKS
 from gateway.policy.words import listed
@@ -18,8 +21,10 @@ _MAX_DATE = 253402300799  # the end of year 9999
 _THOUSAND_YEARS_SECONDS = 1000 * 365.25 * 86400
 
 
-def explain_claims(token: Token, provider: Provider, now: float) -> tuple[tuple[Step, ...], Denied | None]:
-    """Return a step for each check that the provider asks, and the first refusal. `now` is Unix seconds."""
+def explain_claims(
+    token: Token, provider: Provider, now: float, resource: Resource | None = None
+) -> tuple[tuple[Step, ...], Denied | None]:
+    """Return a step for each check that the provider and the route ask, and the first refusal. `now`: Unix seconds."""
     steps: list[Step] = []
     first: Denied | None = None
     for name, check in CLAIM_CHECKS.items():
@@ -32,6 +37,15 @@ def explain_claims(token: Token, provider: Provider, now: float) -> tuple[tuple[
         expected = EXPECTED[name](provider)
         if expected:
             steps.append(Step(name, "yes", _found(token, name, provider, now), expected))
+    if resource is not None:
+        expected = f"the route's own resource: {resource.identifier}"
+        try:
+            check_resource(token.claims, resource)
+        except Denied as refusal:
+            first = first or refusal
+            steps.append(Step("resource", "no", refusal.detail, expected))
+        else:
+            steps.append(Step("resource", "yes", "aud holds it", expected))
     return tuple(steps), first
 
 
@@ -60,6 +74,8 @@ def span(seconds: float) -> str:
 
 
 def _found(token: Token, name: str, provider: Provider, now: float) -> str:
+    if name in CONDITIONS:
+        return _FOUND[name](token, provider)
     place = token.header if name in _OF_HEADER else token.claims
     claim = provider.subject_claim if name == "sub" else name
     if claim not in place:
@@ -73,7 +89,7 @@ def _leeway(provider: Provider) -> str:
 
 
 def _kinds(provider: Provider) -> str:
-    names = [name for name, kind in provider.preset.categories.items() if kind in provider.clerk_kinds]
+    names = [name for name, kind in provider.preset.categories.items() if not kind or kind in provider.clerk_kinds]
     return f"absent, or a {listed(sorted(provider.clerk_kinds))} token ({', '.join(names)})"
 
 
@@ -84,6 +100,27 @@ def _parties(provider: Provider) -> str:
     return f"{listed(sorted(provider.authorized_parties))}{optional}"
 
 
+def _expected_claims(provider: Provider) -> str:
+    return ", ".join(f"{name} {listed(sorted(texts))}" for name, texts in provider.expected_claims)
+
+
+def _lifetime(token: Token, provider: Provider) -> str:
+    if "iat" not in token.claims:
+        return "no iat: what is left counts"
+    return f"{token.claims['exp'] - token.claims['iat']:.0f} s from iat to exp"
+
+
+def _values(names: Iterable[str], token: Token) -> str:
+    return ", ".join(f"{name} {shown(read_claim(token.claims, name))}" for name in names)
+
+
+# What was found where a condition of the provider holds.
+_FOUND: dict[str, Callable[[Token, Provider], str]] = {
+    "client": lambda token, p: found_clients(token.claims, p),
+    "lifetime": _lifetime,
+    "required": lambda token, p: "all there",
+    "expected": lambda token, p: _values([name for name, _ in p.expected_claims], token),
+}
 # What each check expects of a token, in words; empty where the provider does not ask.
 EXPECTED: dict[str, Callable[[Provider], str]] = {
     "typ": lambda p: listed(["absent", *sorted(p.types)]),
@@ -100,4 +137,8 @@ EXPECTED: dict[str, Callable[[Provider], str]] = {
     "sts": lambda p: "not pending" if p.preset.refuses_pending else "",
     "azp": _parties,
     "cnf": lambda p: "",
+    "client": lambda p: listed(sorted(p.clients or ())),
+    "lifetime": lambda p: f"at most {p.max_lifetime_seconds:g} s" if p.max_lifetime_seconds is not None else "",
+    "required": lambda p: listed(p.required_claims, "and"),
+    "expected": _expected_claims,
 }

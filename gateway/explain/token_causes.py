@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from gateway.explain.keycloak_causes import is_of_keycloak, missing_audience, missing_subject
 from gateway.explain.step import shown
 from gateway.explain.token import moment_of, span
 from gateway.explain.walk import Findings
+from gateway.policy.claim_names import read_claim
+from gateway.policy.claims import client_of
+from gateway.policy.clerk import kind_of
 from gateway.policy.decision import Deny
-from gateway.policy.providers import issuers_of
+from gateway.policy.providers import ClerkKind, Provider, issuers_of
 from gateway.policy.reasons import Reason
 from gateway.policy.words import listed
 
 _ID_TOKEN_CLAIMS = ("nonce", "at_hash", "c_hash")  # OpenID Connect Core 1.0 section 2: in ID tokens only
 _CLERK_LIFETIME_SECONDS = 120.0
+_KINDS_OF_CLERK: dict[ClerkKind, str] = {
+    "session": "a session token of Clerk",
+    "template": "a token of a Clerk JWT template (getToken({template}))",
+    "oauth": "an OAuth access token of Clerk, which an application asked for",
+    "machine": "a token of a machine (M2M) of Clerk",
+}
 _MANY_SECONDS = 300.0
 _MAX_LIFETIME_SECONDS = 10 * 365 * 86400.0  # longer ones are told as no number that helps
 
@@ -36,21 +46,40 @@ def _audience(deny: Deny, found: Findings) -> str | None:
         return None
     expected = listed(sorted(provider.audiences or ()))
     if "aud" not in _claims(found):
-        way = "`audience: none` on the provider, if its tokens never have one" if provider.kind == "oidc" else ""
-        way = f", or write {way}" if way else ""
-        return f"The token names no audience: ask the issuer for one of {expected}{way}."
+        return _no_audience(_claims(found), provider, expected)
     found_audiences = _texts(_claims(found)["aud"])
+    resource = found.route.resource if found.route is not None else None
+    if resource is not None and not (provider.audiences or frozenset()).isdisjoint(found_audiences):
+        said = f"The token is for {shown(_claims(found)['aud'])}, another server of the same provider"
+        return f"{said}: the client has to ask the issuer for one with `resource={resource.identifier}`."
     near = _near(found_audiences, provider.audiences or ())
     if near is not None:
         said, written, difference = near
         about = f"The token is for {shown(said)}, the file asks for {shown(written)}"
         return f"{about}: {difference}. Write it as the token has it."
-    if provider.kind == "oidc" and "account" in found_audiences:
-        return (
-            f"The token is for {shown(_claims(found)['aud'])}, which Keycloak writes by itself: add an audience mapper "
-            f"for {expected} to a client scope of the client."
-        )
-    return f"The token is for {shown(_claims(found)['aud'])}: ask for one of {expected}, or change `audience`."
+    said = f"The token is for {shown(_claims(found)['aud'])}"
+    if provider.kind == "oidc" and ("account" in found_audiences or is_of_keycloak(_claims(found))):
+        alone = ", which Keycloak writes by itself" if found_audiences == ["account"] else ""
+        return f"{said}{alone}: {missing_audience(expected)}."
+    return f"{said}: ask for one of {expected}; if the API has that name, too, add it to `audience`."
+
+
+def _no_audience(claims: Any, provider: Provider, expected: str) -> str:
+    """Return what to do about a token without aud. `audience: none` alone would let every client's tokens in."""
+    if provider.kind == "oidc" and is_of_keycloak(claims):
+        return f"The token names no audience: in Keycloak {missing_audience(expected)}."
+    client = client_of(claims, provider)
+    if provider.kind != "oidc" or client is None:
+        return f"The token names no audience: ask the issuer for one of {expected}."
+    name = next(name for name in provider.client_claims if read_claim(claims, name) == client)
+    whose = "as all access tokens of Cognito, and " if "token_use" in claims else ""
+    said = f"The token names no audience, {whose}its client in {name}"
+    if provider.clients is not None and client in provider.clients:
+        return f"{said}, which `client` on the provider asks for: `audience: none` beside it takes such tokens."
+    return (
+        f"{said} ({shown(client)}): if that is an application of yours, write `audience: none` and `client: "
+        f"{shown(client)}` on the provider, both of them."
+    )
 
 
 def _issuer(deny: Deny, found: Findings) -> str | None:
@@ -117,18 +146,26 @@ def _no_expiry(deny: Deny, found: Findings) -> str | None:
     is_asked = found.provider is not None and found.provider.requires_expiry
     if deny.reason is not Reason.CLAIM_INVALID or not is_asked or "exp" in _claims(found):
         return None
-    return "The token never ends (no exp), as those of jwt.io: `expiry: optional` on the provider lets such tokens in."
+    if found.provider is None or found.provider.kind != "jwt":
+        return "The token never ends: have the issuer write exp."
+    return (
+        "The token never ends (no exp), as those of jwt.io: have its maker write one (`gateway token` does), or let "
+        "such tokens count for ever by `expiry: optional` on the provider."
+    )
 
 
 def _no_subject(deny: Deny, found: Findings) -> str | None:
     name = found.provider.subject_claim if found.provider is not None else ""
-    if deny.reason is not Reason.CLAIM_INVALID or not name or name in _claims(found):
+    if deny.reason is not Reason.CLAIM_INVALID or not name or read_claim(_claims(found), name) is not None:
         return None
-    return f"The token names nobody: have the issuer add {name}, or name the claim that does with `subject_claim`."
+    if name == "sub" and is_of_keycloak(_claims(found)):
+        return f"The token names nobody. {missing_subject()}"
+    way = ", or name the claim that does with `subject_claim`" if name == "sub" else ""
+    return f"The token names nobody: have the issuer add {name}{way}."
 
 
 def _authorized_party(deny: Deny, found: Findings) -> str | None:
-    if deny.reason is not Reason.AUTHORIZED_PARTY_MISMATCH:
+    if deny.reason is not Reason.AUTHORIZED_PARTY_MISMATCH or not deny.detail.startswith("azp "):
         return None
     party = _claims(found).get("azp")
     if party is None:
@@ -138,11 +175,45 @@ def _authorized_party(deny: Deny, found: Findings) -> str | None:
     return f"The page {shown(party)} got the token: add it to `authorized_parties`, letter by letter, without a path."
 
 
-def _template(deny: Deny, found: Findings) -> str | None:
-    category = found.token.header.get("cat") if found.token is not None else None
-    if deny.reason is not Reason.TOKEN_KIND_REFUSED or category != "cl_B7d4PD222AAA":
+def _client(deny: Deny, found: Findings) -> str | None:
+    provider = found.provider
+    if deny.reason is not Reason.AUTHORIZED_PARTY_MISMATCH or provider is None or deny.detail.startswith("azp "):
         return None
-    return "It is a token of a Clerk JWT template (getToken({template})): `accept: [session, template]` lets those in."
+    said = {name: value for name in provider.client_claims if (value := read_claim(_claims(found), name))}
+    if not said:
+        names = listed(provider.client_claims)
+        way = ", or name the claim that does with `client_claim`" if len(provider.client_claims) > 1 else ""
+        return f"The token names no client ({names}): have the issuer write it{way}."
+    client = client_of(_claims(found), provider)
+    if client is None:
+        each = listed([f"{name} {shown(value)}" for name, value in said.items()], "and")
+        return f"The token does not name one client ({each}): say by `client_claim` which claim counts."
+    return f"The token was made for the client {shown(client)}: if that is an application of yours, add it to `client`."
+
+
+def _lifetime(deny: Deny, found: Findings) -> str | None:
+    if deny.reason is not Reason.CLAIM_INVALID or "`max_lifetime`" not in deny.detail:
+        return None
+    return "The token lives longer than `max_lifetime` on the provider allows: have the issuer make shorter ones."
+
+
+def _absent_claim(deny: Deny, found: Findings) -> str | None:
+    provider = found.provider
+    if deny.reason is not Reason.CLAIM_INVALID or "`required_claims`" not in deny.detail or provider is None:
+        return None
+    name = deny.detail.partition(" is ")[0]
+    return f"Every token of {provider.name} must have {shown(name)} (`required_claims`): have the issuer add it."
+
+
+def _kind_of_clerk(deny: Deny, found: Findings) -> str | None:
+    provider, token = found.provider, found.token
+    if deny.reason is not Reason.TOKEN_KIND_REFUSED or provider is None or token is None or provider.kind != "clerk":
+        return None
+    kind = kind_of(token, provider)
+    if kind is None or kind in provider.clerk_kinds:
+        return None
+    accepted = ", ".join([*sorted(provider.clerk_kinds), kind])
+    return f"It is {_KINDS_OF_CLERK[kind]}: `accept: [{accepted}]` on the provider lets those in."
 
 
 def _near(found: Iterable[str], expected: Iterable[str]) -> tuple[str, str, str] | None:
@@ -190,5 +261,8 @@ CAUSES = (
     _no_expiry,
     _no_subject,
     _authorized_party,
-    _template,
+    _client,
+    _lifetime,
+    _absent_claim,
+    _kind_of_clerk,
 )

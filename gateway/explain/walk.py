@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from gateway.explain.hiding import without_signatures
+from gateway.explain.phrases import first_names, history_of, place_of, wanted_by
 from gateway.explain.rules import explain_rules
 from gateway.explain.step import STEPS, Step, Verdict, shown
 from gateway.explain.token import explain_claims
@@ -25,14 +26,13 @@ from gateway.policy.jwk import Key
 from gateway.policy.key_lookup import Keys, NoKey, without_key
 from gateway.policy.model import Principal, RequestHead
 from gateway.policy.paths import Path, split_target
-from gateway.policy.providers import KeySource, Provider, TokenSource, issuers_of, key_source_of
+from gateway.policy.providers import KeySource, Provider, issuers_of, key_source_of
 from gateway.policy.reasons import Reason
 from gateway.policy.routes import Match, Policy, Route
 from gateway.policy.token import Token, parse_token
 from gateway.policy.verify import check_signature, pick_provider
 from gateway.policy.words import listed
 
-_MAX_NAMES = 12
 StatusOf = Callable[[KeySource], SourceStatus | None]
 
 
@@ -100,17 +100,25 @@ class _Walk:
         """Go the whole way. Raises `_End` where there is nothing left to ask."""
         self._path()
         route = self._route()
-        if route.public:
+        credential = self._credential(route) if route.providers else None
+        if credential is None:
+            asked = (
+                "a token is optional, and none came"
+                if route.providers
+                else "no token is asked for, and none is looked at"
+            )
             for name in STEPS[2:-2]:
-                self._say(name, "note", "the route is public: no token is asked for, and none is looked at")
+                self._say(name, "note", f"the route is public: {asked}")
             self.ask_websocket(route)
             return
-        credential = self._credential(route)
         token, provider = self._provider(credential, route)
         # From here on nothing ends the walk: what else would refuse is told in one go.
-        self._claims(token, provider)
+        self._claims(token, provider, route)
         self._signature(token, provider)
-        self._rules(route)
+        if route.public:
+            self._say("rules", "note", "the route is public: whoever has a token that counts passes, and is told")
+        else:
+            self._rules(route)
         self.ask_websocket(route)
 
     def _path(self) -> None:
@@ -129,10 +137,10 @@ class _Walk:
         try:
             found.match = found.policy.match(found.path, found.head.method)
         except Denied as no:
-            self._refuse("route", no, f"one of {_names([route.key for route in found.policy.routes])}")
+            self._refuse("route", no, f"one of {first_names([route.key for route in found.policy.routes])}")
         route = found.match.route
         others = [other.key for other in found.policy.covering(found.path) if other is not route]
-        why = f"; more specific than {_names(others)}" if others else ""
+        why = f"; more specific than {first_names(others)}" if others else ""
         captures = "".join(f"; {{{name}}} is {shown(value)}" for name, value in found.match.captures.items())
         is_by_get = found.head.method == "HEAD" and route.methods is not None and "HEAD" not in route.methods
         why += "; a route for GET takes HEAD as well" if is_by_get else ""
@@ -140,10 +148,12 @@ class _Walk:
         self._say("route", "yes", f"{route.key}{why}{captures}{observed}")
         return route
 
-    def _credential(self, route: Route) -> Credential:
-        expected = listed(list(map(_place, route.sources)))
+    def _credential(self, route: Route) -> Credential | None:
+        expected = listed(list(map(place_of, route.sources)))
         try:
             found = find_credential(self.found.head, self.found.query, route.sources)
+            if found is None and route.public:
+                return None
             if found is None:
                 raise Denied(Reason.TOKEN_MISSING, "no token where the route's providers look for one")
         except Denied as no:
@@ -155,13 +165,13 @@ class _Walk:
             self._refuse("token", no, "three parts of base64url, parted by dots, the first two JSON objects")
         members = {name: token.header[name] for name in ("alg", "kid", "typ") if name in token.header}
         said = ", ".join(f"{name} {shown(value)}" for name, value in members.items())
-        self._say("token", "yes", f"{_place(found.source)}, {len(found.token)} characters, {said}", expected)
+        self._say("token", "yes", f"{place_of(found.source)}, {len(found.token)} characters, {said}", expected)
         return found
 
     def _provider(self, credential: Credential, route: Route) -> tuple[Token, Provider]:
         token = self.found.token
         assert token is not None  # noqa: S101  # set one step before
-        expected = "; or ".join(map(_wants, route.providers))
+        expected = "; or ".join(map(wanted_by, route.providers))
         try:
             provider = pick_provider(token, route.providers)
             self.found.provider = provider
@@ -173,8 +183,8 @@ class _Walk:
         self._say("provider", "yes", f"{provider.name} ({provider.kind}): {how}", expected)
         return token, provider
 
-    def _claims(self, token: Token, provider: Provider) -> None:
-        parts, refusal = explain_claims(token, provider, self.found.now)
+    def _claims(self, token: Token, provider: Provider, route: Route) -> None:
+        parts, refusal = explain_claims(token, provider, self.found.now, route.resource)
         try:
             self.found.principal = principal_of(token.claims, provider)
         except Denied as no:  # the check of the subject has said so already
@@ -202,9 +212,9 @@ class _Walk:
         if isinstance(key, NoKey):
             refusal = without_key(key, provider)
             self._note(refusal)
-            self._say("key", "no", refusal.detail + _history(status), expected)
+            self._say("key", "no", refusal.detail + history_of(status), expected)
             return
-        self._say("key", "yes", f"{f'kid {shown(key.kid)}' if key.kid else 'no kid'}{_history(status)}", expected)
+        self._say("key", "yes", f"{f'kid {shown(key.kid)}' if key.kid else 'no kid'}{history_of(status)}", expected)
         self._verify(token, (key,), "key")
 
     def _verify(self, token: Token, keys: tuple[Key, ...], what: str) -> None:
@@ -264,37 +274,3 @@ class _Walk:
         self._note(refusal)
         self._say(name, "no", refusal.detail, expected)
         raise _End
-
-
-def _place(source: TokenSource) -> str:
-    match source.place:
-        case "bearer":
-            return "Authorization: Bearer TOKEN"
-        case "bare":
-            return "Authorization: TOKEN"
-        case "cookie":
-            return f"the cookie {source.name}"
-        case "query":
-            return f"the query parameter {source.name}"
-        case "websocket_protocol":
-            return "Sec-WebSocket-Protocol"
-
-
-def _wants(provider: Provider) -> str:
-    names = issuers_of(provider)
-    issuer = f"iss {listed(names)}, " if names else ""
-    return f"{provider.name} ({provider.kind}): {issuer}alg {listed(sorted(provider.algorithms))}"
-
-
-def _names(names: list[str]) -> str:
-    return ", ".join(names[:_MAX_NAMES]) + (", ..." if len(names) > _MAX_NAMES else "")
-
-
-def _history(status: SourceStatus | None) -> str:
-    if status is None:
-        return ""
-    error = f"; the last fetch failed: {status.last_error}" if status.last_error is not None else ""
-    if status.age_seconds is None:
-        return f", never fetched{error}"
-    kids = ", ".join(map(shown, status.kids)) or "without ids"
-    return f", fetched {status.age_seconds:.0f} s ago ({status.state}), its keys are {kids}{error}"

@@ -199,8 +199,9 @@ class Lines:
         text = written.decode("ascii")
         lower = text.lower()
         mark, told = _SPECIAL.get(lower, _ORDINARY)
-        is_lasting = lower not in _PASSING and not speaks_of_secret(lower)
         is_passed, may_stop = self._passing(text)
+        # What stops by where the credential stood may be one, whatever its name says.
+        is_lasting = not may_stop and lower not in _PASSING and not speaks_of_secret(lower)
         known = Field(text, "", written + b": ", mark, is_passed, may_stop, is_lasting, told, is_open=True)
         self._names.keep(written, known)
         return known

@@ -24,6 +24,7 @@ REFUSED_METHODS: Final = frozenset({"TRACE", "CONNECT"})
 IDEMPOTENT_METHODS: Final = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})  # RFC 9110 section 9.2.2
 _START: Final = re.compile(rf"({'|'.join(ORDINARY_METHODS)}) (/[\x21-\x7e]*) HTTP/1\.1(?=\r\n)".encode())
 # How the line of the token begins behind its first letter, and that letter with the end of the line before.
+_NONE: Final = Headers(())
 _BEARER: Final = b"uthorization: Bearer "
 _BEGINNINGS: Final = (b"\r\nA", b"\r\na")
 
@@ -82,6 +83,12 @@ class RequestRead(RequestHead):
     @property
     def wants_websocket(self) -> bool:
         return self.may_be_websocket
+
+    def forget(self, *, keeps_headers: bool = False) -> None:
+        """Let go of what is sent, and may hold secrets: what is answered may last for hours."""
+        self.forwarded, self.bearer = b"", None
+        if not keeps_headers:
+            self.headers, self.target = _NONE, ""
 
 
 class _ReadHeaders(Headers):

@@ -1,9 +1,9 @@
 """What is decided, and from what. Nothing here reads a clock, a socket, a file or a log.
 
-In reading order: `reasons`, `denied` and `model` (the vocabulary); `paths`, `addresses`, `cookies`,
-`parameters`, `fields`, `onward` and `credentials` (what the request says, and what of it goes
-on); `token`, `jwk`, `pem`, `secrets`, `claim_names`, `issuers`, `providers`, `claims`, `verify` and
-`key_lookup` (whom a token speaks for); `likeness`, `expressions`, `rules`, `words` and `guard` (who
-may pass); `upstreams` and `routes` (where to); `memory`, `seen` and `cache` (what is remembered);
-`decision` (the one line that joins them).
+In reading order: `reasons`, `denied` and `model` (the vocabulary); `paths`, `addresses`, `cookies`, `parameters`,
+`fields`, `origins`, `onward` and `credentials` (what the request says, and what of it goes on); `token`, `jwk`,
+`pem`, `secrets`, `claim_names`, `issuers`, `providers`, `claim_values`, `emails`, `organizations`, `claims`, `clerk`,
+`conditions`, `verify` and `key_lookup` (whom a token speaks for); `likeness`, `expressions`, `rules`, `words` and
+`guard` (who may pass); `upstreams`, `resources` and `routes` (where to); `memory`, `seen` and `cache` (what is
+remembered); `decision` (the one line that joins them).
 """

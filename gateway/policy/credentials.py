@@ -10,8 +10,10 @@ from typing import Final
 
 from gateway.policy.cookies import cookie_values
 from gateway.policy.denied import Denied
+from gateway.policy.fields import named_by_connection
 from gateway.policy.model import RequestHead
 from gateway.policy.onward import token_protocols
+from gateway.policy.origins import Origins
 from gateway.policy.parameters import parameter_values
 from gateway.policy.providers import BEARER, TokenSource
 from gateway.policy.reasons import Reason
@@ -41,10 +43,10 @@ class Credential:
 def find_credential(head: RequestHead, query: str, sources: Sequence[TokenSource]) -> Credential | None:
     """Return the request's one token, or None if it has none in any of `sources`.
 
-    A place that `sources` does not name is not looked at; nor are cookies where Authorization holds a token, since
-    browsers add them unasked. What was not looked at goes no further: see `onward.Withheld`. Raises `Denied`
-    (SEVERAL_CREDENTIALS: gateway and upstream might choose different ones, RFC 6750 section 2; TOKEN_MALFORMED;
-    TOKEN_TOO_LARGE).
+    A place that `sources` does not name is not looked at; nor are cookies where Authorization or another header holds a
+    token, since browsers add them unasked. What was not looked at goes no further: see `onward.Withheld`. Raises
+    `Denied` (SEVERAL_CREDENTIALS: gateway and upstream might choose different ones, RFC 6750 section 2;
+    TOKEN_MALFORMED; TOKEN_TOO_LARGE).
     """
     if head.bearer is not None and BEARER in sources:  # looked at while it was read
         if len(sources) == 1:
@@ -54,6 +56,7 @@ def find_credential(head: RequestHead, query: str, sources: Sequence[TokenSource
     if len(head.headers.all("authorization")) > 1:
         raise Denied(Reason.SEVERAL_CREDENTIALS, "more than one Authorization header")
     found = [one for source in sources if source.place in ("bearer", "bare") for one in _in_authorization(head, source)]
+    found += [one for source in sources if source.place == "header" for one in _in_header(head, source)]
     looks_at_cookies = not found
     for source in sources:
         match source.place:
@@ -71,7 +74,7 @@ def find_credential(head: RequestHead, query: str, sources: Sequence[TokenSource
     return found[0]
 
 
-def check_origin(head: RequestHead, allowed: frozenset[str]) -> None:
+def check_origin(head: RequestHead, allowed: Origins) -> None:
     """Refuse a cookie that a page of another origin made the browser send (cross-site request forgery).
 
     Asked for what is not a safe method, and for WebSocket, to which the same-origin policy does not apply.
@@ -97,6 +100,24 @@ def _in_authorization(head: RequestHead, source: TokenSource) -> Iterator[Creden
     elif _BEARER_SCHEME.match(value):
         raise Denied(Reason.TOKEN_MALFORMED, "Authorization is not 'Bearer' and one token")
     # Another scheme (Basic ...) is none of ours: the request has no token there.
+
+
+def _in_header(head: RequestHead, source: TokenSource) -> Iterator[Credential]:
+    """A header that is there for a token alone: whatever else stands in it is refused, not passed over."""
+    lines = head.headers.all(source.name)
+    if not lines or source.name in named_by_connection(head.headers):  # it ends here: rules do not see it either
+        return
+    value = lines[0].strip(" \t")
+    # What somebody on the way joined of two lines has a comma: RFC 9110 section 5.3.
+    if len(lines) > 1 or "," in value:
+        raise Denied(Reason.SEVERAL_CREDENTIALS, f"the header {source.name} is there more than once, or holds a list")
+    match = _BEARER.fullmatch(value)
+    if match is not None:
+        yield Credential(match[1], source)
+    elif _NOT_BARE.search(value) is not None or _BEARER_SCHEME.match(value):
+        raise Denied(Reason.TOKEN_MALFORMED, f"the header {source.name} is not one token, with 'Bearer' or without")
+    elif value:
+        yield Credential(value, source)
 
 
 def _only(values: list[str], source: TokenSource) -> list[Credential]:

@@ -19,6 +19,7 @@ from gateway.policy.parameters import without_parameter
 from gateway.policy.paths import Path
 from gateway.policy.providers import KeySource, Provider, key_source_of
 from gateway.policy.reasons import Reason
+from gateway.policy.resources import check_resource
 from gateway.policy.routes import Match, Policy, Route
 from gateway.policy.token import Token, parse_token
 from gateway.policy.verify import check_claims, check_signature, pick_provider
@@ -109,7 +110,7 @@ def decide(policy: Policy, keys: Keys, head: RequestHead, now: float, *, may_fet
     except Denied as refusal:
         allowed = refusal.allowed if isinstance(refusal, MethodNotAllowed) else ()
         return Deny(refusal.reason, refusal.detail, allowed_methods=allowed)
-    if match.route.public:
+    if match.route.public and not match.route.providers:
         return _with_websocket_checked(Allow(match.route, path.text + query, None, match.route.withheld(None)), head)
     asked = _Asked(policy, keys, head, now, match, path, query, may_fetch)
     decision = _decide_guarded(asked)
@@ -139,8 +140,8 @@ class _Asked:
         self, policy: Policy, keys: Keys, head: RequestHead, now: float, match: Match, path: Path, query: str,
         may_fetch: bool,
     ) -> None:  # fmt: skip
-        self.policy, self.keys, self.head, self.now = policy, keys, head, now
-        self.match, self.path, self.query, self.may_fetch = match, path, query, may_fetch
+        self.policy, self.keys, self.head, self.now, self.may_fetch = policy, keys, head, now, may_fetch
+        self.match, self.path, self.query = match, path, query
 
     def facts(self, principal: Principal, withheld: Withheld) -> Facts:
         """Return what rules may ask about."""
@@ -155,13 +156,15 @@ def _decide_guarded(asked: _Asked) -> Decision:
     try:
         credential = find_credential(asked.head, asked.query, route.sources)
         if credential is None:
+            if route.public:  # a token was optional
+                return Allow(route, asked.path.text + _sent_query(asked), None, route.withheld(None))
             return Deny(Reason.TOKEN_MISSING, "no token where the route's providers look for one", route)
         found = _principal(asked, credential)
         if isinstance(found, NeedKey):
             return found
         principal = found
         withheld = route.withheld(credential.source)
-        unenforced = check_rules(route, asked.facts(principal, withheld))
+        unenforced = None if route.public else check_rules(route, asked.facts(principal, withheld))
     except Denied as refusal:
         had_token = credential is not None or refusal.reason in _BROKEN_TOKENS
         return _deny(refusal, route, principal, had_token=had_token)
@@ -177,7 +180,7 @@ def _deny(refusal: Denied, route: Route, principal: Principal | None, *, had_tok
 
 def _principal(asked: _Asked, credential: Credential) -> Principal | NeedKey:
     """Return whom the token speaks for, from the cache or by verifying it."""
-    verified = asked.policy.verified
+    verified, resource = asked.policy.verified, asked.match.route.resource
     entry_key = cache_key(credential.token, asked.match.route.provider_names)
     known = verified.get(entry_key, asked.now)
     if known is not None:
@@ -185,12 +188,16 @@ def _principal(asked: _Asked, credential: Credential) -> Principal | NeedKey:
         source = known.source
         if source is None or asked.keys.find(source, known.kid, known.algorithm, asked.now) is known.key:
             check_place(asked.head, known.provider, credential)
+            if resource is not None:
+                check_resource(known.principal.claims, resource)
             return known.principal
     token = parse_token(credential.token)
     provider = pick_provider(token, asked.match.route.providers)
     try:
         check_place(asked.head, provider, credential)
         check_claims(token, provider, asked.now)
+        if resource is not None:
+            check_resource(token.claims, resource)
         source = key_source_of(provider, token.claims.get("iss"))
         key = _verifying_key(asked, token, provider, source)
         if isinstance(key, NeedKey):
@@ -229,7 +236,7 @@ def check_place(head: RequestHead, provider: Provider, credential: Credential) -
     if credential.source not in provider.token_sources:
         raise Denied(Reason.TOKEN_MISSING, f"provider {provider.name} takes no token from {credential.source.place}")
     if credential.source.place == "cookie":
-        check_origin(head, provider.origins)
+        check_origin(head, provider.pages)
 
 
 def _with_websocket_checked(allow: Allow, head: RequestHead) -> Allow | Deny:
@@ -241,15 +248,11 @@ def _with_websocket_checked(allow: Allow, head: RequestHead) -> Allow | Deny:
 
 def _let_pass(deny: Deny, asked: _Asked) -> Allow:
     """What `enforce: false` makes of a refusal: the request passes, and nothing unverified as an identity with it."""
-    # A credential that was not verified must not speak for anybody at the upstream either.
-    withheld = _withheld_of_refused(asked) if deny.principal is not None else asked.match.route.withheld(None)
-    return Allow(asked.match.route, asked.path.text + _sent_query(asked), deny.principal, withheld, deny)
-
-
-def _withheld_of_refused(asked: _Asked) -> Withheld:
-    """Return what stops here of a request whose caller is known, and was refused by a rule only."""
-    credential = find_credential(asked.head, asked.query, asked.match.route.sources)
-    return asked.match.route.withheld(credential.source if credential is not None else None)
+    route, credential = asked.match.route, None
+    if deny.principal is not None:  # else the credential was not verified: at the upstream, too, it speaks for nobody
+        credential = find_credential(asked.head, asked.query, route.sources)
+    withheld = route.withheld(credential.source if credential is not None else None)
+    return Allow(route, asked.path.text + _sent_query(asked), deny.principal, withheld, deny)
 
 
 def _sent_query(asked: _Asked) -> str:

@@ -73,8 +73,8 @@ _NEVER_NAMED_AWAY: Final = frozenset(
 )  # fmt: skip
 _PLAIN_OPTIONS: Final = frozenset({"close", "keep-alive", "upgrade", "te", "http2-settings", ""})
 
-# About the message or the connection, or somebody's own words: no place for a fact about the caller.
-_NO_IDENTITY: Final = (
+# About the message or the connection, or somebody's own words: no place for a fact about the caller, nor for a token.
+_TAKEN: Final = (
     "Host", "Cookie", "Set-Cookie", "Authorization", "Origin", "Referer", "Range", "Date", "Content-*", "Sec-*",
     "Access-Control-*", MASTRA_FIELD,
 )  # fmt: skip
@@ -104,6 +104,7 @@ class Verdict(Enum):
     COOKIE = 3
     PROTOCOLS = 4
     MASTRA = 5
+    TOKEN = 6
 
 
 _CREDENTIALS: Final = {
@@ -134,12 +135,15 @@ class Names:
 
 
 _BUILT_IN: Final = (*HOP_BY_HOP, *FRAMING, *UNTRUSTED, *REPLACED)
-_REFUSED_FOR_IDENTITY: Final = Names((*_BUILT_IN, *TRACE, *_NO_IDENTITY))
+_NOT_FREE: Final = Names((*_BUILT_IN, *TRACE, *_TAKEN))
 
 
-def may_carry_identity(name: str) -> bool:
-    """True if a fact about the caller may stand in a field: what the gateway drops or distrusts means another thing."""
-    return fold(name) not in _REFUSED_FOR_IDENTITY
+def is_free(name: str) -> bool:
+    """True if a file may give a field a meaning: a fact about the caller, a constant, a token.
+
+    What the gateway drops, sets or distrusts, and what servers read in a way of their own, has one already.
+    """
+    return fold(name) not in _NOT_FREE
 
 
 # What in the name of a field, parameter or claim says that its value may be a secret, neither shown nor remembered;
@@ -150,13 +154,18 @@ speaks_of_secret = _SECRET.search
 class HeaderRules:
     """Which fields of requests a configuration keeps from its upstreams.
 
-    `strip_headers` are the file's patterns, `identity_names` the identity headers of every upstream: a name that
-    one of them believes is no client's to set for any.
+    `strip_headers` are the file's patterns, `own_names` what the gateway says to some upstream, of the caller or as a
+    constant: a name that one of them believes is no client's to set for any. `token_names` are the headers in which
+    providers look for tokens, as their sources name them.
     """
 
-    def __init__(self, strip_headers: Iterable[str] = (), identity_names: Iterable[str] = ()) -> None:
-        self.patterns = (*_BUILT_IN, *strip_headers, *identity_names)
+    def __init__(
+        self, strip_headers: Iterable[str] = (), own_names: Iterable[str] = (), token_names: Iterable[str] = ()
+    ) -> None:
+        self.patterns = (*_BUILT_IN, *strip_headers, *own_names)
+        self.token_names = tuple(dict.fromkeys(token_names))
         self._dropped = Names(self.patterns)
+        self._tokens = frozenset(self.token_names)
         self._remembered = lru_cache(_MAX_REMEMBERED_NAMES)(self._judge)
 
     def verdict_of(self, name: str) -> Verdict:
@@ -166,7 +175,13 @@ class HeaderRules:
     def passing(self, name: str) -> tuple[bool, bool]:
         """Return whether a client's field of this name goes on, and whether that is said anew for each request."""
         verdict = self.verdict_of(name)
-        return verdict is not Verdict.DROP, verdict is not Verdict.DROP and verdict is not Verdict.KEEP
+        if verdict is Verdict.DROP:
+            return False, fold(name) in self._tokens  # another spelling of one: it holds a token all the same
+        return True, verdict is not Verdict.KEEP
+
+    def is_secret(self, name: str) -> bool:
+        """True for a field whose value may be a secret, by its name or because a provider reads tokens there."""
+        return speaks_of_secret(name) is not None or fold(name) in self._tokens
 
     def _judge(self, name: str) -> Verdict:
         folded = name.lower().translate(_FOLDED)  # `fold`, without a call: a stranger may send 256 new names
@@ -174,9 +189,10 @@ class HeaderRules:
             return Verdict.KEEP
         if folded in self._dropped:
             return Verdict.DROP
-        verdict = _CREDENTIALS.get(folded, Verdict.KEEP)
-        # Sub-protocols are read under their own name only: under another spelling they would go on unread.
-        return Verdict.DROP if verdict is Verdict.PROTOCOLS and name.lower() != folded else verdict
+        verdict = Verdict.TOKEN if folded in self._tokens else _CREDENTIALS.get(folded, Verdict.KEEP)
+        # These are read under their own name only: under another spelling they would go on unread.
+        is_read = (verdict is not Verdict.PROTOCOLS and verdict is not Verdict.TOKEN) or name.lower() == folded
+        return verdict if is_read else Verdict.DROP
 
 
 def named_by_connection(headers: Headers) -> frozenset[str]:

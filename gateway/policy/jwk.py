@@ -13,6 +13,9 @@ from typing import Any, Final, NoReturn
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+# Another name of an algorithm, and the one that is used inside. RFC 9864 section 2.2: it says the curve, where `EdDSA`
+# may also mean Ed448, which is no key of ours.
+SAME_ALGORITHM: Final = {"Ed25519": "EdDSA"}
 _SYMMETRIC: Final = frozenset({"HS256", "HS384", "HS512"})
 _RSA: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 _CURVES: Final[dict[object, tuple[ec.EllipticCurve, str]]] = {
@@ -193,7 +196,8 @@ def read_key(jwk: Any) -> Key:
         raise UnusableKeyError("a private key, which anybody who can read it may sign with")
     algorithms, material, thumbprint = read(jwk)
     if "alg" in jwk:  # RFC 7517 section 4.4
-        algorithms = frozenset(name for name in algorithms if name == jwk["alg"])
+        said = SAME_ALGORITHM.get(jwk["alg"], jwk["alg"]) if isinstance(jwk["alg"], str) else None
+        algorithms = frozenset(name for name in algorithms if name == said)
     if not algorithms:
         raise UnusableKeyError("a key whose `alg` does not fit its `kty`")
     return Key(kid, algorithms, material, thumbprint)

@@ -24,7 +24,7 @@ class Withheld:
 
     `cookies` are names. `protocols`: every sub-protocol that looks like a token, but with `keeps_protocol` the one that
     was verified. `mastra`: the other places of `fields` where Mastra reads one. `plain_cookie` is the cookie that was
-    verified and goes up, in one spelling.
+    verified and goes up, in one spelling. `headers`: those in which any provider looks for tokens, but `keeps_header`.
     """
 
     authorization: bool = False
@@ -33,13 +33,17 @@ class Withheld:
     keeps_protocol: bool = False
     mastra: bool = False
     plain_cookie: str | None = None
+    headers: bool = False
+    keeps_header: str = ""
 
-    def what_is_left(self, verdict: Verdict, value: str) -> str | None:
+    def what_is_left(self, verdict: Verdict, name: str, value: str) -> str | None:
         """Return a field's value without the credential, or None if the whole line goes."""
         match verdict:
             case Verdict.AUTHORIZATION if self.authorization:
                 return None
             case Verdict.MASTRA if self.mastra:
+                return None
+            case Verdict.TOKEN if self.headers and name.lower() != self.keeps_header:
                 return None
             case Verdict.PROTOCOLS if self.protocols:
                 return _without_tokens(value, keeps_one=self.keeps_protocol)
@@ -52,7 +56,7 @@ class Withheld:
 
 
 NOTHING: Final = Withheld()
-AUTHORIZATION: Final = Withheld(authorization=True)
+AUTHORIZATION: Final = Withheld(authorization=True, headers=True)
 
 
 def lines_onward(head: RequestHead, rules: HeaderRules, withheld: Withheld) -> list[Line]:
@@ -68,7 +72,7 @@ def lines_onward(head: RequestHead, rules: HeaderRules, withheld: Withheld) -> l
         if verdict is Verdict.DROP or (named and fold(name) in named):
             continue
         if verdict is not Verdict.KEEP:
-            left = withheld.what_is_left(verdict, value)
+            left = withheld.what_is_left(verdict, name, value)
             if left is None:
                 continue
             value = left

@@ -13,9 +13,10 @@ from typing import Any, Final, Literal
 
 from gateway.policy.issuers import IssuerTemplate
 from gateway.policy.jwk import Key, KeySet
+from gateway.policy.origins import Origins
 
 Kind = Literal["jwt", "clerk", "auth0", "oidc"]
-ClerkKind = Literal["session", "template"]
+ClerkKind = Literal["session", "template", "oauth", "machine", ""]  # empty: whatever the rest of the token says
 
 SYMMETRIC: Final = frozenset({"HS256", "HS384", "HS512"})
 ASYMMETRIC: Final = frozenset(
@@ -31,10 +32,10 @@ class Preset:
     default_algorithm: str
     types: frozenset[str] = frozenset({"jwt", "at+jwt"})  # of the header's `typ`, lower case
     categories: Mapping[str, ClerkKind] = field(default_factory=dict)  # values of the header's `cat`, and what each is
-    machine_prefix: str = ""  # subjects that begin so are no people, and refused
+    machine_prefix: str = ""  # subjects that begin so are no people
     refuses_pending: bool = False  # `sts: pending`: the session still waits for a task of its user
     compares_azp: bool = False  # with `authorized_parties`: it is the origin of a page
-    client_claims: tuple[str, ...] = ("azp", "client_id")
+    client_claims: tuple[str, ...] = ("azp", "client_id", "cid", "appid")  # Okta's, and Entra's in version 1
     has_namespaced_claims: bool = False  # one `https://.../NAME` counts as NAME
     organization_object: str = ""  # has the organization's id, role and permissions, under short names
     organization_role: str = ""
@@ -47,8 +48,12 @@ PRESETS: Final[Mapping[Kind, Preset]] = {
         ASYMMETRIC,
         "RS256",
         types=frozenset({"jwt"}),
-        # The same key signs them all.
-        categories={"cl_B7d4PD111AAA": "session", "cl_I7d4PD111III": "session", "cl_B7d4PD222AAA": "template"},
+        categories={
+            "cl_B7d4PD111AAA": "session",
+            "cl_B7d4PD222AAA": "template",
+            "cl_B7d4PD333AAA": "machine",
+            "cl_I7d4PD111III": "",
+        },
         machine_prefix="mch_",
         refuses_pending=True,
         compares_azp=True,
@@ -115,12 +120,12 @@ class KeySource:
 
 @dataclass(frozen=True, slots=True)
 class TokenSource:
-    """One place where a token may stand: `bearer`, `bare`, `cookie`, `query` or `websocket_protocol`.
+    """One place where a token may stand: `bearer`, `bare`, `header`, `cookie`, `query` or `websocket_protocol`.
 
-    `name` is the cookie's or the query parameter's name, else empty.
+    `name` is the cookie's or the query parameter's name, or the header's in lower case, else empty.
     """
 
-    place: Literal["bearer", "bare", "cookie", "query", "websocket_protocol"]
+    place: Literal["bearer", "bare", "header", "cookie", "query", "websocket_protocol"]
     name: str = ""
 
 
@@ -145,20 +150,40 @@ class Provider:
     types: frozenset[str] = frozenset({"jwt", "at+jwt"})  # as in `Preset`; absent is fine
     subject_claim: str = "sub"
     email_claim: str | None = None  # None: `email`, and where claims are namespaced the one `.../email`
+    email_verified_claim: str | None = None  # None: by its well-known names (`emails.verified_names`)
     requires_verified_email: bool = False
+    client_claims: tuple[str, ...] = ()  # of which all that are there must agree; empty: those of the preset
+    organization_claim: str | None = None  # None: `org_id`, and what Clerk has in its place
     roles_claim: str | None = None
     groups_claim: str | None = None
+    roles_separator: str | None = None  # parts the roles, or groups, that stand in one text; None: it is one role
+    scopes_claim: str | None = None  # None: `scope` and `scp`
+    permissions_claim: str | None = None  # None: `permissions`, and what Clerk has in its place
+    # What else tokens must say, of which `conditions` knows more; most providers ask for nothing of it.
+    clients: frozenset[str] | None = None  # the client is one of these
+    max_lifetime_seconds: float | None = None  # from iat to exp
+    required_claims: tuple[str, ...] = ()  # by name: they are there, and say something
+    expected_claims: tuple[tuple[str, frozenset[str]], ...] = ()  # by name: the claim is one of these texts
     token_sources: tuple[TokenSource, ...] = (BEARER,)
     authorized_parties: frozenset[str] | None = None  # where `azp` is compared, it must be one of these
     requires_authorized_party: bool = True  # False: `azp: if_present`
     clerk_kinds: frozenset[ClerkKind] = frozenset({"session"})
     origins: frozenset[str] = frozenset()  # of pages that may send the cookie, besides the gateway's own origin
     preset: Preset = field(init=False, repr=False, compare=False)  # of its kind; a field, since a property is a call
+    has_conditions: bool = field(init=False, repr=False, compare=False)
     _by_issuer: Mapping[str | None, KeySource] = field(init=False, repr=False, compare=False)
+    parties: Origins = field(init=False, repr=False, compare=False)  # `authorized_parties` and `origins` with patterns
+    pages: Origins = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "preset", PRESETS[self.kind])
+        preset = PRESETS[self.kind]
+        object.__setattr__(self, "preset", preset)
+        object.__setattr__(self, "client_claims", self.client_claims or preset.client_claims)
+        conditions = (self.clients, self.max_lifetime_seconds, self.required_claims, self.expected_claims)
+        object.__setattr__(self, "has_conditions", any(one not in (None, ()) for one in conditions))
         object.__setattr__(self, "_by_issuer", {source.issuer: source for source in self.issuer_sources})
+        object.__setattr__(self, "parties", Origins(self.authorized_parties or ()))
+        object.__setattr__(self, "pages", Origins(self.origins))
 
     def __repr__(self) -> str:
         return f"Provider({self.name!r}, {self.kind!r})"

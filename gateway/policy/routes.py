@@ -15,6 +15,7 @@ from gateway.policy.onward import AUTHORIZATION, NOTHING, Withheld
 from gateway.policy.paths import Path, plain_readings, split_target
 from gateway.policy.providers import Provider, TokenSource, token_sources
 from gateway.policy.reasons import Reason
+from gateway.policy.resources import Resource
 from gateway.policy.rules import Rule, Unenforced, rules_within
 from gateway.policy.upstreams import Upstream
 
@@ -37,7 +38,8 @@ class Route:
     """A path prefix and who may pass it.
 
     `segments` are in canonical form (see `paths.canonical_path`). `methods` None means any; GET covers HEAD.
-    A public route has no providers and no rules; a guarded one has both.
+    A guarded route has providers and rules, a public one neither. One with `optional` is public, and has providers:
+    a token counts if it is there. With a `document` the gateway itself answers.
     """
 
     key: str  # as written in the file: `POST,DELETE /api/memory`
@@ -51,6 +53,8 @@ class Route:
     deny: tuple[Rule, ...] = ()  # none may hold, none may be undecided
     websocket: bool = False
     enforce: bool = True
+    resource: Resource | None = None  # `mcp: true`: what its clients know it by
+    document: bytes | None = field(default=None, repr=False)
     # What follows from these, once: where a token may stand, and which parameters of the query never go on.
     provider_names: tuple[str, ...] = field(init=False, repr=False, compare=False)
     sources: tuple[TokenSource, ...] = field(init=False, repr=False, compare=False)
@@ -60,7 +64,7 @@ class Route:
     def __post_init__(self) -> None:
         sources = token_sources(self.providers)
         in_query = tuple(source.name for source in sources if source.place == "query")
-        spent = () if self.public else tuple(dict.fromkeys((*in_query, MASTRA_PARAMETER)))
+        spent = () if not self.providers else tuple(dict.fromkeys((*in_query, MASTRA_PARAMETER)))
         object.__setattr__(self, "provider_names", tuple(provider.name for provider in self.providers))
         object.__setattr__(self, "sources", sources)
         object.__setattr__(self, "spent_parameters", spent)
@@ -75,8 +79,8 @@ class Route:
 
     def _stops(self, source: TokenSource | None) -> Withheld:
         forwards = self.upstream.identity.authorization == "forward"
-        if self.public:
-            return NOTHING if forwards else AUTHORIZATION  # nobody verified that Authorization
+        if not self.providers:
+            return NOTHING if forwards else AUTHORIZATION  # nobody verified what is there
         # Exactly the verified credential goes up in a place that an upstream may read one from.
         place = source.place if source is not None and forwards else None
         cookies = {one.name for one in self.sources if one.place == "cookie"} | MASTRA_COOKIES
@@ -88,6 +92,8 @@ class Route:
             keeps_protocol=place == "websocket_protocol",
             mastra=True,
             plain_cookie=spent,
+            headers=True,
+            keeps_header=source.name if source is not None and place == "header" else "",
         )
 
     @property
@@ -108,13 +114,16 @@ class Policy:
     """Every route, compiled into a tree of segments. Matching is exact, or it is refused.
 
     `header_rules`: which fields of a request no upstream gets to see, and so no rule; by default the built-in ones and
-    the identity headers of the routes' upstreams.
+    what the gateway says to the routes' upstreams.
     """
 
     def __init__(self, routes: Sequence[Route], header_rules: HeaderRules | None = None) -> None:
         self.routes = tuple(routes)
-        told = [name for route in routes for name, _ in route.upstream.identity.headers]
-        self.header_rules = header_rules or HeaderRules((), told)
+        self.header_rules = header_rules or HeaderRules(
+            (),
+            [name for route in routes for name in route.upstream.own_names],
+            [source.name for route in routes for source in route.sources if source.place == "header"],
+        )
         self.verified = VerifiedTokens()
         self._found: Remembered[tuple[str, str], tuple[Path, Match]] = Remembered(_MAX_REMEMBERED)
         self._root = _Node()

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, Final, NoReturn
 
 from gateway.policy.denied import Denied
+from gateway.policy.jwk import SAME_ALGORITHM
 from gateway.policy.reasons import Reason
 
 _BASE64URL_BYTES: Final = (string.ascii_letters + string.digits + "-_").encode()
@@ -115,7 +116,7 @@ def _check_header(header: Mapping[str, Any]) -> tuple[str, str | None]:
     content = header.get("cty", "")
     if not isinstance(content, str) or content.lower() in ("jwt", "application/jwt"):
         raise Denied(Reason.TOKEN_UNSUPPORTED, "the header's cty says that another token is nested inside")
-    return algorithm, kid
+    return SAME_ALGORITHM.get(algorithm, algorithm), kid
 
 
 def _decode(part: str, what: str) -> bytes:
@@ -176,10 +177,10 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)  # NaN and Infinity are not JSON: RFC 8259 section 6
 
 
-def _bounded_int(digits: str) -> int:
+def _bounded_int(digits: str) -> int | float:
     if len(digits) > _MAX_INTEGER_DIGITS:
         raise ValueError("too many digits")  # CVE-2020-10735
-    return int(digits)
+    return int(digits) if digits != "-0" else -0.0  # of integers there is one zero: a subject must not be two of them
 
 
 def _finite_float(digits: str) -> float:

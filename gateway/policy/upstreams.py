@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 SIGNED_ISSUER: Final = "mastra-gateway"  # `iss` of the tokens that the gateway signs; never that of a caller's
@@ -48,7 +48,10 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A server behind the gateway. `url` is `scheme://host[:port]` with no path."""
+    """A server behind the gateway. `url` is `scheme://host[:port]` with no path.
+
+    `constants` are header lines that go there with every request; their values are secrets.
+    """
 
     name: str
     url: str
@@ -58,3 +61,9 @@ class Upstream:
     keeps_encoded_slash: bool = False
     ca_file: str | None = None
     identity: Identity = Identity()
+    constants: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """The names of headers that only the gateway may say to this upstream."""
+        return (*(name for name, _ in self.constants), *(name for name, _ in self.identity.headers))

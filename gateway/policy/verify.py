@@ -5,16 +5,18 @@ What can be refused without a key is refused without a key, so that no stranger 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 from jwt.algorithms import get_default_algorithms
 
+from gateway.policy.claim_values import date_of, shown_value
 from gateway.policy.claims import subject_of
+from gateway.policy.clerk import category_of, is_machine, kind_of
+from gateway.policy.conditions import CONDITIONS
 from gateway.policy.denied import Denied
 from gateway.policy.jwk import Key
 from gateway.policy.providers import Provider, issuers_of
@@ -40,7 +42,7 @@ def pick_provider(token: Token, providers: tuple[Provider, ...]) -> Provider:
         if token.algorithm in provider.algorithms:
             return provider
     expected = ", ".join(sorted({algorithm for p in of_issuer for algorithm in p.algorithms}))
-    raise Denied(Reason.ALGORITHM_NOT_ALLOWED, f"alg is {_shown(token.algorithm)}, expected {expected}")
+    raise Denied(Reason.ALGORITHM_NOT_ALLOWED, f"alg is {shown_value(token.algorithm)}, expected {expected}")
 
 
 def _strange_issuer(issuer: object, token: Token, providers: tuple[Provider, ...]) -> str:
@@ -48,9 +50,9 @@ def _strange_issuer(issuer: object, token: Token, providers: tuple[Provider, ...
     templates = [template for provider in providers for template in provider.issuer_templates]
     near = [template for template in templates if isinstance(issuer, str) and template.may_be(issuer)]
     if near:
-        return f"iss is {_shown(issuer)}, but {near[0].fault(str(issuer), token.claims)}"
+        return f"iss is {shown_value(issuer)}, but {near[0].fault(str(issuer), token.claims)}"
     names = {name for provider in providers for name in issuers_of(provider)}
-    return f"iss is {_shown(issuer)}, the route expects {' or '.join(sorted(names))}"
+    return f"iss is {shown_value(issuer)}, the route expects {' or '.join(sorted(names))}"
 
 
 def check_claims(token: Token, provider: Provider, now: float) -> None:
@@ -58,14 +60,17 @@ def check_claims(token: Token, provider: Provider, now: float) -> None:
 
     `now` is Unix seconds. Raises `Denied`. Source: RFC 7519 section 4.1, RFC 8725 sections 3.8 to 3.12, RFC 9068.
     """
-    for check in CLAIM_CHECKS.values():
+    for check in _ALWAYS:
         check(token, provider, now)
+    if provider.has_conditions:
+        for check in _ASKED:
+            check(token, provider, now)
 
 
 def check_signature(token: Token, key: Key) -> None:
     """Return if the signature was made with this key. Raises `Denied` (SIGNATURE_INVALID, ALGORITHM_NOT_ALLOWED)."""
     if token.algorithm not in key.algorithms:
-        raise Denied(Reason.ALGORITHM_NOT_ALLOWED, f"alg is {_shown(token.algorithm)}, the key is not for it")
+        raise Denied(Reason.ALGORITHM_NOT_ALLOWED, f"alg is {shown_value(token.algorithm)}, the key is not for it")
     try:
         if token.algorithm == "RS256":  # the most common one: as PyJWT has it, but for the objects that it makes anew
             key.material.verify(token.signature, token.signing_input, _PKCS1, _SHA256)
@@ -87,43 +92,28 @@ def _check_type(token: Token, provider: Provider, now: float) -> None:
     if name not in provider.types:
         # Logout tokens, security events, DPoP proofs: signed by the same keys, meant for something else.
         expected = " or ".join(sorted(provider.types))
-        raise Denied(Reason.TOKEN_KIND_REFUSED, f"typ is {_shown(kind)}, expected {expected}")
+        raise Denied(Reason.TOKEN_KIND_REFUSED, f"typ is {shown_value(kind)}, expected {expected}")
 
 
 def _check_expiry(token: Token, provider: Provider, now: float) -> None:
-    expiry = _date(token.claims, "exp")
+    expiry = date_of(token.claims, "exp")
     if expiry is None and provider.requires_expiry:
-        raise Denied(Reason.CLAIM_INVALID, "exp is missing (`expiry: optional` on the provider lets such tokens in)")
+        way = " (`expiry: optional` on the provider lets such tokens in)" if provider.kind == "jwt" else ""
+        raise Denied(Reason.CLAIM_INVALID, f"exp is missing{way}")
     if expiry is not None and expiry + provider.leeway_seconds <= now:
         raise Denied(Reason.TOKEN_EXPIRED, f"expired {now - expiry:.0f} s ago")
 
 
 def _check_not_before(token: Token, provider: Provider, now: float) -> None:
-    not_before = _date(token.claims, "nbf")
+    not_before = date_of(token.claims, "nbf")
     if not_before is not None and not_before - provider.leeway_seconds > now:
         raise Denied(Reason.TOKEN_NOT_YET_VALID, f"valid in {not_before - now:.0f} s")
 
 
 def _check_issued(token: Token, provider: Provider, now: float) -> None:
-    issued = _date(token.claims, "iat")
+    issued = date_of(token.claims, "iat")
     if issued is not None and issued - provider.leeway_seconds > now:
         raise Denied(Reason.TOKEN_NOT_YET_VALID, f"issued {issued - now:.0f} s in the future: do the clocks differ?")
-
-
-def _date(claims: Any, name: str) -> float | None:
-    """Return a NumericDate (RFC 7519 section 2): a JSON number, which a string or a boolean is not."""
-    if name not in claims:
-        return None
-    value = claims[name]
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise Denied(Reason.CLAIM_INVALID, f"{name} is no number")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise Denied(Reason.CLAIM_INVALID, f"{name} is no date")
-    return number
 
 
 def _check_audience(token: Token, provider: Provider, now: float) -> None:
@@ -133,7 +123,7 @@ def _check_audience(token: Token, provider: Provider, now: float) -> None:
     members = audience if isinstance(audience, list) else [audience]
     if not all(isinstance(member, str) for member in members) or provider.audiences.isdisjoint(members):
         expected = " or ".join(sorted(provider.audiences))
-        raise Denied(Reason.AUDIENCE_MISMATCH, f"aud is {_shown(audience)}, expected {expected}")
+        raise Denied(Reason.AUDIENCE_MISMATCH, f"aud is {shown_value(audience)}, expected {expected}")
 
 
 def _check_not_ours(token: Token, provider: Provider, now: float) -> None:
@@ -145,28 +135,30 @@ def _check_not_ours(token: Token, provider: Provider, now: float) -> None:
 def _check_is_text(name: str) -> Callable[[Token, Provider, float], None]:
     def check(token: Token, provider: Provider, now: float) -> None:
         if not isinstance(token.claims.get(name, ""), str):
-            raise Denied(Reason.CLAIM_INVALID, f"{name} is {_shown(token.claims[name])}, expected a text")
+            raise Denied(Reason.CLAIM_INVALID, f"{name} is {shown_value(token.claims[name])}, expected a text")
 
     return check
 
 
 def _check_subject(token: Token, provider: Provider, now: float) -> None:
-    subject = subject_of(token.claims, provider)
-    prefix = provider.preset.machine_prefix
-    if prefix and subject.startswith(prefix):
-        raise Denied(Reason.TOKEN_KIND_REFUSED, f"the subject is a machine ({prefix}), not a session")
+    subject_of(token.claims, provider)
 
 
 def _check_category(token: Token, provider: Provider, now: float) -> None:
-    categories = provider.preset.categories
-    if not categories or "cat" not in token.header:
+    if not provider.preset.categories:
         return
-    category = token.header["cat"]
-    meant = categories.get(category) if isinstance(category, str) else None
-    if meant not in provider.clerk_kinds:
-        accepted = ", ".join(sorted(provider.clerk_kinds))
-        found = f"cat is {_shown(category)} ({meant or 'unknown'})"
-        raise Denied(Reason.TOKEN_KIND_REFUSED, f"{found}, accepted: {accepted}")
+    kind = kind_of(token, provider)
+    if kind in provider.clerk_kinds:
+        return
+    accepted = f"accepted: {', '.join(sorted(provider.clerk_kinds))}"
+    if is_machine(token, provider):
+        raise Denied(
+            Reason.TOKEN_KIND_REFUSED, f"the subject is a machine ({provider.preset.machine_prefix}), {accepted}"
+        )
+    category = shown_value(token.header.get("cat"))
+    found = f"cat is {category} ({category_of(token, provider) or 'unknown'})" if "cat" in token.header else "no cat"
+    typ = f", typ is {shown_value(token.header['typ'])}" if kind in (None, "oauth") and "typ" in token.header else ""
+    raise Denied(Reason.TOKEN_KIND_REFUSED, f"{found}{typ}, {accepted}")
 
 
 def _check_session(token: Token, provider: Provider, now: float) -> None:
@@ -179,11 +171,12 @@ def _check_authorized_party(token: Token, provider: Provider, now: float) -> Non
     if not provider.preset.compares_azp or provider.authorized_parties is None:
         return
     party = token.claims.get("azp")
-    if party is None and not provider.requires_authorized_party:
+    # An application that asked by OAuth, or a machine, has no page.
+    if party is None and (not provider.requires_authorized_party or kind_of(token, provider) in ("oauth", "machine")):
         return
-    if party not in provider.authorized_parties:
+    if party not in provider.parties:
         expected = " or ".join(sorted(provider.authorized_parties))
-        raise Denied(Reason.AUTHORIZED_PARTY_MISMATCH, f"azp is {_shown(party)}, expected {expected}")
+        raise Denied(Reason.AUTHORIZED_PARTY_MISMATCH, f"azp is {shown_value(party)}, expected {expected}")
 
 
 _check_azp_is_text = _check_is_text("azp")
@@ -192,17 +185,17 @@ _check_azp_is_text = _check_is_text("azp")
 def _check_binding(token: Token, provider: Provider, now: float) -> None:
     binding = token.claims.get("cnf", {})
     if not isinstance(binding, dict):
-        raise Denied(Reason.CLAIM_INVALID, f"cnf is {_shown(binding)}, expected an object (RFC 7800 section 3.1)")
+        raise Denied(Reason.CLAIM_INVALID, f"cnf is {shown_value(binding)}, expected an object (RFC 7800 section 3.1)")
     if binding:
         # Sent as Bearer it proves nothing about its holder: RFC 9449 section 7.2, RFC 8705 section 3.
-        member = _shown(next(iter(binding)))
+        member = shown_value(next(iter(binding)))
         raise Denied(
             Reason.TOKEN_KIND_REFUSED, f"the token is bound to a key (cnf has {member}) and was sent as Bearer"
         )
 
 
 # In this order, by the header member or claim that each is about. Each raises `Denied`, or is content.
-CLAIM_CHECKS: Final[Mapping[str, Callable[[Token, Provider, float], None]]] = {
+_OF_EVERY_TOKEN: Final[Mapping[str, Callable[[Token, Provider, float], None]]] = {
     "typ": _check_type,
     "iss": _check_not_ours,
     "exp": _check_expiry,
@@ -219,10 +212,6 @@ CLAIM_CHECKS: Final[Mapping[str, Callable[[Token, Provider, float], None]]] = {
     "azp": _check_authorized_party,
     "cnf": _check_binding,
 }
-
-
-def _shown(value: object) -> str:
-    """Return a client's value for the log: what it is, and no more of it than a line can bear."""
-    if value is None:
-        return "missing"
-    return repr(value)[:100] if isinstance(value, (str, list, int)) else type(value).__name__
+CLAIM_CHECKS: Final[Mapping[str, Callable[[Token, Provider, float], None]]] = {**_OF_EVERY_TOKEN, **CONDITIONS}
+_ALWAYS: Final = tuple(_OF_EVERY_TOKEN.values())
+_ASKED: Final = tuple(CONDITIONS.values())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Final
 
 from gateway.config.model import Cors
@@ -78,8 +77,8 @@ def _permission(cors: Cors, origin: str | None) -> list[Line]:
         return []
     if "*" in cors.origins:
         return [("Access-Control-Allow-Origin", "*")]  # never with credentials: any site could act as the visitor
-    # Whole, never by prefix or suffix: `https://app.example.com.evil.test`. `null` is any sandboxed page.
-    if origin.lower() not in _in_lower_case(cors.origins):
+    # Whole, or within one label: `https://app.example.com.evil.test`. `null` is any sandboxed page.
+    if not cors.pages.lists(origin) and origin not in cors.pages:
         return []
     lines = [("Access-Control-Allow-Origin", origin)]
     if cors.credentials:
@@ -93,8 +92,3 @@ def _listed_or_asked(listed: tuple[str, ...], asked: Sequence[str]) -> str:
     # With credentials a browser takes `*` for a name, and it never covers Authorization: say what was asked for.
     words = [word.strip(" \t") for value in asked for word in value.split(",")]
     return ", ".join(word for word in words if _TOKEN.fullmatch(word))
-
-
-@lru_cache(maxsize=8)
-def _in_lower_case(origins: frozenset[str]) -> frozenset[str]:
-    return frozenset(origin.lower() for origin in origins)

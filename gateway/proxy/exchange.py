@@ -16,7 +16,7 @@ from mypy_extensions import mypyc_attr
 from gateway.config.model import Cors
 from gateway.http1.body import LAST_CHUNK, Body, BrokenBodyError, Chunks, chunk
 from gateway.http1.llhttp import ChunksReadTwice
-from gateway.http1.request import CHUNKED_LENGTH, IDEMPOTENT_METHODS, ORDINARY_METHODS, REFUSED_METHODS, RequestRead
+from gateway.http1.request import CHUNKED_LENGTH, IDEMPOTENT_METHODS, REFUSED_METHODS, RequestRead
 from gateway.http1.response import ResponseRead
 from gateway.policy.decision import Allow, Deny, NeedKey, decide
 from gateway.policy.denied import Denied
@@ -24,7 +24,7 @@ from gateway.policy.model import Headers
 from gateway.policy.reasons import Reason
 from gateway.proxy.cors import is_preflight
 from gateway.proxy.delivery import FEW, Delivery
-from gateway.proxy.heads import preflight_head, refusal, request_head, response_head, switching_head
+from gateway.proxy.heads import document_head, preflight_head, refusal, request_head, response_head, switching_head
 from gateway.proxy.host import Host
 from gateway.proxy.states import (
     DELIVERING,
@@ -45,7 +45,6 @@ from gateway.record.outcome import Ended, Outcome
 from gateway.record.tracing import Trace
 
 _log = logging.getLogger("gateway.server")
-_NONE: Final = Headers(())
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _UNANSWERED: Final = frozenset({READING, WAITING_FOR_KEY, SENDING})  # else who has read half must see if it breaks
 _SUSPECT: Final = frozenset({400, 414, 431})
@@ -212,7 +211,8 @@ class Exchange(Relay):
             self._host.stream_began(self._outcome)
         self._move(RESPONDING)
         self._delivery.begin(head, request, has_length=has_length)
-        self._forget_request()
+        self._sent = []
+        request.forget()
 
     def response_data(self, data: bytes) -> None:
         self._delivery.data(data)
@@ -250,7 +250,8 @@ class Exchange(Relay):
         outcome.status, outcome.is_websocket = 101, True
         self._host.stream_began(outcome)
         self._move(TUNNELING)
-        self._forget_request()
+        self._sent = []
+        request.forget()
         self._client.write(head, is_urgent=True)
         assert outcome.upstream is not None  # noqa: S101  # of an allowed request
         tunnel = Tunnel(self._client, upstream, outcome, outcome.upstream.idle_timeout_seconds, self._tunnel_ended)
@@ -312,14 +313,15 @@ class Exchange(Relay):
     def _allow(self, allow: Allow, now: float) -> None:
         request, runtime, outcome, client = self._request, self._runtime, self._outcome, self._client
         limits, length_bytes = runtime.config.limits, request.length_bytes
+        if (document := allow.route.document) is not None:  # no upstream hears of it
+            head = document_head(runtime, request, len(document), outcome.request_id)
+            self._say(head, document, 200, allow.route.key)
+            return
         outcome.note_allow(allow)
         client.serve(allow.principal is not None)
         try:
-            if length_bytes and limits.body_bytes is not None and length_bytes > limits.body_bytes:
-                said = f"Content-Length {length_bytes}, at most {limits.body_bytes} pass"
-                raise Denied(Reason.BODY_TOO_LARGE, said)
-            if length_bytes and request.is_websocket:
-                raise Denied(Reason.REQUEST_MALFORMED, "a WebSocket handshake came with a body")
+            if length_bytes:
+                runtime.check_body(request)
             trace = () if self._trace is None else self._trace.upstream_lines()
             head = request_head(runtime, allow, request, outcome.request_id, now, trace)
         except Denied as no:
@@ -333,18 +335,21 @@ class Exchange(Relay):
             outcome.bytes_in = length_bytes if length_bytes > 0 else outcome.bytes_in
         self._sent.insert(0, head)
         self._move(SENDING)
-        request.forwarded, request.bearer = b"", None
-        if runtime.config.cors is None and not request.is_websocket:  # else a response depends on them
-            request.headers = _NONE
+        # A response depends on the headers where there is CORS, and on a handshake's.
+        request.forget(keeps_headers=runtime.config.cors is not None or request.is_websocket)
         self._send()
 
     def _answer_preflight(self, rules: Cors) -> None:
+        self._outcome.note_decision()
+        self._say(preflight_head(rules, self._request, self._outcome.request_id), b"", 204, "(preflight)")
+
+    def _say(self, head: bytes, body: bytes, status: int, route_key: str) -> None:
+        """Answer whoever may ask, without an upstream. `head` is without its end."""
         outcome, lingers = self._outcome, self._upload is not None
-        outcome.note_decision()
-        outcome.decision, outcome.route, outcome.status = "allow", "(preflight)", 204
+        outcome.decision, outcome.route, outcome.status = "allow", route_key, status
         self._delivery.keeps_alive = self._delivery.keeps_alive and not lingers
         self._move(DELIVERING)
-        self._answer(preflight_head(rules, self._request, outcome.request_id), b"", 204, is_urgent=True)
+        self._answer(head, body, status, is_urgent=True)
         self._end(keeps_alive=self._delivery.keeps_alive, lingers=lingers)
 
     # --- acting ---
@@ -404,11 +409,6 @@ class Exchange(Relay):
             self.fail_by_mistake(surprise)
             return None
 
-    def _forget_request(self) -> None:
-        # A stream may last for hours: nothing of its request is needed any more, and it may hold secrets.
-        request = self._request
-        self._sent, request.headers, request.target, request.forwarded, request.bearer = [], _NONE, "", b"", None
-
     def _end_as_delivered(self) -> None:
         lingers = self._upload is not None
         self._end(keeps_alive=self._delivery.keeps_alive and not lingers, lingers=lingers)
@@ -421,8 +421,7 @@ class Exchange(Relay):
         lingers = self._upload is not None or self._is_suspect(outcome.status)
         if lingers:
             delivery.keeps_alive = False
-        allowed = ORDINARY_METHODS if request.method in REFUSED_METHODS else deny.allowed_methods
-        head, body = refusal(self._runtime, request, deny, outcome.request_id, allowed)
+        head, body = refusal(self._runtime, request, deny, outcome.request_id)
         self._move(DELIVERING)
         # A flood of refusals is never many at a time, and is cheaper to answer together: nothing is urgent.
         self._answer(head, body, outcome.status, is_urgent=False)

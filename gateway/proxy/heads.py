@@ -8,13 +8,14 @@ from typing import Final
 
 from gateway.config.model import Cors
 from gateway.http1.fields import CRLF, STATUS_LINES, written
-from gateway.http1.request import CHUNKED_LENGTH, RequestRead
+from gateway.http1.request import CHUNKED_LENGTH, ORDINARY_METHODS, REFUSED_METHODS, RequestRead
 from gateway.http1.response import ResponseRead
 from gateway.policy.decision import Allow, Deny
 from gateway.policy.fields import Verdict
 from gateway.policy.model import Headers, RequestHead
 from gateway.policy.onward import NOTHING, Line, Withheld
 from gateway.policy.reasons import Reason
+from gateway.policy.resources import Resource
 from gateway.proxy.cors import ASKED, preflight_lines, vary_by_origin
 from gateway.proxy.headers import request_lines, response_lines
 from gateway.proxy.refusal import refusal_body, refusal_lines
@@ -84,7 +85,7 @@ def _without_withheld(forwarded: bytes, request: RequestRead, withheld: Withheld
             return None
         begin, end = at + len(_COOKIE), forwarded.index(b"\r", at)
         value = forwarded[begin:end].decode("utf-8")
-        left = withheld.what_is_left(Verdict.COOKIE, value)
+        left = withheld.what_is_left(Verdict.COOKIE, "cookie", value)
         if left is None:
             return forwarded[:at] + forwarded[end + 2 :]
         if left is not value:
@@ -154,11 +155,23 @@ def _preflight(cors: Cors, asked: tuple[Line, ...]) -> bytes:
     return written(preflight_lines(cors, Headers(asked)))
 
 
-def refusal(
-    runtime: Runtime, head: RequestHead, deny: Deny, request_id: str, allowed_methods: tuple[str, ...]
-) -> tuple[bytes, bytes]:
+def document_head(runtime: Runtime, head: RequestHead, length_bytes: int, request_id: str) -> bytes:
+    """Return the status line and the lines of a JSON document that the gateway publishes itself."""
+    lines = (
+        ("Content-Type", "application/json"),
+        ("Cache-Control", "public, max-age=300"),
+        ("Content-Length", str(length_bytes)),
+        ("X-Request-Id", request_id),
+    )
+    cors = runtime.cors_bytes(head.headers) + _VARY_BY_ORIGIN if runtime.config.cors is not None else b""
+    return STATUS_LINES[200] + written(lines) + cors
+
+
+def refusal(runtime: Runtime, head: RequestHead, deny: Deny, request_id: str) -> tuple[bytes, bytes]:
     """Return the status line with the lines, and the body, of a refusal."""
-    start, body = _refusal(deny.reason, deny.had_token, deny.missing_scopes, allowed_methods)
+    allowed_methods = ORDINARY_METHODS if head.method in REFUSED_METHODS else deny.allowed_methods
+    resource = None if deny.route is None else deny.route.resource
+    start, body = _refusal(deny.reason, deny.had_token, deny.missing_scopes, allowed_methods, resource)
     own = request_id.encode("ascii")
     whole = b"%bX-Request-Id: %b\r\n" % (start, own)
     if runtime.config.cors is not None:
@@ -168,13 +181,23 @@ def refusal(
 
 @lru_cache(maxsize=256)
 def _refusal(
-    reason: Reason, had_token: bool, missing_scopes: tuple[str, ...], allowed_methods: tuple[str, ...]
+    reason: Reason,
+    had_token: bool,
+    missing_scopes: tuple[str, ...],
+    allowed_methods: tuple[str, ...],
+    resource: Resource | None,
 ) -> tuple[bytes, bytes]:
     """Return all that does not differ from one refusal to the next: status with lines, none of them Vary, and body.
 
     The body has a placeholder of an id's length.
     """
     body = refusal_body(reason, _PLACEHOLDER.decode())
-    said = refusal_lines(reason, had_token=had_token, missing_scopes=missing_scopes, allowed_methods=allowed_methods)
+    said = refusal_lines(
+        reason,
+        had_token=had_token,
+        missing_scopes=missing_scopes,
+        allowed_methods=allowed_methods,
+        resource=resource,
+    )
     lines = (*said, ("Content-Length", str(len(body))))
     return STATUS_LINES[reason.status] + written(lines), body

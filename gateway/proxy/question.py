@@ -22,6 +22,7 @@ from gateway.proxy.verdict import for_401_and_403, yes
 from gateway.proxy.wire import Client
 
 _NO_PREFLIGHT: Final = "the engine takes any 2xx for a yes: no preflight can be answered through it"
+_NO_DOCUMENT: Final = "the gateway itself answers there: send this path to its public port"
 _EXTRA_BYTES: Final = 8 * 1024
 
 
@@ -85,6 +86,9 @@ class Question(Exchange):
     def _allow(self, allow: Allow, now: float) -> None:
         runtime, outcome, delivery, dialect = self._runtime, self._outcome, self._delivery, self._dialect
         assert dialect is not None  # noqa: S101  # else it was refused
+        if allow.route.document is not None:  # an engine takes a 200 for a yes, and would ask the upstream
+            self._refuse(Deny(Reason.ENGINE_LIMITED, _NO_DOCUMENT, allow.route))
+            return
         outcome.note_allow(allow)
         outcome.asked_by = dialect.name
         self._client.serve(True)  # an engine: others speak through it

@@ -8,6 +8,7 @@ from typing import Final
 
 from gateway.policy.onward import Line
 from gateway.policy.reasons import Reason
+from gateway.policy.resources import Resource
 
 REALM: Final = "mastra-gateway"
 RETRY_SECONDS: Final = 5
@@ -27,10 +28,11 @@ def refusal_lines(
     had_token: bool = False,
     missing_scopes: Sequence[str] = (),
     allowed_methods: Sequence[str] = (),
+    resource: Resource | None = None,
 ) -> list[Line]:
     """Return the headers of a refusal, without length, request id and CORS, which every response gets."""
     lines: list[Line] = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
-    challenge = _challenge(reason, had_token=had_token, missing_scopes=missing_scopes)
+    challenge = _challenge(reason, had_token=had_token, missing_scopes=missing_scopes, resource=resource)
     if challenge is not None:
         lines.append(("WWW-Authenticate", challenge))
     if reason is Reason.METHOD_NOT_ALLOWED:
@@ -40,10 +42,19 @@ def refusal_lines(
     return lines
 
 
-def _challenge(reason: Reason, *, had_token: bool, missing_scopes: Sequence[str]) -> str | None:
-    """Return `WWW-Authenticate` as RFC 6750 section 3 has it: no error where no token was sent."""
+def _challenge(
+    reason: Reason, *, had_token: bool, missing_scopes: Sequence[str], resource: Resource | None
+) -> str | None:
+    """Return `WWW-Authenticate` as RFC 6750 section 3 has it: no error where no token was sent.
+
+    Of a `resource` each names its document (RFC 9728 section 5.1), and a 401 the scopes that would be enough.
+    """
     base = f'Bearer realm="{REALM}"'
+    if resource is not None:
+        base += f', resource_metadata="{resource.metadata_url}"'
     if reason.status == 401:
+        if resource is not None and resource.challenge:
+            base += f', scope="{_quotable(resource.challenge)}"'
         return f'{base}, error="invalid_token", error_description="{reason.value.meaning}"' if had_token else base
     if reason is Reason.SEVERAL_CREDENTIALS:
         return f'{base}, error="invalid_request", error_description="{reason.value.meaning}"'

@@ -11,11 +11,13 @@ from typing import Final
 
 from gateway.config.model import Config
 from gateway.http1.fields import written
-from gateway.http1.request import Requests
+from gateway.http1.request import RequestRead, Requests
 from gateway.policy.addresses import Network, client_of, is_within
+from gateway.policy.denied import Denied
 from gateway.policy.memory import Remembered
 from gateway.policy.model import Headers, Principal
 from gateway.policy.providers import KeySource
+from gateway.policy.reasons import Reason
 from gateway.policy.upstreams import Upstream
 from gateway.proxy.cors import cors_lines, origin_of
 from gateway.proxy.identity import TokenSigner, identity_lines
@@ -44,6 +46,7 @@ class Runtime:
         self.upstreams = upstreams
         self.requests = Requests(self.header_rules.passing)
         self.told = told_of(config)
+        self._constants = {upstream.name: written(upstream.constants) for upstream in config.upstreams}
         self._cors_bytes: Remembered[str, bytes] = Remembered(_MAX_ORIGINS)
         self._signers = {
             upstream.name: TokenSigner(upstream.identity)
@@ -52,16 +55,17 @@ class Runtime:
         }
 
     def identity_bytes(self, upstream: Upstream, principal: Principal | None, now: float) -> bytes:
-        """Return `identity_lines` as they are written, made once for a principal that comes again, and a signed token.
+        """Return what an upstream is told besides the request: its constants, `identity_lines`, and a signed token.
 
-        `now` is Unix seconds. Raises `Denied` (IDENTITY_UNSAFE).
+        The lines are made once for a principal that comes again. `now` is Unix seconds. Raises `Denied`
+        (IDENTITY_UNSAFE).
         """
         if principal is None:
-            return b""
+            return self._constants.get(upstream.name, b"")
         known = principal.kept.get(upstream.name)
         if known is None:
-            text = "".join(f"{name}: {value}\r\n" for name, value in identity_lines(upstream.identity, principal))
-            known = principal.kept[upstream.name] = text.encode("ascii")
+            lines = written(identity_lines(upstream.identity, principal))
+            known = principal.kept[upstream.name] = self._constants.get(upstream.name, b"") + lines
         signer = self._signers.get(upstream.name)
         if signer is None:
             return known
@@ -70,7 +74,7 @@ class Runtime:
     def cors_bytes(self, headers: Headers) -> bytes:
         """Return the CORS lines of a response as they are written, by the request's headers; empty where CORS is off.
 
-        They are made once for an origin that may read; what strangers name is not remembered.
+        They are made once for an origin that is listed; what strangers name is not remembered.
         """
         rules = self.config.cors
         origin = None if rules is None else origin_of(headers)
@@ -79,13 +83,24 @@ class Runtime:
         known = self._cors_bytes.known.get(origin)
         if known is None:
             known = written(cors_lines(rules, origin))
-            if known and "*" not in rules.origins:
+            if known and rules.pages.lists(origin):
                 self._cors_bytes.keep(origin, known)
         return known
 
     def key_sources(self) -> list[KeySource]:
         """Return where the providers' keys come from."""
         return [source for provider in self.config.providers for source in provider.key_sources()]
+
+    def check_body(self, request: RequestRead) -> None:
+        """Refuse a request whose body is announced and cannot be. Raises `Denied` (BODY_TOO_LARGE, REQUEST_MALFORMED).
+
+        RFC 6455 section 4.1: a handshake is a GET, after whose head frames begin.
+        """
+        max_bytes = self.config.limits.body_bytes
+        if max_bytes is not None and request.length_bytes > max_bytes:
+            raise Denied(Reason.BODY_TOO_LARGE, f"Content-Length {request.length_bytes}, at most {max_bytes} pass")
+        if request.is_websocket:
+            raise Denied(Reason.REQUEST_MALFORMED, "a WebSocket handshake came with a body")
 
     def client_of(self, peer: str, scheme: str, headers: Headers) -> tuple[str, str, str]:
         """Return the client's address, the scheme it used, and the `X-Forwarded-For` to send."""

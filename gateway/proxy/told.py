@@ -54,8 +54,8 @@ class Told:
     """
 
     def __init__(self, rules: HeaderRules, upstreams: Sequence[Upstream], trace: Sequence[str] = ()) -> None:
-        identity = [name for upstream in upstreams for name, _ in upstream.identity.headers]
-        self.told = _once((*_CREDENTIALS, *REPLACED, *identity, *trace), ())
+        own = [name for upstream in upstreams for name in upstream.own_names]
+        self.told = _once((*_CREDENTIALS, *rules.token_names, *REPLACED, *own, *trace), ())
         patterns = rules.patterns
         whole = [name for name in patterns if not name.endswith("*") and fold(name) not in _ENGINES_OWN]
         usual = [name for name in _USUAL if any(fold(name).startswith(fold(p[:-1])) for p in patterns if p[-1] == "*")]

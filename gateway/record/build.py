@@ -15,9 +15,9 @@ from typing import Literal
 # aiohttp's parser say is not so (`http1/llhttp.py`), and compiled code believes them.
 COMPILED = {
     "policy": (
-        "addresses cache claim_names claims cookies credentials decision denied expressions fields guard issuers jwk "
-        "key_lookup likeness memory model onward parameters paths providers routes rules seen token upstreams verify "
-        "words"
+        "addresses cache claim_names claim_values claims clerk conditions cookies credentials decision denied emails "
+        "expressions fields guard issuers jwk key_lookup likeness memory model onward organizations origins parameters "
+        "paths providers routes rules seen token upstreams verify words"
     ),
     "config": "model",
     "keys": "entry store",

@@ -15,8 +15,9 @@ from gateway.config.document import ConfigError
 from gateway.config.file import load, load_text
 from gateway.config.model import Address, Config, Cors, Limits
 from gateway.config.parse import decode
+from gateway.policy.fields import Verdict
 from gateway.policy.upstreams import Fact, Identity, Upstream
-from tests.configuring import SECRET, file_with, mistakes, no_file, read
+from tests.configuring import SECRET, file_with, full, mistakes, no_file, read
 
 ENVIRONMENT = {
     "AUTH0_DOMAIN": "tenant.eu.auth0.com",
@@ -230,6 +231,59 @@ def test_missing_or_misspelt_section_gives_one_message(sections: dict[str, str],
     assert found[0].startswith(expected)
 
 
+# Who can put a page where the star stands? Of hosts of pages everybody, and in what is registered, too.
+ORIGIN_MISTAKES = [
+    *(
+        (origin, "with a '*' in the name that is registered")
+        for origin in (
+            "https://*.com",
+            "https://*.co.uk",
+            "https://app-*.com",
+            "https://app-*.co.uk",
+            "https://a.app-*.com.au",
+            "https://*.kawasaki.jp",
+            "https://app-*.kawasaki.jp",
+            "https://app.*",
+            "https://*",
+            "https://app-*-corp.com",
+            "https://10.0.0.*",
+            "https://*.corp",
+            "http://localhos*",
+        )
+    ),
+    *(
+        (origin, "where anybody can have one")
+        for origin in (
+            "https://*.vercel.app",
+            "https://app-*.vercel.app",
+            "https://*-corp.vercel.app",
+            "https://*.netlify.app",
+            "https://*.github.io",
+            "https://*.pages.dev",
+            "https://*.herokuapp.com",
+            "https://*.web.app",
+            "https://*.us-east-1.elb.amazonaws.com",
+            "https://*.s3.amazonaws.com",
+            "https://*.run.app",
+            "https://app-*.eu.ngrok.io",
+            "https://*.Vercel.App",
+        )
+    ),
+    ("https://*-*.example.com", "with more than one '*'"),
+    ("https://*.*.example.com", "with more than one '*'"),
+    ("https://*.example.com/", "did you mean 'https://*.example.com'? Origins have no closing"),
+    ("https://*.example.com/x", "expected an origin"),
+    ("https://*.example.com.", "with a dot at the end of its host"),
+    ("https://user@*.example.com", "expected an origin"),
+    ("https://a.example.com:*", "with a host or port that cannot be"),
+    ("*://a.example.com", "expected an origin"),
+    ("https://\u00e9*.example.com", "in no label of plain ASCII"),
+    ("https://xn--*.example.com", "in no label of plain ASCII"),
+    ("https://*_.example.com/*", "expected an origin"),
+    ("chrome-extension://*", "a scheme whose hosts nobody registers"),
+    ("capacitor://*.example.com", "a scheme whose hosts nobody registers"),
+    ("https://[::*]", "with a"),
+]
 SERVER_MISTAKES = [
     (
         "listen: 8080",
@@ -279,7 +333,7 @@ SERVER_MISTAKES = [
     ("cors: {origins: ['*'], credentials: true}", "found credentials with origins '*'"),
     ("cors: {origins: ['*', 'https://a.example']}", "found '*' beside others"),
     ("cors: {origins: ['https://a.example/']}", "(did you mean 'https://a.example'?"),
-    ("cors: {origins: ['https://*.example.com']}", "with a '*'"),
+    *((f"cors: {{origins: ['{origin}']}}", why) for origin, why in ORIGIN_MISTAKES),
     ("cors: {origins: [app.example.com]}", "expected an origin such as https://app.example.com"),
     ("cors: {origins: ['null']}", "which every sandboxed page has"),
     (
@@ -382,6 +436,43 @@ def test_numbers_and_booleans_may_come_from_variables() -> None:
     assert config.cors.origins == {"*"}
 
 
+@pytest.mark.parametrize(
+    ("written", "read_as"),
+    [
+        ("https://app-*-corp.vercel.app", "https://app-*-corp.vercel.app"),
+        ("HTTPS://App-*.Example.com:443", "https://app-*.example.com"),
+        ("https://*.example.co.uk:8443", "https://*.example.co.uk:8443"),
+        ("https://*.m\u00fcnchen.de", "https://*.xn--mnchen-3ya.de"),
+        ("https://*.corp.vercel.app", "https://*.corp.vercel.app"),
+        ("https://eu.*.example.com", "https://eu.*.example.com"),
+        ("http://*.localhost:3000", "http://*.localhost:3000"),
+        ("https://*.cluster.corp", "https://*.cluster.corp"),
+    ],
+)
+def test_an_origin_may_have_one_star_where_nobody_else_can_have_a_page(written: str, read_as: str) -> None:
+    config = read(file_with(rest=f'cors: {{origins: ["{written}", "https://app.example.com"]}}'))
+    assert config.cors is not None
+    assert config.cors.origins == {read_as, "https://app.example.com"}
+    is_shared = written.endswith("-corp.vercel.app")
+    assert [w for w in config.warnings if "anybody's to take" in w] == [
+        "gateway.yaml:4:7: cors: names under vercel.app are anybody's to take, also such that"
+        " https://app-*-corp.vercel.app stands for: list what you can"
+    ] * is_shared
+
+
+def test_origins_of_providers_take_a_star_too() -> None:
+    providers = (
+        "providers: {jobs: {type: clerk, issuer: 'https://i.example', jwks_uri: 'https://i.example/k',"
+        " authorized_parties: ['https://a-*-b.vercel.app'], origins: ['https://*.example.com'],"
+        " token_from: [bearer, {cookie: __session}]}}"
+    )
+    config = read(file_with(providers=providers))
+    (provider,) = config.providers
+    assert "https://x.example.com" in provider.pages and "https://a-1-b.vercel.app" in provider.pages
+    assert "https://a-1-b.vercel.app" in provider.parties and "https://x.example.com" not in provider.parties
+    assert [w.partition(": ")[2][:43] for w in config.warnings] == ["providers.jobs.authorized_parties: names un"]
+
+
 UPSTREAM_MISTAKES = [
     ("{}", "'url' is missing"),
     ("http://x", "expected a mapping"),
@@ -409,6 +500,26 @@ UPSTREAM_MISTAKES = [
     (f"{{url: http://x, identity: {{authorization: sign, secret: {SECRET}, claims: [/a~b]}}}}", "no JSON Pointer"),
     ("{url: http://x, identity: {headers: {X-A: 'claim:/a~b'}}}", "no JSON Pointer"),
     ("{url: http://x, identity: {headers: [X-A]}}", "expected header names"),
+    ("{url: http://x, headers: [X-A]}", "expected header names, each with a constant"),
+    ("{url: http://x, headers: {X-A: hunter2}}", "found a value without 'text:', expected text:VALUE"),
+    ("{url: http://x, headers: {X-A: [hunter2]}}", "found a list, expected text:VALUE"),
+    ("{url: http://x, headers: {X-A: }}", "found nothing, expected text:VALUE"),
+    ("{url: http://x, headers: {X-A: 'text:'}}", "found nothing behind 'text:' (is the variable empty?)"),
+    ("{url: http://x, headers: {X-A: 'text:  '}}", "found nothing behind 'text:'"),
+    ("{url: http://x, headers: {X-A: 'text:hunter2 '}}", "a space at an end"),
+    ('{url: http://x, headers: {X-A: "text:hunter2\\r\\nX-B: c"}}', "found a control character"),
+    ("{url: http://x, headers: {X-A: 'text:hunter2\u00e9'}}", "a character outside ASCII"),
+    (f"{{url: http://x, headers: {{X-A: 'text:{'hunter2' * 1200}'}}}}", "found 8400 characters, expected at most 8192"),
+    ("{url: http://x, headers: {Authorization: 'text:hunter2'}}", "Cloud Run reads X-Serverless-Authorization"),
+    ("{url: http://x, headers: {Cookie: 'text:hunter2'}}", "Cookie cannot be a constant"),
+    ("{url: http://x, headers: {Upgrade: 'text:hunter2'}}", "is hop-by-hop"),
+    ("{url: http://x, headers: {X-Forwarded-User: 'text:hunter2'}}", "has a meaning of its own"),
+    ("{url: http://x, headers: {X-A: 'text:hunter2', x.a: 'text:b'}}", "are one header to many servers"),
+    (
+        "{url: http://x, headers: {X-A: 'text:hunter2'}, identity: {headers: {x_a: email}}}",
+        "found x_a and the constant X-A",
+    ),
+    ("{url: http://x, identity: {headers: {X-A: 'text:hunter2\u00e9'}}}", "a character outside ASCII"),
     ("{url: http://x, identity: {headers: {X-A: mail}}}", "(did you mean 'email'?)"),
     ("{url: http://x, identity: {headers: {X-A: 'claim:'}}}", "without a claim's name"),
     ("{url: http://x, identity: {headers: {X A: email}}}", "with a character that no header name has"),
@@ -464,6 +575,57 @@ def test_mistake_about_an_upstream_is_told(written: str, expected: str) -> None:
     found = mistakes(file_with(upstream="", upstreams=f"upstreams: {{mastra: {written}}}"), mounted=FILES)
     assert len(found) == 1, found
     assert expected in found[0]
+
+
+@pytest.mark.parametrize("written", [one for one, _ in UPSTREAM_MISTAKES if "hunter2" in one])
+@pytest.mark.parametrize("key", ["url: http://x", "url: http://x, retries: 1"])
+def test_no_message_shows_a_constant(written: str, key: str) -> None:
+    assert "hunter2" not in full(
+        file_with(upstream="", upstreams=f"upstreams: {{mastra: {written.replace('url: http://x', key)}}}")
+    )
+
+
+def test_constants_are_read_from_both_places_and_shown_in_none() -> None:
+    headers = 'headers: {X-Upstream-Key: "text:${KEY}", X-Other: "text:a b"}'
+    identity = 'identity: {headers: {X-Auth-Email: email, X-Third: "text:c", X-Fourth: "claim:text:d"}}'
+    text = file_with(upstream="", upstreams=f"upstreams: {{mastra: {{url: http://x, {headers}, {identity}}}}}")
+    config = read(text, {"KEY": "text:hunter2"})
+    (upstream,) = config.upstreams
+    assert upstream.constants == (("X-Upstream-Key", "text:hunter2"), ("X-Other", "a b"), ("X-Third", "c"))
+    assert upstream.identity.headers == (("X-Auth-Email", Fact("email")), ("X-Fourth", Fact("text:d", is_claim=True)))
+    assert "hunter2" not in repr(config)
+    for name in ("x_upstream.key", "X-Third", "X-Auth-Email"):
+        assert config.policy.header_rules.verdict_of(name) is Verdict.DROP
+
+
+def test_what_a_variable_holds_never_makes_a_constant() -> None:
+    identity = "identity: {headers: {X-A: '${FACT}'}}"
+    text = file_with(upstream="", upstreams=f"upstreams: {{mastra: {{url: http://x, {identity}}}}}")
+    assert "or text:VALUE" in mistakes(text, {"FACT": "text:hunter2"})[0]
+    text = file_with(upstream="", upstreams="upstreams: {mastra: {url: http://x, headers: {X-A: '${KEY}'}}}")
+    assert "without 'text:'" in mistakes(text, {"KEY": "text:hunter2"})[0]
+
+
+@pytest.mark.parametrize(
+    ("section", "why"),
+    [
+        ({"strip_headers": "strip_headers: [X-Edge]"}, "'strip_headers' takes it away from every request"),
+        ({"strip_headers": "strip_headers: [x-e*]"}, "'strip_headers' takes it away from every request"),
+        (
+            {"upstream": "", "upstreams": "upstreams: {m: {url: http://x, headers: {x_edge: 'text:a'}}}"},
+            "the gateway alone says it, to the upstream 'm'",
+        ),
+        (
+            {"upstream": "", "upstreams": "upstreams: {m: {url: http://x, identity: {headers: {X-Edge: email}}}}"},
+            "the gateway alone says it, to the upstream 'm'",
+        ),
+    ],
+)
+def test_a_header_in_which_no_token_could_arrive_is_refused(section: dict[str, str], why: str) -> None:
+    providers = f"providers: {{jobs: {{type: jwt, secret: {SECRET}, token_from: [bearer, {{header: X-Edge}}]}}}}"
+    (found,) = mistakes(file_with(providers=providers, **section))
+    assert "providers.jobs.token_from: no token can come in the header x-edge" in found
+    assert why in found
 
 
 def test_upstream_url_comes_out_in_one_form() -> None:

@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from gateway.policy.providers import BEARER, KeySource, Provider, TokenSource
-from tests.configuring import SECRET, file_with, full, mistakes, read
+from tests.configuring import ALL_TYPES, SECRET, file_with, full, mistakes, read
 
 OTHER_SECRET = "Zk3vQm8xT1pLr6yWb9nHc4sJd7fGa2eU"
 
@@ -288,10 +288,10 @@ def test_http_is_refused_elsewhere_unless_asked_for(written: str) -> None:
 CLERK = f"type: clerk, publishable_key: {PUBLISHABLE}"
 OIDC = "type: oidc, issuer: https://i, audience: x"
 MISTAKES = [
-    ("{}", "'type' is missing, expected jwt, clerk, auth0 or oidc"),
+    ("{}", f"'type' is missing, expected {ALL_TYPES}"),
     ("[]", "expected a provider: {type: jwt}"),
     ("{typ: jwt}", "unknown key (did you mean 'type'?)"),
-    ("{type: okta}", "found 'okta', expected jwt, clerk, auth0 or oidc"),
+    ("{type: cas}", f"found 'cas', expected {ALL_TYPES}"),
     ("{type: auth}", "(did you mean 'auth0'?)"),
     ("{type: jwt}", "no secret is given, and neither MASTRA_JWT_SECRET nor JWT_AUTH_SECRET is set"),
     ("{type: jwt, secret: ''}", "found an empty value"),
@@ -309,7 +309,7 @@ MISTAKES = [
     (f"{{{OIDC}, algorithms: []}}", "found an empty list"),
     (f"{{{OIDC}, algorithms: [RS265]}}", "(did you mean 'RS256'?)"),
     (f"{{{OIDC}, algorithms: [ES256K]}}", "expected an algorithm such as"),
-    (f"{{type: jwt, secret: {SECRET}, domain: x}}", "unknown key (it belongs to type auth0)"),
+    (f"{{type: jwt, secret: {SECRET}, domain: x}}", "unknown key (it belongs to type auth0, okta)"),
     (f"{{type: jwt, secret: {SECRET}, jwks_uri: https://x}}", "unknown key (it belongs to type clerk, auth0, oidc)"),
     (f"{{{OIDC}, secret: {SECRET}}}", "unknown key (it belongs to type jwt)"),
     (f"{{{OIDC}, expiry: optional}}", "unknown key (it belongs to type jwt)"),
@@ -344,10 +344,42 @@ MISTAKES = [
     (f"{{{OIDC}, jwks: {{ttl: 0s}}}}", "which is no time at all"),
     (f"{{{OIDC}, jwks: {{tll: 1s}}}}", "unknown key (did you mean 'ttl'?)"),
     (f"{{{OIDC}, jwks: 5m}}", "expected a mapping"),
-    (f"{{{OIDC}, token_from: header}}", "expected bearer, bare, websocket_protocol, {cookie: NAME} or {query: NAME}"),
+    (
+        f"{{{OIDC}, token_from: body}}",
+        "expected bearer, bare, websocket_protocol, {header: NAME}, {cookie: NAME} or {query: NAME}",
+    ),
     (f"{{{OIDC}, token_from: cookie}}", "found 'cookie' without a name, expected {cookie: NAME}"),
     (f"{{{OIDC}, token_from: [barer]}}", "(did you mean 'bearer'?)"),
-    (f"{{{OIDC}, token_from: {{header: X}}}}", "found the keys header"),
+    (f"{{{OIDC}, token_from: {{body: X}}}}", "found the keys body"),
+    (f"{{{OIDC}, token_from: header}}", "found 'header' without a name, expected {header: NAME}"),
+    (f"{{{OIDC}, token_from: {{header: 'a b'}}}}", "with a character that no header name has"),
+    (f"{{{OIDC}, token_from: {{header: X_Token}}}}", "expected a name of letters, digits and '-' alone"),
+    (f"{{{OIDC}, token_from: {{header: X.Token}}}}", "expected a name of letters, digits and '-' alone"),
+    (f"{{{OIDC}, token_from: {{header: authorization}}}}", "expected the word bearer (or bare"),
+    *(
+        (f"{{{OIDC}, token_from: [bearer, {{header: {name}}}]}}", "which has a meaning of its own")
+        for name in (
+            "Cookie",
+            "Host",
+            "Connection",
+            "Proxy-Authorization",
+            "X-Forwarded-Access-Token",
+            "X-Gateway-Token",
+            "Origin",
+            "X-Request-Id",
+            "Sec-WebSocket-Protocol",
+            "X-Playground-Access",
+            "X-Clerk-Auth-Token",
+            "Content-Type",
+            "TE",
+            "traceparent",
+            "X-Real-IP",
+            "Set-Cookie",
+            "x_forwarded_for",
+            "Upgrade",
+            "Transfer-Encoding",
+        )
+    ),
     (f"{{{OIDC}, token_from: {{cookie: a, query: b}}}}", "found the keys cookie, query"),
     (f"{{{OIDC}, token_from: {{cookie: 'a b'}}}}", "which no cookie can be called"),
     (f"{{{OIDC}, token_from: {{query: 'a&b'}}}}", "which no query parameter can be called"),

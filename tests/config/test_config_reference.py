@@ -15,7 +15,8 @@ from gateway.config.document import Source
 from gateway.config.key_requests import JWKS_RECORD
 from gateway.config.observing import LOG_RECORD
 from gateway.config.parse import parse
-from gateway.config.provider_fields import RECORDS
+from gateway.config.presets import PRESETS
+from gateway.config.provider_fields import KINDS, RECORDS
 from gateway.config.reading import Reading
 from gateway.config.records import Field, Record
 from gateway.config.route_fields import ROUTE_RECORD
@@ -39,7 +40,8 @@ SECTIONS = {
     "jwks": JWKS_RECORD,
     "routes": ROUTE_RECORD,
     "tests": CASE_RECORD,
-    **{"providers": Record("", tuple({f.name: f for record in RECORDS.values() for f in record.fields}.values()))},
+    "providers": Record("", tuple({f.name: f for kind in KINDS for f in RECORDS[kind].fields}.values())),
+    **{name: Record("", tuple(one.key for one in row.parameters)) for name, row in PRESETS.items()},
 }
 MOUNTED = {
     "tls.crt": b"-----BEGIN CERTIFICATE-----",
@@ -52,6 +54,7 @@ MOUNTED = {
     "token": b"eyJ.eyJ.x",
 }
 VARIABLES = {
+    "UPSTREAM_KEY": "a constant",
     "MASTRA_JWT_SECRET": SECRET,
     "JWT_NEW": SECRET,
     "JWT_OLD": SECRET[::-1],

@@ -11,7 +11,7 @@ from gateway.commands.main import run_command
 from gateway.config.document import ConfigError
 from gateway.config.env_file import SWITCH, read_lines
 from gateway.config.file import load
-from tests.configuring import file_with, full, mistakes, read
+from tests.configuring import ALL_TYPES, file_with, full, mistakes, read
 from tests.terminal import GATEWAY, PROJECT, environment, seen_on_terminal
 
 SECRET = "kJ4v9QzT2mX7bW1cR8yL5nP3sD6fG0hA-env"
@@ -188,13 +188,19 @@ def test_missing_variable_says_which_other_holds_it(provider: str, variables: st
 
 @pytest.mark.parametrize(
     ("written", "meant"),
-    [("MastraAuthClerk", "clerk"), ("MastraJwtAuth", "jwt"), ("MastraAuthAuth0", "auth0"), ("mastrajwtauth", "jwt")],
+    [
+        ("MastraAuthClerk", "clerk"),
+        ("MastraJwtAuth", "jwt"),
+        ("MastraAuthAuth0", "auth0"),
+        ("mastrajwtauth", "jwt"),
+        ("MastraAuthSupabase", "supabase"),
+        ("MastraAuthWorkos", "workos"),
+        ("MastraAuthBetterAuth", "better_auth"),
+    ],
 )
 def test_names_of_mastras_classes_are_known_words(written: str, meant: str) -> None:
     found = mistakes(file_with(providers=f"providers: {{jobs: {{type: {written}}}}}"))
-    assert found == [
-        f"2:26: providers.jobs.type: found '{written}', expected jwt, clerk, auth0 or oidc (did you mean '{meant}'?)"
-    ]
+    assert found == [f"2:26: providers.jobs.type: found '{written}', expected {ALL_TYPES} (did you mean '{meant}'?)"]
 
 
 PASTED = """\

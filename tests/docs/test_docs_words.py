@@ -26,7 +26,7 @@ def section(title: str) -> str:
     return PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
-OF_OTHERS = re.compile(r"/authz/|ext_authz|jwt_authn|overload_manager|http_connection_manager")
+OF_OTHERS = re.compile(r"/authz/|ext_authz|jwt_authn|cognito-idp|overload_manager|http_connection_manager")
 NOT_USED = re.findall(r"`([^`]+)`", "".join(re.findall(r"^\| (`.+?) \|", section("Not used"), re.MULTILINE)))
 
 

@@ -22,7 +22,18 @@ from tests.security.judge import Reached
 from tests.security.strict import Violation
 from tests.security.tally import Tally
 
-READINGS = ("credentials", "cookies", "forwarded", "emails", "names", "closing", "connection", "ours")
+READINGS = (
+    "credentials",
+    "cookies",
+    "forwarded",
+    "emails",
+    "names",
+    "closing",
+    "connection",
+    "ours",
+    "places",
+    "origins",
+)
 FAMILIES = ("path", "header", "jwt", *READINGS)
 # A token in the query, in any spelling of its name.
 _QUERY = re.compile(r"(tok|%74ok)(e|%65)n[^=/]*=\{|/query/")

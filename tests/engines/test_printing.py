@@ -226,6 +226,18 @@ def test_tokens_in_the_query_are_refused_where_it_cannot_be_rewritten(engine: st
     assert "query" in message
 
 
+@pytest.mark.parametrize("engine", PRINTERS)
+def test_an_mcp_route_is_refused_since_the_gateway_answers_beside_it(engine: str, tmp_path: Path) -> None:
+    provider = "{type: oidc, issuer: https://a.example.com, audience: https://b.example.com/mcp}"
+    text = text_for(engine).replace("providers:\n", f"providers:\n  mcp: {provider}\n")
+    text = text.replace(
+        "routes:\n", "routes:\n  /mcp: {provider: mcp, allow: authenticated, upstream: mastra, mcp: true}\n"
+    )
+    [(_, column, path, message)] = objections(engine, text, tmp_path)
+    assert (column, path) == (65, "routes./mcp.mcp")
+    assert "the gateway itself answers /.well-known/oauth-protected-resource/mcp" in message
+
+
 @pytest.mark.parametrize("engine", [ENVOY, HAPROXY, TRAEFIK])
 def test_a_limit_of_bodies_is_refused_where_it_would_hold_them_back(engine: str, tmp_path: Path) -> None:
     text = f"limits: {{body_size: 5MiB}}\n{text_for(engine)}"

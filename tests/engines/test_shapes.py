@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from queue import Queue
 
 import pytest
 
@@ -27,6 +28,10 @@ from tests.server.test_server import make_certificate
 
 pytestmark = pytest.mark.engines
 _ORIGIN = "https://app.example.com"
+_ONE_ROUTE = (
+    "upstream: ${UPSTREAM}\nproviders: {jobs: {type: jwt, secret: '${SECRET}', expiry: optional}}\n"
+    "routes: {/api: {provider: jobs, allow: authenticated}}\n"
+)
 
 
 def engines_that(*names: str) -> pytest.MarkDecorator:
@@ -146,21 +151,125 @@ def _curl2(stage: Stage, path: str, *options: str) -> str:
     return subprocess.run([*command, url], capture_output=True, text=True, check=True).stdout
 
 
+class Service:
+    """Where an engine asks, on a socket of its own: each question is on a connection of its own, and in a thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen(64)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def answer(self, question: bytes) -> bytes:
+        """Return the answer to a question, or nothing for none."""
+        raise NotImplementedError
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                threading.Thread(target=self._take, args=(connection,), daemon=True).start()
+
+    def _take(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            question = head_of(connection)
+            if question:
+                connection.sendall(self.answer(question))
+
+
+class DyingService(Service):
+    """It drops each question: the first one when it is let go, until then it is held, and `events` says so."""
+
+    def __init__(self, path: Path, events: Queue[str]) -> None:
+        self._events, self._released, self._is_first = events, threading.Event(), True
+        super().__init__(path)
+
+    def let_go(self) -> None:
+        self._released.set()
+
+    def answer(self, question: bytes) -> bytes:
+        if self._is_first:
+            self._is_first = False
+            self._events.put("held")
+            self._released.wait(20)
+        return b""
+
+
+class ClosingService(Service):
+    """It asks the gateway, and closes after each yes: an engine has no idle connection that it could ask on instead."""
+
+    def __init__(self, path: Path, gateway: Path) -> None:
+        self._gateway = gateway
+        super().__init__(path)
+
+    def answer(self, question: bytes) -> bytes:
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.connect(str(self._gateway))
+            asking.sendall(question)
+            return head_of(asking).removesuffix(b"\r\n") + b"Connection: close\r\n\r\n"
+
+
+def head_of(connection: socket.socket) -> bytes:
+    """Return what comes, up to the end of a head; nothing if it ends before."""
+    read = b""
+    while not read.endswith(b"\r\n\r\n"):
+        piece = connection.recv(65536)
+        if not piece:
+            return b""
+        read += piece
+    return read
+
+
+@engines_that("envoy", "nginx", "haproxy", "caddy")
+def test_a_service_that_drops_a_question_while_others_are_asked_costs_no_request(
+    engine: Engine, tmp_path: Path
+) -> None:
+    # Which one is asked next is each question's own: by then another question may have moved what all of them share.
+    upstream, files, port = Upstream(), tmp_path / "engine", free_port()
+    environment = {"UPSTREAM": upstream.url, "SECRET": SECRET.decode()}
+    request = request_bytes("GET /api/x", BEARER)
+    events: Queue[str] = Queue()
+    with ExitStack() as stack:
+        stack.callback(upstream.close)
+        dying, good, gateway = (tmp_path / f"{name}.sock" for name in ("dying", "good", "gateway"))
+        text = f"decisions: {{listen: 'unix:{gateway}'}}\n{_ONE_ROUTE}"
+        stack.enter_context(served(text, tmp_path / "good", environment))
+        service, other = DyingService(dying, events), ClosingService(good, gateway)
+        stack.callback(service.close)
+        stack.callback(other.close)
+        where = [f"--decisions=unix:{path}" for path in (dying, good)]
+        file = tmp_path / "good" / "gateway.yaml"
+        compiled(engine.name, file, files, f"--listen=127.0.0.1:{port}", *where, environment=environment)
+        stack.enter_context(running(engine, files, port))
+
+        def ask() -> int:
+            status = exchange(port, request).status
+            events.put(f"answered {status}")
+            return status
+
+        callers = stack.enter_context(ThreadPoolExecutor(2))
+        held = callers.submit(ask)
+        while events.get(timeout=20) != "held":  # it went to the good one
+            held = callers.submit(ask)
+        assert callers.submit(ask).result(20) == 200
+        service.let_go()
+        assert held.result(20) == 200
+
+
 @engines_that("envoy", "nginx", "haproxy", "caddy")
 def test_one_of_two_services_that_dies_costs_no_request(engine: Engine, tmp_path: Path) -> None:
     upstream, files, port = Upstream(), tmp_path / "engine", free_port()
     environment = {"UPSTREAM": upstream.url, "SECRET": SECRET.decode()}
-    text = (
-        "upstream: ${UPSTREAM}\nproviders: {jobs: {type: jwt, secret: '${SECRET}', expiry: optional}}\n"
-        "routes: {/api: {provider: jobs, allow: authenticated}}\n"
-    )
     request = request_bytes("GET /api/x", BEARER)
     with ExitStack() as stack:
         stack.callback(upstream.close)
         sockets = [tmp_path / f"{name}.sock" for name in ("one", "two")]
         services = [
             stack.enter_context(
-                served(f"decisions: {{listen: 'unix:{path}'}}\n{text}", tmp_path / path.stem, environment)
+                served(f"decisions: {{listen: 'unix:{path}'}}\n{_ONE_ROUTE}", tmp_path / path.stem, environment)
             )
             for path in sockets
         ]

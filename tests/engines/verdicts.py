@@ -46,7 +46,7 @@ REPAIRED: Final = {
         "connection.twice.joined": TOLD,
         **_ONE_PER_LINE,
     },
-    "haproxy": {"header.spoof.malformed-name": TOLD},
+    "haproxy": {"header.spoof.malformed-name": TOLD, "places.constant.trailer": TRAILERS},
     "caddy": {
         "header.spoof.malformed-name": TOLD,
         "header.trailer": TRAILERS,

@@ -13,6 +13,7 @@ from gateway.policy.credentials import check_origin, find_credential
 from gateway.policy.denied import Denied, MethodNotAllowed
 from gateway.policy.jwk import Key, KeySetError, read_key_set, secret_key
 from gateway.policy.model import Headers, RequestHead
+from gateway.policy.origins import Origins
 from gateway.policy.paths import split_target
 from gateway.policy.providers import BEARER, Provider, TokenSource
 from gateway.policy.routes import Policy, Route
@@ -103,7 +104,13 @@ def test_of_a_tokens_header(member: dict[str, Any], expected: str) -> None:
         (OIDC, {"typ": ["JWT"]}, {}, "typ is ['JWT'], expected at+jwt or jwt"),
         (OIDC, {"typ": {"a": 1}}, {}, "typ is dict, expected at+jwt or jwt"),
         (OIDC, {"typ": "x" * 200}, {}, f"typ is '{'x' * 99}, expected at+jwt or jwt"),
-        (OIDC, {}, {"exp": ...}, "exp is missing (`expiry: optional` on the provider lets such tokens in)"),
+        (OIDC, {}, {"exp": ...}, "exp is missing"),
+        (
+            replace(OIDC, kind="jwt"),
+            {},
+            {"exp": ...},
+            "exp is missing (`expiry: optional` on the provider lets such tokens in)",
+        ),
         (OIDC, {}, {"exp": NOW - 60}, "expired 60 s ago"),
         (OIDC, {}, {"nbf": NOW + 60}, "valid in 60 s"),
         (OIDC, {}, {"iat": NOW + 60}, "issued 60 s in the future: do the clocks differ?"),
@@ -121,7 +128,7 @@ def test_of_a_tokens_header(member: dict[str, Any], expected: str) -> None:
             {},
             "cat is missing (unknown), accepted: session, template",
         ),
-        (CLERK, {}, {"sub": "mch_1"}, "the subject is a machine (mch_), not a session"),
+        (CLERK, {}, {"sub": "mch_1"}, "the subject is a machine (mch_), accepted: session"),
         (CLERK, {}, {"sts": "pending"}, "sts is pending"),
         (CLERK, {}, {"azp": "https://evil.test"}, "azp is 'https://evil.test', expected https://app.example.com"),
         (CLERK, {}, {}, "azp is missing, expected https://app.example.com"),
@@ -183,10 +190,10 @@ def test_of_a_credential() -> None:
 def test_of_an_origin() -> None:
     way = "a cookie counts only with the gateway's own or a listed one"
     host = ("Host", "gw.test")
-    assert detail(lambda: check_origin(head(host), frozenset())) == f"no Origin header; {way}"
+    assert detail(lambda: check_origin(head(host), Origins())) == f"no Origin header; {way}"
     evil = ("Origin", "https://evil.test/" + "x" * 200)
     shown = repr(evil[1][:100])
-    assert detail(lambda: check_origin(head(host, evil), frozenset())) == f"Origin {shown}; {way}"
+    assert detail(lambda: check_origin(head(host, evil), Origins())) == f"Origin {shown}; {way}"
 
 
 def test_of_a_method() -> None:
@@ -259,7 +266,8 @@ def test_of_a_subject() -> None:
     def of(subject: object) -> str:
         return detail(lambda: check_claims(parse_token(mint(claims_of(sub=subject))), OIDC, NOW))
 
-    assert of(1) == "sub is missing, empty or no string"
+    assert of(True) == of("") == "sub is missing, empty or neither a string nor an integer"
+    assert of(-1) == "sub is -1, expected a text or an integer from 0 to 9007199254740991"
     assert of("a\nb") == "sub holds a control character or half a character"
 
 

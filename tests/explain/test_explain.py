@@ -245,7 +245,8 @@ CAUSES = [
     pytest.param(head(f"Bearer {auth0(exp=NOW - 60)}"), "the clocks differ: the gateway's clock says", id="clocks"),
     pytest.param(head(f"Bearer {auth0(exp=NOW - 90000)}"), "expired 25 h ago", id="long-expired"),
     pytest.param(head(f"Bearer {auth0(iat=NOW + 900)}"), "The clocks differ", id="future"),
-    pytest.param(head(f"Bearer {auth0(exp=...)}"), "`expiry: optional`", id="no-exp"),
+    pytest.param(head(f"Bearer {auth0(exp=...)}"), "have the issuer write exp", id="no-exp"),
+    pytest.param(head(f"Bearer {jobs(exp=...)}", "/jobs"), "`expiry: optional`", id="no-exp-of-a-shared-secret"),
     pytest.param(head(f"Bearer {mint(claims_of(iss=AUTH0))}", "/scoped"), "Signing Algorithm, RS256", id="hs256-auth0"),
     pytest.param(head(f"Bearer {mint(claims_of(iss=CLERK))}", "/clerk"), "shared secret (HS256)", id="hs256-clerk"),
     pytest.param(head(f"Bearer {auth0()}", "/jobs"), "signed with a key pair", id="rs256-jwt"),
@@ -476,3 +477,18 @@ def test_span_is_told_in_the_unit_a_person_would_choose(seconds: float, expected
 def test_moment_beyond_the_calendar_is_told_as_it_is() -> None:
     assert moment(1e300, 0.0).startswith("1e+300")
     assert re.match(r"2027-01-15T08:00:00Z", moment(NOW, NOW))
+
+
+def test_optional_token_is_told_from_none() -> None:
+    provider = f"providers: {{jobs: {{type: jwt, secret: {SECRET.decode()}}}}}"
+    policy = read(f"upstream: http://a\n{provider}\nroutes: {{/me: {{optional: jobs}}}}\n").policy
+    for lines, decision, said in (
+        ([], "allow", "a token is optional, and none came"),
+        ([("authorization", f"Bearer {mint(claims_of())}")], "allow", "whoever has a token that counts passes"),
+        ([("authorization", "Bearer x")], "deny", "not asked any more"),
+    ):
+        asked = RequestHead("GET", "/me", Headers(lines), "127.0.0.1", "http")
+        found = explain(policy, HeldKeys(), asked, NOW, HeldKeys().status_of)
+        assert found.decision == decision
+        if decision == "allow":
+            assert said in str(found.steps)

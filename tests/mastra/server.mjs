@@ -115,6 +115,7 @@ const mastra = new Mastra({
   server: {
     port,
     host: '127.0.0.1',
+    build: { openAPIDocs: true },
     middleware: [recordArrival],
     apiRoutes: [show('/rig/model-log', modelLog), show('/rig/arrivals', arrivals)],
     ...auth(),

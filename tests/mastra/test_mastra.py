@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import time
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator
@@ -308,6 +309,26 @@ def test_mastra_without_a_mapping_shows_everything_to_everybody(
         with gateway_process(text, tmp_path, environment) as (address, _):
             found = run_node("isolation.mjs", BASE_URL=address, TOKEN_A=a, TOKEN_B=b)
     assert (found["owners"], found["bReads"]) == (["forged", "forged"], 200)
+
+
+def test_every_operation_of_mastra_has_a_route_and_a_caller(start_mastra: StartMastra, tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    with start_mastra() as url:
+        file.write_text(
+            f"upstream: {url}\n"
+            f"providers: {{jobs: {{type: jwt, secret: {SIGNING_SECRET}}}}}\n"
+            "routes:\n"
+            "  /api: {provider: jobs, allow: {role: admin}}\n"
+            "  GET /api/agents: {provider: jobs, allow: authenticated}\n"
+            "  POST /api/agents/{agent}/generate: {provider: jobs, allow: authenticated}\n"
+        )
+        asked = [sys.executable, "-m", "gateway", "check", "-c", str(file), "--json", "--openapi"]
+        done = subprocess.run([*asked, f"{url}/api/openapi.json"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["openapi"]
+    assert len(found["operations"]) > 400 and found["unmet_routes"] == []
+    marked = [f"{one['method']} {one['path']}" for one in found["operations"] if one["mark"]]
+    assert marked == ["POST /api/agents/{agentId}/generate", "POST /api/agents/{agentId}/generate/vnext"]
 
 
 def test_callers_secret_is_not_mastras(start_mastra: StartMastra, tmp_path: Path) -> None:

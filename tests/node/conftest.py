@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.nodejs import node_with
+from tests.nodejs import mark_below, node_with
 from tests.processes import gateway_process, process
 
 HERE = Path(__file__).parent
@@ -23,10 +23,7 @@ RunScript = Callable[[str, Any], Any]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.node)
-            item.add_marker(pytest.mark.timeout(240))
+    mark_below(HERE, items)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import pytest
 from gateway.policy.credentials import MAX_TOKEN_BYTES, check_origin, find_credential
 from gateway.policy.denied import Denied
 from gateway.policy.model import Headers, RequestHead
+from gateway.policy.origins import Origins
 from gateway.policy.parameters import without_parameter
 from gateway.policy.providers import BEARER, TokenSource
 from gateway.policy.reasons import Reason
@@ -18,10 +19,15 @@ BARE = TokenSource("bare")
 COOKIE = TokenSource("cookie", "__session")
 QUERY = TokenSource("query", "apiKey")
 PROTOCOL = TokenSource("websocket_protocol")
+HEADER = TokenSource("header", "x-goog-iap-jwt-assertion")
 
 
 def head(*lines: tuple[str, str], method: str = "GET", scheme: str = "https") -> RequestHead:
     return RequestHead(method, "/api", Headers([("Host", "gw.test"), *lines]), "192.0.2.1", scheme)
+
+
+def asserted(*values: str) -> RequestHead:
+    return head(*(("X-Goog-IAP-JWT-Assertion", value) for value in values))
 
 
 def authorization(*values: str) -> RequestHead:
@@ -97,6 +103,26 @@ def test_bearer_with_anything_but_one_token_is_malformed(value: str) -> None:
         pytest.param(
             head(("Cookie", f"__session={TOKEN}")), f"?apiKey={TOKEN}", (QUERY, COOKIE), id="query-and-cookie"
         ),
+        pytest.param(asserted(TOKEN, TOKEN), "", (HEADER,), id="header-twice"),
+        pytest.param(asserted("", TOKEN), "", (HEADER,), id="header-twice-one-empty"),
+        pytest.param(asserted(f"{TOKEN}, {TOKEN}"), "", (HEADER,), id="header-joined-on-the-way"),
+        pytest.param(asserted(f"{TOKEN},"), "", (HEADER,), id="header-joined-with-an-empty-one"),
+        pytest.param(
+            head(("Authorization", f"Bearer {TOKEN}"), (HEADER.name, TOKEN)),
+            "",
+            (BEARER, HEADER),
+            id="header-and-bearer",
+        ),
+        pytest.param(asserted(TOKEN), f"?apiKey={TOKEN}", (QUERY, HEADER), id="header-and-query"),
+        pytest.param(
+            head((HEADER.name, TOKEN), ("X-Other", TOKEN)), "", (HEADER, TokenSource("header", "x-other")), id="headers"
+        ),
+        pytest.param(
+            head(("Authorization", "Basic x"), ("Authorization", "Basic x"), (HEADER.name, TOKEN)),
+            "",
+            (HEADER,),
+            id="two-lines-that-do-not-count",
+        ),
         pytest.param(
             head(("Authorization", f"Bearer {TOKEN}"), ("Upgrade", "websocket"), ("Sec-WebSocket-Protocol", TOKEN)),
             "",
@@ -161,6 +187,40 @@ def test_bare_authorization_is_a_token_where_the_file_says_so() -> None:
     assert find_credential(authorization(f"Bearer {TOKEN}"), "", (BARE,)) is None
 
 
+@pytest.mark.parametrize("value", [TOKEN, f"  {TOKEN}\t", f"Bearer {TOKEN}", f"BEARER  {TOKEN}"])
+@pytest.mark.parametrize("beside", [(), (("Authorization", f"Bearer {TOKEN}x"),), (("Cookie", "__session=x"),)])
+def test_header_of_another_name_holds_a_token_with_or_without_bearer(
+    value: str, beside: tuple[tuple[str, str], ...]
+) -> None:
+    # Identity-Aware Proxy, Cloudflare Access, Azure's front ends: github.com/oauth2-proxy/oauth2-proxy/issues/2168.
+    found = find_credential(head(("x-GOOG-iap-jwt-assertion", value), *beside), "", (HEADER, COOKIE))
+    assert found is not None and (found.token, found.source) == (TOKEN, HEADER)
+
+
+@pytest.mark.parametrize(
+    "value", ["Bearer", f"Basic {TOKEN}", f"{TOKEN} x", f"Bearer {TOKEN} x", f"a\t{TOKEN}", "\u00e9"]
+)
+def test_whatever_else_stands_in_a_tokens_header_is_malformed(value: str) -> None:
+    with pytest.raises(Denied) as refusal:
+        find_credential(asserted(value), "", (HEADER,))
+    assert refusal.value.reason is Reason.TOKEN_MALFORMED
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [],
+        [(HEADER.name, "")],
+        [("X_Goog_IAP_JWT_Assertion", TOKEN)],
+        [("X.Goog.IAP.JWT.Assertion", TOKEN)],
+        [(HEADER.name, TOKEN), ("Connection", "close, X-Goog-IAP-JWT-Assertion")],  # it ends here
+        [(HEADER.name, TOKEN), ("Connection", "x_goog_iap_jwt_assertion")],
+    ],
+)
+def test_no_token_is_in_another_spelling_or_in_what_connection_names(lines: list[tuple[str, str]]) -> None:
+    assert find_credential(head(*lines), "", (HEADER,)) is None
+
+
 def test_websocket_protocol_that_looks_like_a_token_is_one() -> None:
     upgrade = (("Upgrade", "websocket"), ("Sec-WebSocket-Protocol", f"chat, {TOKEN}"))
     found = find_credential(head(*upgrade), "", (PROTOCOL,))
@@ -210,10 +270,10 @@ def test_cookie_counts_only_for_pages_of_known_origins(
     # Cross-site request forgery, and cross-site WebSocket hijacking.
     request_head = head(*lines, method=method)
     if allowed:
-        check_origin(request_head, frozenset({"https://app.example.com"}))
+        check_origin(request_head, Origins({"https://app.example.com"}))
         return
     with pytest.raises(Denied) as refusal:
-        check_origin(request_head, frozenset({"https://app.example.com"}))
+        check_origin(request_head, Origins({"https://app.example.com"}))
     assert refusal.value.reason is Reason.ORIGIN_REFUSED
 
 
@@ -280,7 +340,7 @@ def test_what_is_not_there_is_nothing() -> None:
     assert find_credential(head(), "", (BARE, BEARER)) is None
     nameless = RequestHead("POST", "/api", Headers([("Origin", "https://xxxx")]), "192.0.2.1", "https")
     with pytest.raises(Denied):
-        check_origin(nameless, frozenset())
+        check_origin(nameless, Origins())
 
 
 def test_a_no_break_space_is_no_white_space_of_http() -> None:

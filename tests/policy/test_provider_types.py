@@ -9,7 +9,8 @@ import pytest
 
 from gateway.commands import draft
 from gateway.commands.main import run_command
-from gateway.config.provider_fields import RECORDS, TYPES
+from gateway.config.presets import PRESETS as OF_ISSUERS
+from gateway.config.provider_fields import KINDS, RECORDS, TYPES
 from gateway.policy.providers import PRESETS, Kind
 from tests.configuring import SECRET
 
@@ -19,11 +20,21 @@ SMALLEST = {
     "clerk": "jwks_uri: https://clerk.example.com/.well-known/jwks.json",
     "auth0": "domain: tenant.eu.auth0.com, audience: mastra",
     "oidc": "issuer: https://login.example.com, audience: mastra",
+    "google": "audience: 123-abc.apps.googleusercontent.com",
+    "entra": "tenant: 11111111-2222-4333-8444-555555555555, audience: api://mastra",
+    "okta": "domain: yourcompany.okta.com",
+    "keycloak": "url: http://localhost:8080, realm: corp, audience: mastra",
+    "cognito": "user_pool: eu-west-1_Ab12Cd34E, client: 4h57kq9example",
+    "supabase": "project: abcdefghijklmnopqrst",
+    "firebase": "project: your-project-1234",
+    "workos": "client_id: client_01HXYZ",
+    "better_auth": "url: http://localhost:3000",
 }
 
 
 def test_every_type_is_in_every_table() -> None:
-    assert set(TYPES) == set(get_args(Kind)) == set(PRESETS) == set(RECORDS) == set(draft.TYPES) == set(SMALLEST)
+    assert set(KINDS) == set(get_args(Kind)) == set(PRESETS)
+    assert set(TYPES) == set(KINDS) | set(OF_ISSUERS) == set(RECORDS) == set(draft.TYPES) == set(SMALLEST)
 
 
 @pytest.mark.parametrize("kind", TYPES)

@@ -83,7 +83,6 @@ def test_good_token_gives_its_principal() -> None:
         pytest.param({"sub": ...}, Reason.CLAIM_INVALID, id="sub-missing"),
         pytest.param({"sub": ""}, Reason.CLAIM_INVALID, id="sub-empty"),
         pytest.param({"sub": " "}, Reason.CLAIM_INVALID, id="sub-blank"),
-        pytest.param({"sub": 42}, Reason.CLAIM_INVALID, id="sub-number"),
         pytest.param({"sub": "a\r\nX-Auth-Email: evil"}, Reason.CLAIM_INVALID, id="sub-with-crlf"),
         pytest.param({"sub": "\ud800"}, Reason.CLAIM_INVALID, id="sub-lone-surrogate"),
     ],

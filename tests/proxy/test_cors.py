@@ -164,3 +164,34 @@ def test_vary_holds_origin_once(arrived: list[Line], vary: str) -> None:
         ("Set-Cookie", "b"),
         ("Vary", vary),
     ]
+
+
+PREVIEWS = Cors(frozenset({APP, "https://app-*-corp.vercel.app"}))
+
+
+def test_an_origin_that_a_pattern_stands_for_is_echoed_alone() -> None:
+    origin = "https://app-git-fix-1-corp.vercel.app"
+    assert answer_lines(PREVIEWS, head(("Origin", origin)))[:2] == [
+        ("Access-Control-Allow-Origin", origin),
+        ("Access-Control-Allow-Credentials", "true"),
+    ]
+    assert preflight_lines(PREVIEWS, asking(origin).headers)[0] == ("Access-Control-Allow-Origin", origin)
+    assert answer_lines(PREVIEWS, head(("Origin", APP)))[0] == ("Access-Control-Allow-Origin", APP)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://app-x.evil.com-corp.vercel.app",
+        "https://app-evil.vercel.app",
+        "https://app-X-corp.vercel.app",
+        "https://app-x-corp.vercel.app.",
+        "https://app-x-corp.vercel.app:8443",
+        "https://app-*-corp.vercel.app",
+        "http://app-x-corp.vercel.app",
+        "https://app-x-corp.vercel.app.evil.com",
+    ],
+)
+def test_an_origin_that_is_almost_of_a_pattern_learns_nothing(origin: str) -> None:
+    assert answer_lines(PREVIEWS, head(("Origin", origin))) == []
+    assert preflight_lines(PREVIEWS, asking(origin).headers) == [VARY]

@@ -27,11 +27,16 @@ OURS = [
     ("X-Request-Id", "ours"),
     *IDENTITY,
 ]
+HEADER, OTHER_HEADER = TokenSource("header", "x-assertion"), TokenSource("header", "x-of-another-route")
 # One name is only another upstream's, and as good as believed here.
-RULES = HeaderRules(("remote-user", "x-user-*"), ("X-Auth-User-Id", "X-Auth-Email", "X-Other-Upstreams-Name"))
+RULES = HeaderRules(
+    ("remote-user", "x-user-*"),
+    ("X-Auth-User-Id", "X-Auth-Email", "X-Other-Upstreams-Name"),
+    (HEADER.name, OTHER_HEADER.name),
+)
 COOKIE, PROTOCOL = TokenSource("cookie", "__session"), TokenSource("websocket_protocol")
 QUERY = TokenSource("query", "token")
-PROVIDER = Provider("p", "oidc", frozenset({"RS256"}), token_sources=(BEARER_SOURCE, COOKIE, PROTOCOL, QUERY))
+PROVIDER = Provider("p", "oidc", frozenset({"RS256"}), token_sources=(BEARER_SOURCE, COOKIE, PROTOCOL, QUERY, HEADER))
 
 
 def allowed(authorization: str = "forward", *, public: bool = False, by: TokenSource | None = BEARER_SOURCE) -> Allow:
@@ -482,3 +487,46 @@ def test_a_no_break_space_is_part_of_a_name() -> None:
 )
 def test_line_of_an_answer_is_passed_unless_it_is_hop_by_hop(name: str, is_passed: bool) -> None:
     assert is_response_line_forwarded(name) is is_passed
+
+
+ASSERTED: list[Line] = [("X-Assertion", TOKEN), ("Accept", "*/*")]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("Authorization", "Bearer evil"),
+        ("Authorization", "Basic evil"),
+        ("X-Of-Another-Route", TOKEN),  # nobody verified it for this route
+        ("x-of-another-route", "evil"),
+        ("X_Assertion", "evil"),
+        ("X.Assertion", "evil"),
+        ("x'assertion", "evil"),
+        ("X_Of.Another_Route", "evil"),
+        ("Cookie", f"__session={TOKEN}"),
+        ("Connection", "x-of-another-route"),
+    ],
+)
+def test_a_token_in_a_header_goes_up_alone(other: Line) -> None:
+    assert kept(*ASSERTED, other, allow=allowed(by=HEADER)) == ASSERTED
+    assert kept(other, *ASSERTED, allow=allowed("strip", by=HEADER)) == [("Accept", "*/*")]
+    assert kept(other, *ASSERTED, allow=allowed("sign", by=HEADER)) == [("Accept", "*/*")]
+
+
+def test_a_header_that_may_hold_a_token_and_was_not_the_credential_stops() -> None:
+    bearer = ("Authorization", f"Bearer {TOKEN}")
+    for by in (BEARER_SOURCE, COOKIE, None):
+        assert ASSERTED[0] not in kept(*ASSERTED, bearer, allow=allowed(by=by))
+    # On a public route nobody looked at anything: as with Authorization.
+    assert kept(*ASSERTED, bearer, ("X.Assertion", "evil"), allow=allowed(public=True)) == [*ASSERTED, bearer]
+    assert kept(*ASSERTED, bearer, allow=allowed("strip", public=True)) == [("Accept", "*/*")]
+
+
+def test_what_may_be_a_token_is_secret_whatever_its_header_is_called() -> None:
+    rules = HeaderRules((), (), ("x-edge",))
+    assert [rules.passing(name) for name in ("X-Edge", "X_Edge", "X-Edges")] == [
+        (True, True),
+        (False, True),
+        (True, False),
+    ]
+    assert [rules.is_secret(name) for name in ("X-Edge", "x.edge", "X-Api-Key", "X-Edges")] == [True, True, True, False]

@@ -9,7 +9,18 @@ from tests.security.casebook import Case, cases, parameters
 from tests.security.judge import judge
 from tests.security.tally import Tally
 
-READINGS = ("credentials", "cookies", "forwarded", "emails", "names", "closing", "connection", "ours")
+READINGS = (
+    "credentials",
+    "cookies",
+    "forwarded",
+    "emails",
+    "names",
+    "closing",
+    "connection",
+    "ours",
+    "places",
+    "origins",
+)
 FAMILIES = ("jwt", "header", "path", *READINGS)
 CASES = [case for family in FAMILIES for case in cases(family)]
 

@@ -26,7 +26,10 @@ POOR = mint({"sub": "user-2", "email": "bob@example.org"}, FILE_SECRET.encode())
 BAD = mint({"sub": "user-1"}, b"another secret of thirty-two bytes")
 FILE = """
     upstreams:
-      default: {{url: {url}, identity: {{headers: {{X-Auth-Subject: subject, X-Auth-Email: email}}}}}}
+      default:
+        url: {url}
+        identity: {{headers: {{X-Auth-Subject: subject, X-Auth-Email: email}}}}
+        headers: {{X-Upstream-Key: "text:{{a constant}} of-the=file"}}
     strip_headers: [X-User-*, Remote-User]
     trusted_proxies: [10.0.0.0/8]
     providers:
@@ -37,18 +40,25 @@ FILE = """
         expiry: optional
         token_from: [bearer, {{cookie: session}}, {{query: t}}]
         origins: ["https://app.example.com"]
+      edge:
+        type: jwt
+        secret: {secret}
+        expiry: optional
+        token_from: [bearer, {{header: X-Edge-Assertion}}, {{cookie: session}}]
     routes:
       /public: {{public: true, websocket: true}}
       /api: {{provider: jobs, allow: authenticated}}
       POST /api/jobs: {{provider: jobs, allow: {{role: admin}}}}
       /pages: {{provider: pages, allow: authenticated}}
+      /edge: {{provider: edge, allow: authenticated}}
       /home: {{provider: jobs, allow: {{ip: 127.0.0.0/8}}}}
       /seen: {{provider: jobs, allow: {{when: "'x-told' in request.headers"}}}}
 """
 TARGETS = (
-    "/public/x", "/public", "/api/x", "/api/x?a=1&b=2", "/api/jobs", "/api/jobs/7", "/pages/1", "/home", "/seen",
-    "/nope", "/", "/API/x", "/api/%7Ex", "/api/a%2fb", "/api/../x", "/api//x", "/api/x?apiKey=k", f"/pages?t={TOKEN}",
-    f"/pages/2?a=1&t={TOKEN}&b", "/api/caf%c3%a9", "/api/x;y=1", "/api/x?", "*", "http://gw.test/api/x", "/api/x#f",
+    "/public/x", "/public", "/api/x", "/api/x?a=1&b=2", "/api/jobs", "/api/jobs/7", "/pages/1", "/edge/1", "/edge/2",
+    "/home", "/seen", "/nope", "/", "/API/x", "/api/%7Ex", "/api/a%2fb", "/api/../x", "/api//x", "/api/x?apiKey=k",
+    f"/pages?t={TOKEN}", f"/pages/2?a=1&t={TOKEN}&b", "/api/caf%c3%a9", "/api/x;y=1", "/api/x?", "*",
+    "http://gw.test/api/x", "/api/x#f",
 )  # fmt: skip
 METHODS = ("GET", "GET", "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "BREW", "CONNECT")
 TOKENS: Sequence[Lines] = (
@@ -56,6 +66,9 @@ TOKENS: Sequence[Lines] = (
     [("authorization", f"Bearer {POOR}")],
     [("Authorization", f"Bearer {BAD}")], [("Authorization", f"Bearer {TOKEN}"), ("Authorization", f"Bearer {POOR}")],
     [("Cookie", f"session={TOKEN}"), ("Origin", "https://app.example.com")], [("Cookie", f"a=b; session={POOR}; c=d")],
+    [("X-Edge-Assertion", TOKEN)], [("x-edge-assertion", f"Bearer {TOKEN}"), ("Cookie", f"session={POOR}")],
+    [("X-Edge-Assertion", TOKEN), ("X-Edge-Assertion", POOR)], [("X-Edge-Assertion", f"{TOKEN}, {POOR}")],
+    [("X-Edge-Assertion", TOKEN), ("Authorization", "Basic dXNlcjpwYXNz")],
     [("Authorization", "Basic dXNlcjpwYXNz")], [("Authorization", f"bearer  {TOKEN}")],
 )  # fmt: skip
 OTHERS: Lines = [
@@ -67,7 +80,10 @@ OTHERS: Lines = [
     ("Connection", "X-Auth-Subject"), ("X-Playground-Access", "secret"), ("X_Auth_Email", "root"), ("Proxy", "x"),
     ("X-Gateway-Target", "/admin"), ("X-Gateway-Upstream", "other"), ("X-Gateway-Peer", "10.0.0.1"),
     ("Sec-WebSocket-Protocol", f"mastra, {TOKEN}"), ("X-Forwarded-Strange", "1"), ("User-Agent", "test"),
-    ("X-Mastra-Dev-Playground", "true"), ("TE", "trailers"), ("Content-Type", "text/plain"),
+    ("X-Edge-Assertion", POOR), ("X-Edge-Assertion", "not-a-token"), ("X_Edge_Assertion", TOKEN),
+    ("Connection", "X-Edge-Assertion"), ("X-Upstream-Key", "mine"), ("x_upstream_key", "mine"),
+    ("Connection", "X-Upstream-Key"), ("X-Mastra-Dev-Playground", "true"),
+    ("TE", "trailers"), ("Content-Type", "text/plain"),
 ]  # fmt: skip
 _OWN = re.compile(rb'(?<=X-Request-Id: )[0-9a-f]{32}|(?<="request_id":")[0-9a-f]{32}')
 

@@ -11,6 +11,7 @@ import pytest
 from gateway.http1.fields import Field, Lines
 from gateway.http1.request import Requests
 from gateway.http1.response import ResponseRead, Responses
+from gateway.policy.fields import HeaderRules
 from gateway.proxy.runtime import Runtime
 from gateway.server.gateway import Gateway
 from gateway.transport.client import ClientConnection
@@ -75,6 +76,17 @@ def test_no_line_is_remembered_that_may_hold_a_secret(name: str) -> None:
         lines.parts([row])
     assert not lines._remembered.known
     assert [(one.value, one.line) for one in lines._names.known.values()] == [("", f"{name}: ".encode())]
+
+
+@pytest.mark.parametrize("name", ["X-Edge", "x-edge", "X_Edge", "X.Edge"])
+def test_no_token_is_remembered_where_a_provider_reads_one_whatever_the_header_is_called(name: str) -> None:
+    requests = Requests(HeaderRules((), (), ("x-edge",)).passing)
+    for _ in range(8):
+        request = requests.read(f"GET / HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n{name}: hidden\r\n".encode(), "192.0.2.1")
+        assert request is not None and (name, "hidden") in request.headers.lines
+    del request
+    assert _holds(requests, b"*/*")
+    assert not _holds(requests, b"hidden")
 
 
 @pytest.mark.parametrize("name", SECRET_NAMES)

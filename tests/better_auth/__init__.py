@@ -1,0 +1,1 @@
+"""better-auth from npm as the issuer: its plugin jwt(), as it comes."""
