@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gateway.explain.step import shown
 from gateway.explain.walk import Findings
 from gateway.policy.decision import Deny
-from gateway.policy.providers import ASYMMETRIC, SYMMETRIC
+from gateway.policy.providers import ASYMMETRIC, SYMMETRIC, KeySource
 from gateway.policy.reasons import Reason
 from gateway.policy.words import listed
 
@@ -56,6 +58,12 @@ def _unknown_key(deny: Deny, found: Findings) -> str | None:
             f"{status.label} knows the key {shown(token.kid)}, but not for {token.algorithm} (its alg, use or type "
             "says so): have the issuer sign by the algorithm of the key."
         )
+    if token.kid in status.unusable:
+        why = status.unusable[token.kid]
+        return (
+            f"{status.label} publishes the key {shown(token.kid)}, but it cannot be used: it is {why}. Have the issuer "
+            "publish it as a key for signatures, whole (RFC 7517 section 4)."
+        )
     return (
         f"The key {shown(token.kid)} is not among those of {status.label}: the token is of another tenant "
         "or instance, or "
@@ -73,30 +81,74 @@ def _no_keys(deny: Deny, found: Findings) -> str | None:
 
 
 def _way_out(error: str, found: Findings) -> str:
-    """Return what to do about a fetch that failed, by what its message says."""
-    for words, way_out in _WAYS_OUT:
+    """Return what to do about a fetch that failed, by what its message says and by what the file has already."""
+    source = found.key_source
+    for words, is_tried, first, then in _WAYS_OUT:
         if words in error:
-            return way_out
-    if "{tenantid}" in error:
-        return (
-            "Entra's common endpoint stands for all tenants: write `issuer: https://login.microsoftonline.com/{tid}/v2.0`"
-            " for tokens of every tenant, or the tenant's id in place of {tid} for one."
-        )
-    if "names another issuer" in error:
-        return "Write `issuer` exactly as the document has it, if that is the issuer of the tokens."
+            return then if source is not None and is_tried(source) else first
     return "Check the address, DNS, and that this machine may reach it."
 
 
-# What a message of a failed fetch holds, and what helps then.
-_WAYS_OUT = (
-    ("certificate was not accepted", "Name the authority of its certificate as `ca_file` on the provider."),
-    ("X.509 certificates", "Write the address of the JWKS as `jwks_uri`."),
-    ("redirect to", "If that place is the issuer's, write it as `jwks_uri`; if not, ask who sends you there."),
-    ("answered 407", "Write the proxy's user and password into `jwks.proxy`, from variables."),
-    ("the proxy", "Check `jwks.proxy`, and whether the proxy lets this machine reach the key server."),
-    ("found status 401", "The key server wants a credential: `jwks.headers`, or `jwks.token_file`."),
-    ("found status 403", "The key server wants a credential: `jwks.headers`, or `jwks.token_file`."),
-    ("token_file", "Check that the file holds the token alone, and that the gateway may read it."),
+def _has_login(source: KeySource) -> bool:
+    return source.proxy is not None and source.proxy.user is not None
+
+
+def _has_credential(source: KeySource) -> bool:
+    return bool(source.headers) or source.token_file is not None
+
+
+def _never(source: KeySource) -> bool:
+    return False
+
+
+_CREDENTIAL = (
+    "The key server wants a credential: `jwks.headers`, or `jwks.token_file`.",
+    "The key server does not take the credential of `jwks`: see whether it has ended, or is meant for another server.",
+)
+# What a message of a failed fetch holds; whether the file has what helps; what to do if it has not, and if it has.
+_WAYS_OUT: tuple[tuple[str, Callable[[KeySource], bool], str, str], ...] = (
+    (
+        "certificate was not accepted",
+        lambda source: source.ca_file is not None,
+        "If a private authority made its certificate, name that as `ca_file` on the provider.",
+        "`ca_file` must hold the authority that made the certificate, and the certificate the name in the address.",
+    ),
+    ("X.509 certificates", _never, "Write the address of the JWKS as `jwks_uri`.", ""),
+    (
+        "redirect to",
+        _never,
+        "If that place is the issuer's, write it as `jwks_uri`; if not, ask who sends you there.",
+        "",
+    ),
+    (
+        "answered 407",
+        _has_login,
+        "Write the proxy's user and password into `jwks.proxy`, from variables.",
+        "The proxy does not take the user and password of `jwks.proxy`.",
+    ),
+    ("the proxy", _never, "Check `jwks.proxy`, and whether the proxy lets this machine reach the key server.", ""),
+    (
+        "credentials go to",
+        _never,
+        "Write the address of the keys as `jwks_uri`, if the credential is meant for it.",
+        "",
+    ),
+    ("found status 401", _has_credential, *_CREDENTIAL),
+    ("found status 403", _has_credential, *_CREDENTIAL),
+    ("token_file", _never, "Check that the file holds the token alone, and that the gateway may read it.", ""),
+    (
+        "{tenantid}",
+        _never,
+        "Entra's common endpoint stands for all tenants: write `issuer: https://login.microsoftonline.com/{tid}/v2.0` "
+        "for tokens of every tenant, or the tenant's id in place of {tid} for one.",
+        "",
+    ),
+    (
+        "names another issuer",
+        _never,
+        "Write `issuer` exactly as the document has it, if the tokens have it so, too.",
+        "",
+    ),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Final
 
 from gateway.keys.entry import Entry
@@ -20,7 +21,7 @@ class Admission:
 
     Anybody can name a tenant, so a name takes nobody's place. A place is had by a token that was good in every respect,
     and there are `max_issuers`; it is given up when none came for as long as its keys would serve without being
-    fetched, and another issuer needs it. What is only tried stands in a row of its own, from which the oldest goes.
+    fetched. What is only tried stands in a row of its own, from which the oldest goes.
 
     Fetches for them are bounded, as the issuer's server is not ours to load (CWE-770): a burst, and then as many in a
     cool-down as strangers could cause with unknown key ids at that many known issuers.
@@ -77,6 +78,12 @@ class Admission:
             self._tried.pop(source, None)
         self._good[source] = now
         return True, gone
+
+    def gives_up(self, source: KeySource, now: float) -> bool:
+        """Take an issuer's place if no token of it was good for long; return whether it has none."""
+        if now - self._good.get(source, -inf) > self._idle_seconds:
+            self._good.pop(source, None)
+        return source not in self._good
 
     def sources(self) -> tuple[KeySource, ...]:
         """Return the issuers that have a place."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import urlsplit
 
 from gateway.keys.entry import Entry, State
-from gateway.policy.providers import KeySource
+from gateway.policy.providers import KeySource, Provider
 
 _MAX_KIDS_LOGGED: Final = 10
-_WORST: Final[tuple[State, ...]] = ("fresh", "stale", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +31,7 @@ class SourceStatus:
     last_error: str | None
     last_error_age_seconds: float | None
     failing_seconds: float | None = None  # since the first failure after the last good answer
+    unusable: Mapping[str, str] = field(default_factory=dict)  # by kid, why a published key is left out
 
 
 def describe_entry(entry: Entry, now: float, *, is_fetching: bool) -> SourceStatus:
@@ -48,28 +48,37 @@ def describe_entry(entry: Entry, now: float, *, is_fetching: bool) -> SourceStat
         last_error=entry.last_error,
         last_error_age_seconds=now - entry.last_error_at if entry.last_error is not None else None,
         failing_seconds=now - entry.failing_since if entry.failing_since is not None else None,
+        unusable=entry.keys.unusable if entry.keys is not None else {},
     )
 
 
-def as_one(statuses: Sequence[SourceStatus]) -> SourceStatus | None:
-    """Return several sources of one provider as one: counts add up, of ages and times the worst count; None of none."""
+def as_one(provider: Provider, statuses: Sequence[SourceStatus]) -> SourceStatus | None:
+    """Return the sources of a provider as one; None if it has none, or none yet. `statuses` begin with the named ones.
+
+    Counts add up, of ages and times the worst counts. The state is the worst of those that the file names, since their
+    callers are refused. Of a template's issuers it is the best: one tenant that is gone is nobody's trouble.
+    """
     if len(statuses) < 2:
         return statuses[0] if statuses else None
-    worst = max(statuses, key=lambda one: (_WORST.index(one.state), one.age_seconds or 0.0))
-    states = {one.state for one in statuses}
+    count = sum(not source.max_issuers for source in provider.key_sources())
+    named, tenants = statuses[:count], statuses[count:]
+    told = max(named, key=_badness) if named else min(tenants, key=_badness)
+    ages = [one.age_seconds for one in statuses if one.age_seconds is not None]
     refreshes = [one.next_refresh_seconds for one in statuses if one.next_refresh_seconds is not None]
     return replace(
-        worst,
-        label=f"{worst.label} and {len(statuses) - 1} more",
-        # Of many, none is usable only where that is so of each.
-        state="stale" if worst.state == "none" and states != {"none"} else worst.state,
+        told,
+        label=f"{told.label} and {len(statuses) - 1} more",
         kids=tuple(sorted({kid for one in statuses for kid in one.kids})),
-        age_seconds=max((one.age_seconds for one in statuses if one.age_seconds is not None), default=None),
+        age_seconds=max(ages, default=None),
         next_refresh_seconds=min(refreshes, default=None),
         is_fetching=any(one.is_fetching for one in statuses),
         fetch_count=sum(one.fetch_count for one in statuses),
         failure_count=sum(one.failure_count for one in statuses),
     )
+
+
+def _badness(status: SourceStatus) -> int:
+    return ("fresh", "stale", "none").index(status.state)
 
 
 def describe_source(source: KeySource) -> str:

@@ -90,7 +90,7 @@ class KeyStore(Keys):
             return not self._is_closed
         is_kept, gone = self._admission(source.pattern).confirm(source, self._clock())
         if gone is not None:
-            self._drop(gone)
+            self._retire(gone)
         if is_kept and slot.refreshing is None:
             slot.refreshing = asyncio.create_task(self._refresh_forever(slot))
         return is_kept
@@ -128,9 +128,9 @@ class KeyStore(Keys):
         if self._is_closed:
             raise RuntimeError("the key store is closed")
         wanted = dict.fromkeys(sources)
-        for source, slot in list(self._slots.items()):
+        for source in list(self._slots):
             if (source.pattern or source) not in wanted:
-                self._retire(source, slot)
+                self._retire(source)
         self._admissions = {pattern: self._admission(pattern) for pattern in wanted if pattern.max_issuers}
         for source in wanted:
             if source.max_issuers:
@@ -213,7 +213,7 @@ class KeyStore(Keys):
             return source.keys is None
         has_entered, gone = self._admission(source.pattern).enter(source, self._clock(), self._is_busy)
         if gone is not None:
-            self._drop(gone)
+            self._retire(gone)
         return has_entered
 
     def _admission(self, pattern: KeySource) -> Admission:
@@ -223,18 +223,14 @@ class KeyStore(Keys):
         slot = self._slots.get(source)
         return slot is not None and (slot.fetching is not None or slot.waiters > 0)
 
-    def _drop(self, source: KeySource) -> None:
+    def _retire(self, source: KeySource) -> None:
         slot = self._slots.get(source)
-        if slot is not None:
-            self._retire(source, slot)
-
-    def _retire(self, source: KeySource, slot: _Slot) -> None:
-        if slot.refreshing is not None:
-            slot.refreshing.cancel()
-            slot.refreshing = None
-        if slot.looking is not None:
-            slot.looking.cancel()
-            slot.looking = None
+        if slot is None:
+            return
+        for task in (slot.refreshing, slot.looking):
+            if task is not None:
+                task.cancel()
+        slot.refreshing = slot.looking = None
         if not slot.waiters:
             # Requests that began under the old configuration are decided under it: their fetch goes on.
             del self._slots[source]
@@ -242,10 +238,14 @@ class KeyStore(Keys):
                 slot.fetching.cancel()
 
     async def _refresh_forever(self, slot: _Slot) -> None:
+        pattern = slot.entry.source.pattern
         while True:
             pause_seconds = slot.entry.refresh_at - self._clock()
             if pause_seconds > 0:
                 await self._sleep(pause_seconds)  # and look again: a caller's fetch may have moved the date
+            elif pattern is not None and self._admission(pattern).gives_up(slot.entry.source, self._clock()):
+                self._retire(slot.entry.source)
+                return
             else:
                 await asyncio.wait({self._begin_fetch(slot)})
 

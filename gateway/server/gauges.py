@@ -11,7 +11,7 @@ from gateway.server.gateway import Gateway
 def gauges_of(gateway: Gateway) -> Gauges:
     """Return the gauges of a gateway; times are Unix seconds."""
     verified = gateway.config.policy.verified
-    sources = ((p.name, as_one(gateway.store.statuses_of(p))) for p in gateway.config.providers)
+    sources = ((p.name, as_one(p, gateway.store.statuses_of(p))) for p in gateway.config.providers)
     ends = ((name, pool.certificate_expires_at) for name, pool in gateway.pools.items())
     return Gauges(
         open_requests=gateway.open_requests,

@@ -27,6 +27,7 @@ import yaml
 from gateway.config.cases import load_cases
 from gateway.config.document import ConfigError
 from gateway.config.file import load_text
+from tests.keyserver import public_pem
 from tests.minting import claims_of, mint, rsa_key
 from tests.processes import free_port, process, status_of
 from tests.secrecy import leaks_in
@@ -107,8 +108,13 @@ def test_yaml_is_a_file_that_loads_or_a_part_of_one(block: Block, tmp_path: Path
 
 
 def _mounted(path: Path) -> bytes:
-    """Return what a file holds that a block names."""
-    return b"-----BEGIN CERTIFICATE-----" if path.suffix == ".crt" else SECRET.encode()
+    """Return what a file that a block names could hold."""
+    match path.suffix:
+        case ".pem":
+            return public_pem(rsa_key())
+        case ".crt":
+            return b"-----BEGIN CERTIFICATE-----"
+    return SECRET.encode()
 
 
 class Reader:

@@ -175,6 +175,17 @@ async def test_place_is_given_up_when_its_issuer_was_long_silent_and_another_com
     assert await tenants.good("t2") and await tenants.good("t3")
 
 
+async def test_issuer_that_is_silent_is_no_longer_fetched(tenants: Tenants) -> None:
+    assert await tenants.good("t1")
+    tenants.down = True  # as a tenant that was closed is, for ever
+    await tenants.time.advance(PATTERN.ttl_seconds + PATTERN.stale_if_error_seconds + 60)
+    count = len(tenants.asked)
+    await tenants.time.advance(86400)
+    assert len(tenants.asked) == count and not tenants.store.status()
+    tenants.down = False
+    assert await tenants.good("t1"), "and is found anew when a token comes"
+
+
 async def test_only_issuers_with_a_place_are_fetched_in_the_background(tenants: Tenants) -> None:
     assert await tenants.good("t1")
     await tenants.forged("t2")
