@@ -65,7 +65,7 @@ def test_every_package_is_a_layer() -> None:
 
 def test_tests_lie_in_the_same_rooms() -> None:
     # What is of no one package lies in a room of its own; beside them only what is about the whole tree.
-    others = {"bench", "browser", "deploy", "docs", "fuzz", "mastra", "mcp", "node", "security"}
+    others = {"bench", "browser", "deploy", "docs", "field", "fuzz", "mastra", "mcp", "node", "security", "better_auth"}
     rooms = {path.parent.name for path in (ROOT.parent / "tests").glob("*/test_*.py")}
     assert rooms <= set(LAYERS) | others
 

@@ -33,15 +33,18 @@ PRESET_DRAFTS: Mapping[str, PresetDraft] = {
         "The client id of the API's app registration, or its Application ID URI (api://...)",
         "  # Access tokens of Entra ID for one API, of version 1 or 2.\n"
         "  callers:\n    type: entra\n    tenant: {issuer}\n    audience: {audience}\n"
-        "    # Emails count if xms_edov says so: add the optional claims email and xms_edov to the app registration.\n",
+        "    # An email counts if xms_edov says so: add the optional claims email and xms_edov to the app\n"
+        "    # registration (Token configuration).\n"
+        "    email_claim: email\n",
     ),
     "okta": PresetDraft(
         "Okta's domain (yourcompany.okta.com), or the issuer of the authorization server",
         "The audience of the authorization server (api://default)",
         "  # Access tokens of one authorization server of Okta.\n"
         "  callers:\n    type: okta\n    domain: {host}\n    authorization_server: {server}\n    audience: {audience}\n"
-        "    # Access tokens carry no email unless the server has a claim for it. Where logins are emails:\n"
-        "    # email_claim: sub\n",
+        "    # Access tokens carry no email unless the server has a claim for it. Where logins are emails that only\n"
+        "    # administrators give, `sub` is one.\n"
+        "    email_claim: email\n",
     ),
     "keycloak": PresetDraft(
         "The realm's address (https://sso.yourcompany.com/realms/corp)",
@@ -72,7 +75,8 @@ PRESET_DRAFTS: Mapping[str, PresetDraft] = {
         "The client id of the environment (client_...)",
         "",
         "  # Access tokens of AuthKit.\n  callers:\n    type: workos\n    client_id: {issuer}\n"
-        '    # They carry no email unless a JWT template adds it: {{"email": "{{{{user.email}}}}"}}\n',
+        '    # They carry no email unless a JWT template adds it: {{"email": "{{{{user.email}}}}"}}\n'
+        "    email_claim: email\n",
         "WORKOS_CLIENT_ID",
     ),
     "better_auth": PresetDraft(

@@ -139,7 +139,7 @@ READERS: dict[str, Condition] = {
     ),
     "client": Condition(
         _texts("a client's id", lambda values: Equals("client", frozenset(values))),
-        "the client's id (`azp` or `client_id`) is one of these",
+        "the client's id (`azp`, `client_id`, `cid` or `appid`) is one of these",
         "batch-runner",
     ),
     "role": Condition(

@@ -15,6 +15,7 @@ from gateway.config.model import Expansion
 from gateway.config.presets import PRESETS, Given, Parameter, Preset
 from gateway.config.readers import Mistake
 from gateway.config.reading import Reading, Unreadable, attempt
+from gateway.config.variables import set_instead
 from gateway.policy.words import listed
 
 _BRACES = re.compile(r"\{(\w+)\}")
@@ -43,6 +44,7 @@ def expand(kind: str, node: Fields, reading: Reading) -> tuple[Fields, Expansion
     given = {name: tuple(piece.text for piece in values) for name, values in pieces.items()}
     _check_either(preset, node, given, reading)
     _check_shut(preset, node, given, reading)
+    _check_written_by_users(preset, node, reading)
     at = _place_of_type(node)
     says, claims = _said(preset, given)
     named = {entry.key.text for entry in node.entries}
@@ -62,7 +64,7 @@ def expand(kind: str, node: Fields, reading: Reading) -> tuple[Fields, Expansion
         claims=tuple((name, tuple(value.shown for value in values)) for name, values in asked.items()),
         expected_claims=tuple((name, frozenset(value.text for value in values)) for name, values in asked.items()),
         open_to=preset.open_to if preset.is_open(given) else "",
-        without_email="" if "email_claim" in named else preset.without_email,
+        without_email=preset.without_email if preset.lacks_email(given) and "email_claim" not in named else "",
     )
     return replace(node, entries=(*node.entries, *entries)), expansion
 
@@ -132,7 +134,8 @@ def _check_either(preset: Preset, node: Fields, given: Given, reading: Reading) 
         reading.refuse_at(place, f"found {listed(written, 'and')}, expected one of them")
     if not any(name in given for name in preset.either):
         variables = [p.variable for p in preset.parameters if p.variable]
-        unset = f" and {variables[0]} is not set" if variables else ""
+        instead = set_instead(variables[0], reading.environment) if variables else ""
+        unset = f" and {variables[0]} is not set{instead}" if variables else ""
         missing = listed([f"'{name}'" for name in preset.either])
         fields = {parameter.key.name: parameter.key for parameter in preset.parameters}
         expected = fields[preset.either[0]].meaning
@@ -145,6 +148,16 @@ def _check_shut(preset: Preset, node: Fields, given: Given, reading: Reading) ->
         value = node.get(key)
         if isinstance(value, Text) and value.text == shut and applies(given):
             reading.refuse(value, f"found {shut}, which does not go with this type: {why}")
+
+
+def _check_written_by_users(preset: Preset, node: Fields, reading: Reading) -> None:
+    for entry in node.entries:
+        value = entry.value
+        if not preset.written_by_users or not entry.key.text.endswith("_claim") or not isinstance(value, Text):
+            continue
+        if value.text.removeprefix("/").partition("/")[0] == preset.written_by_users:
+            found = f"found a claim of {preset.written_by_users}, which users write themselves"
+            reading.refuse(value, f"{found}, expected one that they cannot change, such as /app_metadata/role")
 
 
 def _said(preset: Preset, given: Given) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:

@@ -110,7 +110,8 @@ def _lint_emails(
     """Warn of emails that count although no claim says that they were verified: their owner may have made them up."""
     node = members.get(name)
     is_chosen = isinstance(node, Fields) and node.get(fields.EMAIL_VERIFIED.name) is not None
-    if provider.kind != "oidc" or provider.requires_verified_email or is_chosen:
+    is_known = any(one.provider == name and "email_verified" in dict(one.says) for one in reading.expansions)
+    if provider.kind != "oidc" or provider.requires_verified_email or is_chosen or is_known:
         return
     for route in (read.route for read in routes):
         if any(one.name == name for one in route.providers) and asks_email((*route.allow, *route.deny)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gateway.config.addresses import host_of, split_url
+from gateway.config.addresses import host_of, origin_of, split_url
 from gateway.config.domains import EMAIL_DOMAIN
 from gateway.config.lists import OrWord, some
 from gateway.config.readers import Mistake, Scalar, one_of, text
@@ -51,6 +51,31 @@ def _base(written: str) -> str:
     return written.rstrip("/")
 
 
+def _url_of_keycloak(written: str) -> str:
+    base, found, _ = _base(written).partition("/realms/")
+    if found:
+        raise Mistake(f"with a realm, which has a key of its own (did you mean '{base}'?)")
+    return base
+
+
+def _url_of_supabase(written: str) -> str:
+    base = _base(written)
+    for path in ("/auth/v1", "/rest/v1"):
+        if base.endswith(path):
+            raise Mistake(f"with the path of a service (did you mean '{base.removesuffix(path)}'?)")
+    return base
+
+
+def origin_of_better_auth(url: str) -> str:
+    """Return what better-auth writes into iss and aud: the origin of `baseURL` alone, whatever its path."""
+    return origin_of(split_url(url))
+
+
+def keys_of_better_auth(url: str) -> str:
+    """Return where the keys are: better-auth adds its base path where `baseURL` has none."""
+    return f"{url}/jwks" if split_url(url).path else f"{url}/api/auth/jwks"
+
+
 def _project_of_supabase(written: str) -> str:
     if not re.fullmatch(r"[a-z0-9-]+", written):
         raise Mistake("which is no project id (an address stands in 'url')")
@@ -89,8 +114,10 @@ OKTA_SERVER = Field(
     "the authorization server, by its id",
     "default",
 )
-_ADDRESS = Scalar("an address such as https://login.yourcompany.com", _base)
-KEYCLOAK_URL = Field("url", _ADDRESS, "where Keycloak is, with its path if it has one", is_required=True)
+_ADDRESS = "an address such as https://login.yourcompany.com"
+KEYCLOAK_URL = Field(
+    "url", Scalar(_ADDRESS, _url_of_keycloak), "where Keycloak is, with its path if it has one", is_required=True
+)
 REALM = Field("realm", _part("the name of a realm", r"[A-Za-z0-9._~-]+"), "the realm", is_required=True)
 USER_POOL = Field(
     "user_pool",
@@ -107,7 +134,9 @@ SUPABASE_PROJECT = Field(
     Scalar("a project id such as abcdefghijklmnopqrst", _project_of_supabase),
     "the project's id; or `url`",
 )
-SUPABASE_URL = Field("url", _ADDRESS, "the project's address, where it has one of its own", "SUPABASE_URL")
+SUPABASE_URL = Field(
+    "url", Scalar(_ADDRESS, _url_of_supabase), "the project's address, where it has one of its own", "SUPABASE_URL"
+)
 FIREBASE_PROJECT = Field(
     "project", _part("a project id such as your-project-1234", r"[a-z0-9:.-]+"), "the project's id", is_required=True
 )
@@ -117,4 +146,4 @@ WORKOS_CLIENT = Field(
     "the environment's client id",
     "WORKOS_CLIENT_ID",
 )
-BETTER_AUTH_URL = Field("url", _ADDRESS, "the `baseURL` of better-auth", "BETTER_AUTH_URL")
+BETTER_AUTH_URL = Field("url", Scalar(_ADDRESS, _base), "the `baseURL` of better-auth", "BETTER_AUTH_URL")

@@ -48,9 +48,11 @@ class Preset:
     needs: Mapping[str, str] = field(default_factory=dict)  # keys that the file must have, and what belongs there
     either: tuple[str, ...] = ()  # of these parameters exactly one is given
     shut: Mapping[tuple[str, str], tuple[str, Callable[[Given], bool]]] = field(default_factory=dict)
+    written_by_users: str = ""  # a claim in which they write what they like: no fact can be read from it
     open_to: str = ""  # a warning, where half the world has a token that counts
     is_open: Callable[[Given], bool] = lambda given: False
     without_email: str = ""  # what to do where a rule asks for an email and the tokens carry none by default
+    lacks_email: Callable[[Given], bool] = lambda given: True
 
 
 def _is(name: str, *values: str) -> Callable[[Given], bool]:
@@ -144,6 +146,7 @@ PRESETS: Mapping[str, Preset] = {
                     "jwks_uri": "https://{domain}/oauth2/{authorization_server}/v1/keys",
                     "algorithms": "RS256",
                     "client_claim": "cid",
+                    "email_verified": "if_present",  # nothing in its tokens tells
                 }
             ),
             Words({"audience": "api://default"}, when=_is("authorization_server", "default")),
@@ -191,12 +194,21 @@ PRESETS: Mapping[str, Preset] = {
             Words({"audience": "none", "client_claim": "client_id"}, when=_is("token_use", "access")),
             Words({"audience": "{client}", "client_claim": "aud"}, when=_is("token_use", "id")),
         ),
-        without_email="access tokens of Cognito have none: 'token_use: id' takes ID tokens, which have it",
+        without_email="ID tokens of Cognito have it: 'token_use: id'",
+        lacks_email=_is("token_use", "access"),
     ),
     "supabase": Preset(
-        (Parameter(fields.SUPABASE_PROJECT), Parameter(fields.SUPABASE_URL, "fields.SUPABASE_URL")),
+        (Parameter(fields.SUPABASE_PROJECT), Parameter(fields.SUPABASE_URL, "SUPABASE_URL")),
         (
-            Words({"algorithms": ("ES256", "RS256"), "audience": "authenticated"}, {"role": "authenticated"}),
+            Words(
+                {
+                    "algorithms": ("ES256", "RS256"),
+                    "audience": "authenticated",
+                    # Nothing tells but `user_metadata`, which users write themselves.
+                    "email_verified": "if_present",
+                },
+                {"role": "authenticated"},
+            ),
             Words(
                 {
                     "issuer": "https://{project}.supabase.co/auth/v1",
@@ -211,6 +223,7 @@ PRESETS: Mapping[str, Preset] = {
         ),
         either=("project", "url"),
         shut=_anybodys("Supabase"),
+        written_by_users="user_metadata",
     ),
     "firebase": Preset(
         (Parameter(fields.FIREBASE_PROJECT),),
@@ -239,6 +252,7 @@ PRESETS: Mapping[str, Preset] = {
                     "jwks_uri": "https://api.workos.com/sso/jwks/{client_id}",
                     "algorithms": "RS256",
                     "audience": "none",
+                    "email_verified": "if_present",  # nothing in its tokens tells
                 }
             ),
         ),
@@ -246,13 +260,19 @@ PRESETS: Mapping[str, Preset] = {
         without_email='add it with a JWT template (Authentication, Sessions): {"email": "{{user.email}}"}',
     ),
     "better_auth": Preset(
-        (Parameter(fields.BETTER_AUTH_URL, "fields.BETTER_AUTH_URL"),),
+        (
+            Parameter(
+                fields.BETTER_AUTH_URL,
+                "BETTER_AUTH_URL",
+                also={"origin": fields.origin_of_better_auth, "keys": fields.keys_of_better_auth},
+            ),
+        ),
         (
             Words(
                 {
-                    "issuer": "{url}",
-                    "audience": "{url}",
-                    "jwks_uri": "{url}/api/auth/jwks",
+                    "issuer": "{origin}",
+                    "audience": "{origin}",
+                    "jwks_uri": "{keys}",
                     "algorithms": "EdDSA",
                     "email_verified": "required",
                     "email_verified_claim": "emailVerified",

@@ -60,6 +60,7 @@ def state_of(gateway: Gateway) -> dict[str, Any]:
             for upstream in config.upstreams
         ],
         "certificate_expires_seconds": _ago(gateway.certificate_expires_at, now),
+        "outdated_engines": {engine: list(names) for engine, names in gateway.runtime.outdated.items()},
         "token_cache": {
             "entries": gauges.cache_entries,
             "hits": gauges.cache_hits,
@@ -91,6 +92,7 @@ def merge_states(states: list[dict[str, Any]]) -> dict[str, Any]:
         "routes": [route | {"requests": _added(_counts(route["route"], states))} for route in first["routes"]],
         "providers": [_worst(name, states) for name in (provider["name"] for provider in first["providers"])],
         "upstreams": [_together(list(same)) for same in zip(*(state["upstreams"] for state in states), strict=False)],
+        "outdated_engines": {e: names for state in states for e, names in state["outdated_engines"].items()},
         "refusals": _newest([refusal for state in states for refusal in state["refusals"]]),
     }
     failed = [state["configuration"] for state in states if state["configuration"]["reload_error"]]

@@ -16,7 +16,14 @@ Trouble = dict[str, Any]  # as JSON has it: level, what, why, since_seconds, do
 
 def troubles_of(state: dict[str, Any]) -> list[Trouble]:
     """Return what is wrong, the worst first; of the same level in the order of this page."""
-    found = [*_process(state), *_providers(state), *_upstreams(state), *_configuration(state), *_certificate(state)]
+    found = [
+        *_process(state),
+        *_providers(state),
+        *_upstreams(state),
+        *_configuration(state),
+        *_engines(state),
+        *_certificate(state),
+    ]
     return sorted(found, key=lambda one: one["level"] != "error")
 
 
@@ -113,6 +120,16 @@ def _configuration(state: dict[str, Any]) -> Iterator[Trouble]:
             "warning", "the configuration in the file is not in force: the one before it is", error,
             state["configuration"]["reload_failed_seconds_ago"],
             "Correct the file (`gateway check` names every mistake with its place); it is read again when it changes.",
+        )  # fmt: skip
+
+
+def _engines(state: dict[str, Any]) -> Iterator[Trouble]:
+    for engine, names in state["outdated_engines"].items():
+        yield _trouble(
+            "warning", f"{engine} asks with a configuration that was printed before the file changed",
+            f"it does not know {', '.join(names)}: it cannot set them, and where it cannot be told to take one away, "
+            "a request that carries it is refused", None,
+            "Print it again (`gateway compile`), and have the engine read it; the next reload or start clears this.",
         )  # fmt: skip
 
 

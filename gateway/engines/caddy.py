@@ -19,7 +19,7 @@ from gateway.engines.plan import (
     host_and_port,
     seconds,
 )
-from gateway.proxy.dialects import UPSTREAM
+from gateway.proxy.dialects import FORWARD, UPSTREAM
 
 LEAST: Final = "2.11"
 # What Connection may name: anything else would make Caddy drop a field that the decision set.
@@ -69,7 +69,7 @@ def _caddyfile(plan: Plan) -> str:
 		respond @odd_connection `{{"error":"Bad request","code":"request_malformed"}}` 400
 {_upgrades(plan)}{size}{_lines(_stripped(plan))}
 		forward_auth {" ".join(_asked(one) for one in plan.decisions)} {{
-			uri /authz/forward?
+			uri {plan.asking_at(FORWARD)}?
 {_lines((f"copy_headers {name}" for name in (*plan.told, UPSTREAM)), 3)}
 			lb_policy round_robin
 			lb_retries {2 if len(plan.decisions) > 1 else 0}

@@ -27,7 +27,7 @@ from gateway.engines.plan import (
     Printed,
     Server,
 )
-from gateway.proxy.dialects import PEER, TARGET, UPSTREAM
+from gateway.proxy.dialects import ENVOY, PEER, TARGET, UPSTREAM
 
 LEAST: Final = "1.40"
 _DOWNSTREAM: Final = "downstream_connections.v3"
@@ -177,7 +177,7 @@ def _ext_authz(plan: Plan) -> dict[str, Any]:
     told = [*plan.told, TARGET, UPSTREAM]
     on_success = [*CORS_NAMES, "Vary", "X-Request-Id"] if plan.owns_cors else ["X-Request-Id"]
     uri = {
-        "uri": "http://gateway.decisions/authz/envoy",
+        "uri": f"http://gateway.decisions{plan.asking_at(ENVOY)}",
         "cluster": DECISIONS,
         "timeout": seconds_of(DECISION_SECONDS),
     }
@@ -193,7 +193,7 @@ def _ext_authz(plan: Plan) -> dict[str, Any]:
         allowed_headers={"patterns": [{"safe_regex": {"regex": ".*"}}]},
         http_service={
             "server_uri": uri,
-            "path_prefix": "/authz/envoy",
+            "path_prefix": plan.asking_at(ENVOY),
             "authorization_request": {
                 "headers_to_add": [{"key": PEER, "value": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"}]
             },

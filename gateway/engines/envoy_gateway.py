@@ -21,7 +21,7 @@ from gateway.engines.objections import (
 from gateway.engines.plan import DECISION_SECONDS, Plan, Printed, is_address, seconds
 from gateway.policy.routes import Route
 from gateway.policy.rules import AddressIn, Rule, When, rules_within
-from gateway.proxy.dialects import PEER
+from gateway.proxy.dialects import ENVOY, PEER
 
 LEAST: Final = "1.5"
 _ENGINE: Final = "Envoy Gateway"
@@ -103,7 +103,7 @@ def _policy(plan: Plan) -> dict[str, Any]:
                 "headersToExtAuth": _sent(plan),
                 "http": {
                     "backendRefs": [_service(plan)],
-                    "path": "/authz/envoy",
+                    "path": plan.asking_at(ENVOY),
                     "headersToBackend": [name.lower() for name in plan.told],
                 },
             },

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.engines.plan import CORS_NAMES, DECISION_SECONDS, Plan, Where, host_and_port
-from gateway.proxy.dialects import REMOVE, TARGET, UPSTREAM
+from gateway.proxy.dialects import HAPROXY, REMOVE, TARGET, UPSTREAM
 
 _SCRIPT: Final = """\
 
@@ -56,7 +56,7 @@ local function ask(headers)
     local chosen = next_service
     for _ = 1, #services do
         local answer = core.httpclient():get{
-            url = "http://gateway.decisions/authz/haproxy", dst = services[chosen], headers = headers,
+            url = "http://gateway.decisions%(asking_at)s", dst = services[chosen], headers = headers,
             timeout = %(milliseconds)d}
         -- Every answer of ours has an id; a 5xx of HAProxy itself has none: nobody answered.
         if answer and answer.headers and answer.headers["x-request-id"] then return answer end
@@ -127,6 +127,7 @@ def lua(plan: Plan) -> str:
     on_responses = ("X-Request-Id", *((*CORS_NAMES, "Vary") if plan.owns_cors else ()))
     return _SCRIPT % {
         "services": _list_of_services(plan),
+        "asking_at": plan.asking_at(HAPROXY),
         "milliseconds": round(DECISION_SECONDS * 1000),
         "told": _list(plan.told),
         "stripped": _list(plan.stripped),

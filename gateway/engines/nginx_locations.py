@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.engines.plan import CONNECT_SECONDS, CORS_NAMES, DECISION_SECONDS, Plan, Server, seconds
-from gateway.proxy.dialects import BODY, STATUS, TARGET, UPSTREAM
+from gateway.proxy.dialects import BODY, NGINX, STATUS, TARGET, UPSTREAM
 
 ASKS: Final = "/.well-known/gateway-decision"  # `internal`: who asks for it from outside gets a 404
 _CERTIFICATES: Final = "/etc/ssl/certs/ca-certificates.crt"
@@ -34,7 +34,7 @@ def asking(plan: Plan) -> str:
     return f"""\
         location = {ASKS} {{
             internal;
-            proxy_pass http://gateway_decisions/authz/nginx;
+            proxy_pass http://gateway_decisions{plan.asking_at(NGINX)};
             proxy_http_version 1.1;
             proxy_pass_request_body off;
             proxy_buffering off;

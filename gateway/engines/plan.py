@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from gateway.config.model import Address, Config, Limits, Tls
 from gateway.policy.reasons import Reason
 from gateway.policy.upstreams import Upstream
+from gateway.proxy.dialects import Dialect, asking_at
 from gateway.proxy.refusal import refusal_body
 from gateway.proxy.told import told_of
 
@@ -70,8 +71,9 @@ class Plan:
     """One file's meaning for an engine.
 
     `told` are the fields of a request that the decision sets, and deletes where it does not; `stripped` those that go,
-    whatever was decided, as do those that begin as one of `beginnings`. `decisions` are where the engine asks; `head`
-    is what every file begins with.
+    whatever was decided, as do those that begin as one of `beginnings`. `of_file` are the names that are in the file:
+    each question says which it was printed with, since the gateway reads a changed file by itself, and the engine does
+    not. `decisions` are where the engine asks; `head` is what every file begins with.
     """
 
     head: tuple[str, ...]
@@ -82,6 +84,11 @@ class Plan:
     told: tuple[str, ...]
     stripped: tuple[str, ...]
     beginnings: tuple[str, ...]
+    of_file: tuple[str, ...]
+
+    def asking_at(self, dialect: Dialect) -> str:
+        """Return the path at which the engine asks."""
+        return asking_at(dialect, self.of_file)
 
     @property
     def tls(self) -> Tls | None:
@@ -130,6 +137,7 @@ def plan_of(
         told=names.told,
         stripped=names.stripped,
         beginnings=names.beginnings,
+        of_file=names.of_file,
     )
 
 

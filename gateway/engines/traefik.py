@@ -14,6 +14,7 @@ from gateway.engines.objections import (
     object_to_several_upstreams,
 )
 from gateway.engines.plan import KEPT_SECONDS, Plan, Printed, Server, host_and_port, seconds
+from gateway.proxy.dialects import FORWARD
 
 LEAST: Final = "3.7.12"
 _DYNAMIC: Final = "gateway-dynamic.yaml"
@@ -135,7 +136,7 @@ def _asking(plan: Plan) -> dict[str, Any]:
     own = [prefix for prefix in prefixes if prefix != "x-forwarded-"]
     regex = {"authResponseHeadersRegex": f"(?i)^({'|'.join(own)})"} if own else {}
     return {
-        "address": f"http://{address}/authz/forward",
+        "address": f"http://{address}{plan.asking_at(FORWARD)}",
         # Believed only as far as `trustedIPs` goes: the entry point takes away what others say.
         "trustForwardHeader": bool(plan.trusted),
         "authResponseHeaders": list(plan.told),

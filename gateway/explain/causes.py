@@ -7,19 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.explain import form_causes, key_causes, rule_causes, secret_causes, token_causes
+from gateway.explain import (
+    fact_causes,
+    form_causes,
+    key_causes,
+    opaque_causes,
+    preset_causes,
+    rule_causes,
+    secret_causes,
+    token_causes,
+)
 from gateway.explain.general import general_advice
 from gateway.explain.walk import Findings
 from gateway.policy.decision import Deny
 from gateway.policy.providers import Kind
 
 Cause = Callable[[Deny, Findings], str | None]
+_OF_ISSUERS: tuple[Cause, ...] = (*opaque_causes.CAUSES, *preset_causes.CAUSES)
 CAUSES: tuple[Cause, ...] = (
     *form_causes.CAUSES,
     *token_causes.CAUSES,
     *key_causes.CAUSES,
     *secret_causes.CAUSES,
     *rule_causes.CAUSES,
+    *fact_causes.CAUSES,
 )
 
 
@@ -42,4 +53,9 @@ def _kinds(found: Findings) -> frozenset[Kind]:
 
 
 def _known(deny: Deny, found: Findings) -> tuple[str, ...]:
-    return tuple(advice for cause in CAUSES if (advice := cause(deny, found)) is not None)
+    # Who issued a token, or what it is instead of one, says more than what is true of all tokens.
+    return _advice(_OF_ISSUERS, deny, found) or _advice(CAUSES, deny, found)
+
+
+def _advice(causes: tuple[Cause, ...], deny: Deny, found: Findings) -> tuple[str, ...]:
+    return tuple(advice for cause in causes if (advice := cause(deny, found)) is not None)

@@ -53,7 +53,7 @@ def _nothing(deny: Deny, found: Findings) -> str | None:
 
 
 def _quoted(deny: Deny, found: Findings) -> str | None:
-    token = _sent(found)
+    token = sent_token(found)
     if not token or deny.reason.status not in (400, 401) or not (token[0] in _QUOTES or token[-1] in _QUOTES):
         return None
     return "The token was pasted with quotes around it: send it without them."
@@ -66,7 +66,7 @@ def _bearer_twice(deny: Deny, found: Findings) -> str | None:
 
 
 def _placeholder(deny: Deny, found: Findings) -> str | None:
-    token = _sent(found).strip(_QUOTES)
+    token = sent_token(found).strip(_QUOTES)
     if deny.reason.status != 401 or not token:
         return None
     why = _PLACEHOLDERS.get(token.lower())
@@ -93,7 +93,7 @@ def _other_place(deny: Deny, found: Findings) -> str | None:
 
 def _cut(deny: Deny, found: Findings) -> str | None:
     """A part of a token, by what is missing of it."""
-    token = _sent(found)
+    token = sent_token(found)
     if deny.reason not in _BY_FORM or not token or _bearer_twice(deny, found) or _GOOGLES_PHRASE in token:
         return None
     if "..." in token or "\N{HORIZONTAL ELLIPSIS}" in token:
@@ -105,9 +105,9 @@ def _cut(deny: Deny, found: Findings) -> str | None:
     if len(parts) < _PARTS and _is_beginning(parts[0]):
         there = {1: "only a piece of its first part", 2: "two of its three parts"}[len(parts)]
         return f"The token is cut off: {there} came ({len(token)} characters). Copy it again, up to its end."
-    if len(parts) == _PARTS and not _object_in(parts[0]) and _object_in(parts[1]):
+    if len(parts) == _PARTS and not object_in(parts[0]) and object_in(parts[1]):
         return "The beginning of the token is missing: a JWT begins with `eyJ`. Copy it again, from its start."
-    if len(parts) == _PARTS and parts[2] and _object_in(parts[0]):
+    if len(parts) == _PARTS and parts[2] and object_in(parts[0]):
         wanted = _SIGNATURE_LENGTHS.get(_algorithm_in(parts[0]), _RSA_SIGNATURE_LENGTH)
         if len(parts[2]) < wanted:
             return (
@@ -118,7 +118,7 @@ def _cut(deny: Deny, found: Findings) -> str | None:
 
 
 def _signature_taken(deny: Deny, found: Findings) -> str | None:
-    if not _sent(found).endswith(_GOOGLES_PHRASE):
+    if not sent_token(found).endswith(_GOOGLES_PHRASE):
         return None
     return (
         "Cloud Run took the signature away: with its own check of callers (IAM) on, a service gets tokens without one. "
@@ -157,7 +157,7 @@ def _authorization(found: Findings) -> str:
     return (found.head.headers.first("authorization") or "").strip(" \t")
 
 
-def _sent(found: Findings) -> str:
+def sent_token(found: Findings) -> str:
     """Return what came in the token's place: the credential that was found, else what Authorization holds."""
     if found.credential is not None:
         return found.credential.token
@@ -174,10 +174,10 @@ def _is_beginning(text: str) -> bool:
 
 
 def _algorithm_in(part: str) -> str:
-    return str((_object_in(part) or {}).get("alg", ""))
+    return str((object_in(part) or {}).get("alg", ""))
 
 
-def _object_in(part: str) -> dict[str, object] | None:
+def object_in(part: str) -> dict[str, object] | None:
     """Return the JSON object in a part of a token, if it is one."""
     try:
         value = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))

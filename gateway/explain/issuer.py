@@ -89,7 +89,9 @@ def complete_claims(provider: Provider, given: Mapping[str, Any], now: float) ->
     for name in provider.required_claims:
         if not has_claim({**claims, **given}, name):
             put_claim(claims, name, "test")
-    claims |= given
+    for name, value in given.items():
+        there = claims.get(name)
+        claims[name] = {**there, **value} if isinstance(there, dict) and isinstance(value, dict) else value
     return {name: value for name, value in claims.items() if value is not None}
 
 
@@ -119,7 +121,7 @@ def put_claim(claims: dict[str, Any], name: str, value: object) -> None:
 
 def _header_of(provider: Provider) -> dict[str, str]:
     """Return what the header of a token says that only counts where the provider takes no sessions."""
-    if provider.kind != "clerk" or provider.clerk_kinds & {"session", "machine"}:
+    if provider.kind != "clerk" or "session" in provider.clerk_kinds or provider.clerk_kinds == {"machine"}:
         return {}
     if "oauth" in provider.clerk_kinds:
         return {"typ": "at+jwt"}

@@ -58,6 +58,12 @@ def _unknown_key(deny: Deny, found: Findings) -> str | None:
             f"{status.label} knows the key {shown(token.kid)}, but not for {token.algorithm} (its alg, use or type "
             "says so): have the issuer sign by the algorithm of the key."
         )
+    if token.kid in status.unusable:
+        why = status.unusable[token.kid]
+        return (
+            f"{status.label} publishes the key {shown(token.kid)}, but it cannot be used: it is {why}. Have the issuer "
+            "publish it as a key for signatures, whole (RFC 7517 section 4)."
+        )
     return (
         f"The key {shown(token.kid)} is not among those of {status.label}: the token is of another tenant "
         "or instance, or "

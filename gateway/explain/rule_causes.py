@@ -7,16 +7,18 @@ from collections.abc import Mapping
 
 from gateway.config.lint import asks_email
 from gateway.explain.branches import MAX_BRANCHES, missed
+from gateway.explain.fact_causes import named_alike, rules_of
 from gateway.explain.keycloak_causes import is_of_keycloak, missing_email, missing_roles
+from gateway.explain.preset_causes import way_to_email, way_to_scopes, way_to_verified_email
 from gateway.explain.rules import condition_step, unverified_flag
 from gateway.explain.step import shown, type_of
 from gateway.explain.walk import Findings
-from gateway.policy.claim_names import has_claim
+from gateway.policy.claim_names import has_claim, read_claim
 from gateway.policy.decision import Deny
 from gateway.policy.emails import email_claim, verified_flags, verified_names
 from gateway.policy.expressions import Facts
 from gateway.policy.reasons import Reason
-from gateway.policy.rules import EmailDomain, HasAll, HasAny, Rule, rules_within
+from gateway.policy.rules import EmailDomain, HasAll, HasAny
 from gateway.policy.words import listed
 
 _MAX_SCOPES = 12
@@ -61,6 +63,9 @@ def _email_absent(deny: Deny, found: Findings) -> str | None:
             )
     if is_of_keycloak(principal.claims):
         return f"The token has no {named or 'email'}. {missing_email()}"
+    own = way_to_email(principal.claims) if named is None else None
+    if own is not None:
+        return own
     way = "" if named else ", or name the claim with `email_claim` on the provider"
     return f"The token has no {named or 'email'}: have the issuer add it (for OpenID Connect: the scope email){way}."
 
@@ -93,6 +98,9 @@ def _email_required_verified(deny: Deny, found: Findings) -> str | None:
         or verified_flags(principal.claims, name, provider)
     ):
         return None
+    own = way_to_verified_email(provider)
+    if own is not None:
+        return own
     names = listed(verified_names(name, provider))
     way = "" if provider.email_verified_claim else ", or name the claim that does with `email_verified_claim`"
     return (
@@ -106,7 +114,7 @@ def _other_domain(deny: Deny, found: Findings) -> str | None:
     if not _asks_email(deny, found) or principal is None or principal.email_domain is None:
         return None
     domain = principal.email_domain
-    for rule in _rules(deny, found):
+    for rule in rules_of(deny, found):
         if isinstance(rule, EmailDomain) and not rule.include_subdomains:
             parent = next((name for name in rule.domains if domain.endswith("." + name)), None)
             if parent is not None:
@@ -117,6 +125,9 @@ def _other_domain(deny: Deny, found: Findings) -> str | None:
 def _scopes(deny: Deny, found: Findings) -> str | None:
     if deny.reason is not Reason.INSUFFICIENT_SCOPE or found.principal is None:
         return None
+    own = way_to_scopes(found.principal.claims)
+    if own is not None:
+        return own
     has = found.principal.scopes or ()
     few = [shown(scope) for scope in has[:_MAX_SCOPES]] + (
         [f"{len(has) - _MAX_SCOPES} more"] * (len(has) > _MAX_SCOPES)
@@ -130,7 +141,7 @@ def _other_spelling(deny: Deny, found: Findings) -> str | None:
     principal = found.principal
     if deny.reason not in _BY_RULE or principal is None:
         return None
-    for rule in _rules(deny, found):
+    for rule in rules_of(deny, found):
         if not isinstance(rule, HasAny | HasAll):
             continue
         has = getattr(principal, rule.fact) or ()
@@ -145,7 +156,7 @@ def _missing_fact(deny: Deny, found: Findings) -> str | None:
     principal, provider = found.principal, found.provider
     if deny.reason not in _BY_RULE or principal is None or provider is None:
         return None
-    asked = dict.fromkeys(rule.fact for rule in _rules(deny, found) if isinstance(rule, HasAny | HasAll))
+    asked = dict.fromkeys(rule.fact for rule in rules_of(deny, found) if isinstance(rule, HasAny | HasAll))
     absent = [fact for fact in asked if getattr(principal, fact) is None]
     if not absent:
         return None
@@ -168,6 +179,18 @@ def _missing_fact(deny: Deny, found: Findings) -> str | None:
             "Access Token."
         )
     named = getattr(provider, f"{absent[0]}_claim")
+    other = None if named else named_alike(principal.claims, absent[0])
+    if other is not None:
+        return (
+            f"The token has no {absent[0]}, but {shown(other)}: if these are meant, write `{absent[0]}_claim: "
+            f"{shown(other)}` on the provider."
+        )
+    if has_claim(principal.claims, named or absent[0]):
+        what = type_of(read_claim(principal.claims, named or absent[0]))
+        return (
+            f"The token's {named or absent[0]} is of type {what}, which names no {absent[0]}: "
+            "have the issuer write a list of texts, or ask for what it holds by `claim` (a JSON Pointer) or `when`."
+        )
     way = "" if named else f", or name the claim with `{absent[0]}_claim` on the provider"
     return f"The token has no {named or absent[0]}: have the issuer add them{way}."
 
@@ -206,16 +229,7 @@ def _websocket(deny: Deny, found: Findings) -> str | None:
 
 
 def _asks_email(deny: Deny, found: Findings) -> bool:
-    return deny.reason in _BY_RULE and asks_email(_rules(deny, found))
-
-
-def _rules(deny: Deny, found: Findings) -> list[Rule]:
-    """Return every rule within those that the refusal is about."""
-    route = found.route
-    if route is None:
-        return []
-    outer = route.deny if deny.reason is Reason.DENIED_BY_RULE else route.allow
-    return [inner for rule in outer for inner in rules_within(rule)]
+    return deny.reason in _BY_RULE and asks_email(rules_of(deny, found))
 
 
 CAUSES = (

@@ -46,7 +46,7 @@ def _wrong_secret(deny: Deny, found: Findings) -> str | None:
 
 def _other_reading(secret: bytes, found: Findings, provider: Provider) -> str | None:
     """Return what to do where the issuer reads the secret in another way than the file says."""
-    decoded, signer = from_base64(secret), "The token was signed with the bytes that the secret is the base64 of"
+    decoded, signer = from_base64(secret), "The signature verifies with the secret decoded from base64"
     if decoded is not None and _verifies(found, provider, decoded):
         why = check_secret(decoded, provider.algorithms)
         if why is not None:

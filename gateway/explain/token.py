@@ -76,11 +76,12 @@ def span(seconds: float) -> str:
 def _found(token: Token, name: str, provider: Provider, now: float) -> str:
     if name in CONDITIONS:
         return _FOUND[name](token, provider)
+    if name == "sub":
+        return shown(read_claim(token.claims, provider.subject_claim))
     place = token.header if name in _OF_HEADER else token.claims
-    claim = provider.subject_claim if name == "sub" else name
-    if claim not in place:
+    if name not in place:
         return "absent"
-    value = place[claim]
+    value = place[name]
     return moment(value, now) if name in _DATES else shown(value)
 
 
@@ -129,7 +130,7 @@ EXPECTED: dict[str, Callable[[Provider], str]] = {
     "nbf": lambda p: "absent, or in the past" + _leeway(p),
     "iat": lambda p: "absent, or in the past" + _leeway(p),
     "aud": lambda p: listed(sorted(p.audiences)) if p.audiences is not None else "",
-    "sub": lambda p: "a non-empty text" if p.subject_claim == "sub" else f"a non-empty text in {p.subject_claim}",
+    "sub": lambda p: "a non-empty text or an integer" + (f" in {p.subject_claim}" if p.subject_claim != "sub" else ""),
     "jti": lambda p: "",
     "client_id": lambda p: "",
     "sid": lambda p: "",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
+from gateway.config.addresses import is_loopback
 from gateway.explain.keycloak_causes import is_of_keycloak, missing_audience, missing_subject
 from gateway.explain.step import shown
 from gateway.explain.token import moment_of, span
@@ -26,6 +28,7 @@ _KINDS_OF_CLERK: dict[ClerkKind, str] = {
     "machine": "a token of a machine (M2M) of Clerk",
 }
 _MANY_SECONDS = 300.0
+_MILLISECONDS = 1e11  # as seconds in the year 5138, as milliseconds in 1973
 _MAX_LIFETIME_SECONDS = 10 * 365 * 86400.0  # longer ones are told as no number that helps
 
 
@@ -103,6 +106,12 @@ def _issuer(deny: Deny, found: Findings) -> str | None:
     near = _near([issuer], expected)
     if near is not None:
         return f"The token's issuer is {shown(issuer)}: {near[2]}. Write the issuer exactly as the token has it."
+    inner = next((name for name in expected if _differs_by_an_inner_host(issuer, name)), None)
+    if inner is not None:
+        return (
+            f"The token is of {shown(issuer)}, the file has {shown(inner)}: only the host differs. If both lead to one "
+            "server, write `issuer` as the token has it, and as `jwks_uri` where this machine finds the keys."
+        )
     if "clerk.accounts.dev" in issuer or any("clerk.accounts.dev" in name for name in expected):
         return (
             f"The token is of another Clerk instance ({shown(issuer)}): development and production have keys of their "
@@ -136,6 +145,12 @@ def _expired(deny: Deny, found: Findings) -> str | None:
 def _not_yet(deny: Deny, found: Findings) -> str | None:
     if deny.reason is not Reason.TOKEN_NOT_YET_VALID:
         return None
+    for name in ("iat", "nbf"):
+        if (_number(_claims(found), name) or 0.0) > _MILLISECONDS:
+            return (
+                f"The token's {name} counts milliseconds, as Date.now() of JavaScript does: have the issuer write "
+                "seconds (RFC 7519 section 2), in exp as well, or its tokens hardly ever end."
+            )
     return (
         f"The clocks differ: the gateway's says {moment_of(found.now)}. Set it by NTP, or raise `leeway` on "
         "the provider."
@@ -231,6 +246,17 @@ def _near(found: Iterable[str], expected: Iterable[str]) -> tuple[str, str, str]
             if said.strip() == written.strip():
                 return said, written, "only a space around it differs"
     return None
+
+
+def _differs_by_an_inner_host(issuer: str, other: str) -> bool:
+    """Return whether one of two addresses of the same path has a host that only this machine or network knows."""
+    try:
+        both = urlsplit(issuer), urlsplit(other)
+        hosts = [parts.hostname or "" for parts in both]
+    except ValueError:
+        return False
+    is_inner = any(host and ("." not in host or is_loopback(host)) for host in hosts)
+    return is_inner and all(hosts) and both[0].path == both[1].path and both[0].netloc != both[1].netloc
 
 
 def _texts(value: object) -> list[str]:

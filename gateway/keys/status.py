@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -31,6 +31,7 @@ class SourceStatus:
     last_error: str | None
     last_error_age_seconds: float | None
     failing_seconds: float | None = None  # since the first failure after the last good answer
+    unusable: Mapping[str, str] = field(default_factory=dict)  # by kid, why a published key is left out
 
 
 def describe_entry(entry: Entry, now: float, *, is_fetching: bool) -> SourceStatus:
@@ -47,6 +48,7 @@ def describe_entry(entry: Entry, now: float, *, is_fetching: bool) -> SourceStat
         last_error=entry.last_error,
         last_error_age_seconds=now - entry.last_error_at if entry.last_error is not None else None,
         failing_seconds=now - entry.failing_since if entry.failing_since is not None else None,
+        unusable=entry.keys.unusable if entry.keys is not None else {},
     )
 
 

@@ -39,4 +39,4 @@ def read_claim(claims: Claims, name: str) -> Any:
 
 def has_claim(claims: Claims, name: str) -> bool:
     """True if the claim of a name is there, be it null."""
-    return claim_at(claims, steps_of(name))[0]
+    return name in claims if name[:1] != "/" else claim_at(claims, steps_of(name))[0]

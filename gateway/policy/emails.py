@@ -17,12 +17,14 @@ _VERIFIED_NAMES: Final = ("email_verified", "emailVerified")
 
 def counted_email(claims: Claims, email_name: str, provider: Provider) -> tuple[str, str] | tuple[None, None]:
     """Return the email and its domain, or two Nones for one that rules may not compare, or that nobody verified."""
-    flags = verified_flags(claims, email_name, provider)
-    if provider.requires_verified_email and not flags:
+    is_said = False
+    for name in verified_names(email_name, provider):
+        if has_claim(claims, name):
+            if read_claim(claims, name) is not True:
+                return None, None
+            is_said = True
+    if provider.requires_verified_email and not is_said:
         return None, None
-    for flag in flags.values():
-        if flag is not True:
-            return None, None
     return read_email(only_email(read_claim(claims, email_name)))
 
 

@@ -162,7 +162,8 @@ class HeaderRules:
     def __init__(
         self, strip_headers: Iterable[str] = (), own_names: Iterable[str] = (), token_names: Iterable[str] = ()
     ) -> None:
-        self.patterns = (*_BUILT_IN, *strip_headers, *own_names)
+        self.of_file = (*strip_headers, *own_names)
+        self.patterns = (*_BUILT_IN, *self.of_file)
         self.token_names = tuple(dict.fromkeys(token_names))
         self._dropped = Names(self.patterns)
         self._tokens = frozenset(self.token_names)

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
@@ -64,9 +64,10 @@ class UnusableKeyError(ValueError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeySet:
-    """The usable keys of one JWKS."""
+    """The usable keys of one JWKS. `unusable` says of others, by their `kid`, why they are left out."""
 
     keys: tuple[Key, ...]
+    unusable: Mapping[str, str] = field(default_factory=dict, repr=False)
     _fitting: dict[tuple[str | None, str], Key | None] = field(init=False, repr=False)
     _kids: frozenset[str] = field(init=False, repr=False)
 
@@ -102,7 +103,8 @@ class KeySet:
         if old is None:
             return self
         known = {(key.kid, key.thumbprint, key.algorithms): key for key in old.keys}
-        return KeySet(tuple(known.get((key.kid, key.thumbprint, key.algorithms), key) for key in self.keys))
+        keys = tuple(known.get((key.kid, key.thumbprint, key.algorithms), key) for key in self.keys)
+        return KeySet(keys, self.unusable)
 
 
 def read_key_set(document: bytes, max_keys: int = 1000) -> KeySet:
@@ -126,17 +128,20 @@ def read_key_set(document: bytes, max_keys: int = 1000) -> KeySet:
         raise KeySetError(f"found {len(entries)} keys, expected at most {max_keys}")
     keys: dict[tuple[str | None, str, frozenset[str]], Key] = {}
     faults: list[str] = []
+    unusable: dict[str, str] = {}
     for entry in entries:
         try:
             key = read_key(entry)
         # One strange key must not cost the good ones; the last two are what the cryptography library raises.
         except (UnusableKeyError, UnsupportedAlgorithm, ValueError) as error:
             faults.append(str(error))
+            if isinstance(entry, dict) and isinstance(kid := entry.get("kid"), str):
+                unusable.setdefault(kid, str(error))
         else:
             keys.setdefault((key.kid, key.thumbprint, key.algorithms), key)
     if not keys:
         raise KeySetError(_describe_faults(faults))
-    return KeySet(tuple(keys.values()))
+    return KeySet(tuple(keys.values()), unusable)
 
 
 def secret_key(secret: bytes, algorithms: Iterable[str]) -> Key:

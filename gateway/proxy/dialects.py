@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
+from urllib.parse import quote
 
 from gateway.http1.arrivals import read_head
 from gateway.http1.fields import TOKEN_CHARACTER
@@ -19,6 +20,8 @@ from gateway.policy.denied import Denied
 from gateway.policy.reasons import Reason
 
 BASE: Final = "/authz/"
+PRINTED: Final = "~"  # behind the engine's name: unreserved in a path, and no syntax of any engine
+NOTHING_PRINTED: Final = "-"
 PEER: Final = "X-Gateway-Peer"
 TARGET: Final = "X-Gateway-Target"
 UPSTREAM: Final = "X-Gateway-Upstream"
@@ -93,7 +96,23 @@ def dialect_of(target: str) -> Dialect | None:
     path = target.partition("?")[0]
     if target.startswith(_ENVOY_PATH):
         return ENVOY
-    return DIALECTS.get(path.removeprefix(BASE)) if path.startswith(BASE) else None
+    return DIALECTS.get(path.removeprefix(BASE).partition(PRINTED)[0]) if path.startswith(BASE) else None
+
+
+def printed_in(dialect: Dialect, target: str) -> str:
+    """Return which names of the file the engine's configuration was printed with, as `asking_at` wrote them.
+
+    They stand in the path, where an engine writes what no client can. Empty: it does not say so.
+    """
+    rest = target[len(BASE) + len(dialect.name) :]
+    if not rest.startswith(PRINTED):
+        return ""
+    return rest[len(PRINTED) :].partition("?" if dialect.target else "/")[0]
+
+
+def asking_at(dialect: Dialect, names: Sequence[str]) -> str:
+    """Return the path at which an engine asks whose configuration is printed with these names of the file."""
+    return f"{BASE}{dialect.name}{PRINTED}{','.join(quote(name, safe='') for name in names) or NOTHING_PRINTED}"
 
 
 def asked_at(head: bytes) -> str:
@@ -112,7 +131,7 @@ def client_request(
     if question.length_bytes:
         raise _malformed("it has a body")
     said, rest = taken_apart(dialect, question.headers.raw)
-    method, target = question.method.encode(), question.target.removeprefix(_ENVOY_PATH).encode()
+    method, target = question.method.encode(), _behind_path(question.target)
     if dialect.method:
         method, target = _one(said, dialect.method), _one(said, dialect.target)
     if not target:
@@ -134,6 +153,14 @@ def client_request(
         raise _malformed("the client's head does not end where it should")
     request.is_http_1_0 = question.is_http_1_0  # of the connection that the answer goes to
     return request
+
+
+def _behind_path(target: str) -> bytes:
+    rest = target.removeprefix(_ENVOY_PATH)
+    if rest.startswith(PRINTED):
+        _, slash, rest = rest.partition("/")
+        rest = slash + rest
+    return rest.encode()
 
 
 def taken_apart(dialect: Dialect, raw: bytes) -> tuple[dict[str, list[bytes]], bytes]:

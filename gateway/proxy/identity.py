@@ -16,6 +16,7 @@ from cachetools import LRUCache
 from gateway.policy.claim_names import read_claim, steps_of
 from gateway.policy.claims import told_claim
 from gateway.policy.denied import Denied
+from gateway.policy.emails import only_email
 from gateway.policy.model import Principal
 from gateway.policy.onward import Line
 from gateway.policy.reasons import Reason
@@ -135,7 +136,7 @@ def _value_of(fact: Fact, principal: Principal) -> Any:
     is_email = steps_of(fact.name) == steps_of(principal.email_name) if fact.is_claim else fact.name == "email"
     if is_email and principal.email is None:
         # Not told, and no reason to refuse; but a line break in it is no accident.
-        written = read_claim(principal.claims, principal.email_name)
+        written = only_email(read_claim(principal.claims, principal.email_name))
         return written if isinstance(written, str) and _REFUSED.search(written) else None
     if fact.is_claim:
         return told_claim(principal, fact.name)

@@ -14,7 +14,7 @@ from gateway.policy.decision import Allow, Deny
 from gateway.policy.denied import Denied
 from gateway.policy.reasons import Reason
 from gateway.proxy.cors import is_preflight
-from gateway.proxy.dialects import Dialect, client_request, dialect_of
+from gateway.proxy.dialects import Dialect, client_request, dialect_of, printed_in
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.host import Host
 from gateway.proxy.states import DELIVERING
@@ -94,7 +94,8 @@ class Question(Exchange):
         self._client.serve(True)  # an engine: others speak through it
         trace = () if self._trace is None else self._trace.upstream_lines()
         try:
-            head = yes(dialect, runtime, allow, self._request, outcome.request_id, now, trace)
+            names = runtime.told_to(dialect.name, printed_in(dialect, self._asked.target))
+            head = yes(dialect, names, runtime, allow, self._request, outcome.request_id, now, trace)
         except Denied as no:
             self._refuse(Deny(no.reason, no.detail))
             return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Final
+from urllib.parse import unquote
 
 from gateway.config.model import Config
 from gateway.http1.fields import written
@@ -21,9 +22,10 @@ from gateway.policy.reasons import Reason
 from gateway.policy.upstreams import Upstream
 from gateway.proxy.cors import cors_lines, origin_of
 from gateway.proxy.identity import TokenSigner, identity_lines
-from gateway.proxy.told import told_of
+from gateway.proxy.told import Told, told_of
 from gateway.proxy.wire import Connections
 
+_MAX_PRINTED: Final = 16  # configurations of engines, printed one after the other
 _MAX_ORIGINS: Final = 256  # of which the lines are remembered: those that are listed, as they were written
 
 
@@ -46,6 +48,8 @@ class Runtime:
         self.upstreams = upstreams
         self.requests = Requests(self.header_rules.passing)
         self.told = told_of(config)
+        self._told_as_printed: Remembered[str, Told] = Remembered(_MAX_PRINTED)
+        self.outdated: dict[str, tuple[str, ...]] = {}  # by who asks: names that its configuration lacks
         self._constants = {upstream.name: written(upstream.constants) for upstream in config.upstreams}
         self._cors_bytes: Remembered[str, bytes] = Remembered(_MAX_ORIGINS)
         self._signers = {
@@ -85,6 +89,23 @@ class Runtime:
             known = written(cors_lines(rules, origin))
             if known and rules.pages.lists(origin):
                 self._cors_bytes.keep(origin, known)
+        return known
+
+    def told_to(self, engine: str, printed: str) -> Told:
+        """Return the names for an engine whose configuration was printed with these of the file, as `printed_in` says.
+
+        Empty: it does not say so, and is taken for one of this very file.
+        """
+        if not printed:
+            return self.told
+        known = self._told_as_printed.known.get(printed)
+        if known is None:
+            known = told_of(self.config, frozenset(unquote(printed).lower().split(",")))
+            self._told_as_printed.keep(printed, known)
+        if known.unprinted:
+            self.outdated[engine] = tuple(sorted(known.unprinted))
+        elif self.outdated:
+            self.outdated.pop(engine, None)
         return known
 
     def key_sources(self) -> list[KeySource]:

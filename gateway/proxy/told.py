@@ -50,10 +50,18 @@ class Told:
     """The names of one configuration. Compared in lower case; `told` and `stripped` have no name in common.
 
     `told`: an answer has these, or the request must not; `spelling` finds them by their lower case. `stripped` always
-    go; `beginnings` are those of the names that go as well.
+    go; `beginnings` are those of the names that go as well. `printed` are the names of the file that the engine's
+    configuration was printed with, in lower case; None: those of this one. Of the others, `unprinted`, an engine knows
+    nothing: neither does it take one away, nor set it.
     """
 
-    def __init__(self, rules: HeaderRules, upstreams: Sequence[Upstream], trace: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        rules: HeaderRules,
+        upstreams: Sequence[Upstream],
+        trace: Sequence[str] = (),
+        printed: frozenset[str] | None = None,
+    ) -> None:
         own = [name for upstream in upstreams for name in upstream.own_names]
         self.told = _once((*_CREDENTIALS, *rules.token_names, *REPLACED, *own, *trace), ())
         patterns = rules.patterns
@@ -63,7 +71,13 @@ class Told:
         self.beginnings = _once([name[:-1] for name in patterns if name.endswith("*")], ())
         self.spelling = {name.lower(): name for name in self.told}
         self._verdict_of = rules.verdict_of
-        self._removable = frozenset((*(name.lower() for name in self.stripped), *_ENGINES_OWN, *self.spelling))
+        of_file = [
+            name.lower() for name in (*rules.token_names, *own, *trace, *rules.of_file) if not name.endswith("*")
+        ]
+        self.of_file = tuple(sorted(set(of_file)))
+        self.unprinted = frozenset() if printed is None else frozenset(self.of_file) - printed
+        removable = frozenset((*(name.lower() for name in self.stripped), *_ENGINES_OWN, *self.spelling))
+        self._removable = removable - self.unprinted
         self._seen: Remembered[tuple[bytes, ...], Seen] = Remembered(_MAX_REMEMBERED)
 
     def must_be_named(self, name: str) -> bool:
@@ -82,7 +96,8 @@ class Told:
 
     def removals(self, answered: frozenset[str], unnamed: Sequence[str]) -> str:
         """Return the names that have to go, for an engine whose answer has the names `answered`, in lower case."""
-        ours = (name for name in (*self.stripped, *self.told) if name.lower() not in answered)
+        set_by_it = answered - self.unprinted
+        ours = (name for name in (*self.stripped, *self.told) if name.lower() not in set_by_it)
         return ", ".join((*ours, *unnamed))
 
     def _see(self, names: Sequence[str]) -> Seen:
@@ -92,9 +107,10 @@ class Told:
         return Seen(is_plain, _once([name for name in gone if self.must_be_named(name)], ()))
 
 
-def told_of(config: Config) -> Told:
-    """Return the names of a configuration."""
-    return Told(config.policy.header_rules, config.upstreams, TRACE if config.traces == "opentelemetry" else ())
+def told_of(config: Config, printed: frozenset[str] | None = None) -> Told:
+    """Return the names of a configuration, to an engine whose own was printed with these names of the file."""
+    trace = TRACE if config.traces == "opentelemetry" else ()
+    return Told(config.policy.header_rules, config.upstreams, trace, printed)
 
 
 def _once(names: Sequence[str], but: Sequence[str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from gateway.policy.onward import Line, lines_onward
 from gateway.policy.reasons import Reason
 from gateway.proxy.dialects import BODY, STATUS, TARGET, UPSTREAM, Dialect
 from gateway.proxy.runtime import Runtime
+from gateway.proxy.told import Told
 
 _ALWAYS: Final = frozenset({"x-forwarded-for", "x-forwarded-proto", "x-request-id"})
 _YES: Final = STATUS_LINES[200] + b"Content-Length: 0\r\n"
@@ -23,36 +24,37 @@ _LENGTH_LINE: Final = re.compile(rb"(?i)^content-length:[^\r\n]*\r\n", re.MULTIL
 
 
 def yes(
-    dialect: Dialect, runtime: Runtime, allow: Allow, request: RequestRead, request_id: str, now: float,
+    dialect: Dialect, names: Told, runtime: Runtime, allow: Allow, request: RequestRead, request_id: str, now: float,
     trace: Sequence[Line] = (),
 ) -> bytes:  # fmt: skip
     """Return the head of the 200 that lets a request pass: where it goes, and the fields that are to be set or to go.
 
-    `now` is Unix seconds. Raises `Denied`: IDENTITY_UNSAFE, ENGINE_LIMITED where the engine could not do so.
+    `names` are those of the engine that asks. `now` is Unix seconds. Raises `Denied`: IDENTITY_UNSAFE, ENGINE_LIMITED
+    where the engine could not do so.
     """
     upstream = allow.route.upstream
     if not request.is_fast:  # our own grammar reads no Upgrade
         _refuse_other_upgrade(request)
     identity = runtime.identity_bytes(upstream, allow.principal, now)
-    seen = runtime.told.seen(request.headers.raw)
+    seen = names.seen(request.headers.raw)
     unnamed: Sequence[str] = seen.unnamed
     is_plain = seen.is_plain and request.bearer is not None  # most heads: nothing else depends on values
     if is_plain and request.bearer is not None:
         goes_on = request.bearer and not allow.withheld.authorization
         told = b"Authorization: Bearer %b\r\n" % request.bearer.encode("ascii") if goes_on else b""
     else:
-        told, unnamed = _of_client(runtime, allow, request)
+        told, unnamed = _of_client(names, runtime, allow, request)
     if trace:
         told += written(trace)
     if dialect.removes:
         said = identity + told
-        names = (dialect.name.encode(), *_NAME_OF_LINE.findall(said))
-        removals = seen.removals.get(names) if is_plain else None
+        said_names = (dialect.name.encode(), *_NAME_OF_LINE.findall(said))
+        removals = seen.removals.get(said_names) if is_plain else None
         if removals is None:
-            answered = _ALWAYS.union(dialect.takes_over, (name.decode().lower() for name in names[1:]))
-            removals = f"{dialect.removes}: {runtime.told.removals(answered, unnamed)}\r\n".encode("ascii")
+            answered = _ALWAYS.union(dialect.takes_over, (name.decode().lower() for name in said_names[1:]))
+            removals = f"{dialect.removes}: {names.removals(answered, unnamed)}\r\n".encode("ascii")
             if is_plain and len(seen.removals) < _MAX_REMEMBERED:
-                seen.removals[names] = removals
+                seen.removals[said_names] = removals
         told += removals
     elif unnamed:
         raise Denied(Reason.ENGINE_LIMITED, f"the engine cannot remove {unnamed[0][:64]}, which has to go")
@@ -80,9 +82,8 @@ def for_401_and_403(head: bytes, body: bytes, status: int) -> bytes:
     return b"%b%b%bContent-Length: %d\r\n" % (start, lines, said, len(body))
 
 
-def _of_client(runtime: Runtime, allow: Allow, request: RequestRead) -> tuple[bytes, list[str]]:
+def _of_client(names: Told, runtime: Runtime, allow: Allow, request: RequestRead) -> tuple[bytes, list[str]]:
     """Return the client's told fields that go on, each once, and the names that have to go and that nobody knows."""
-    names = runtime.told
     told: dict[str, str] = {}
     kept: set[str] = set()
     for name, value in lines_onward(request, runtime.header_rules, allow.withheld):

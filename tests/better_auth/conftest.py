@@ -33,18 +33,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class BetterAuth:
     """A running better-auth, and somebody who signs up with it."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, origin: str, base: str) -> None:
+        self.origin = origin
+        self.url = origin + base  # its baseURL
+        self._at = base or "/api/auth"
 
     def sign_up(self, email: str) -> str:
         """Make an account; returns the cookie of its session."""
         body = {"name": "Ann", "email": email, "password": PASSWORD}
-        with self._ask("/api/auth/sign-up/email", body) as answer:
+        with self._ask(f"{self._at}/sign-up/email", body) as answer:
             return str(answer.headers["Set-Cookie"]).partition(";")[0]
 
     def token(self, cookie: str) -> str:
         """Return a token of the plugin jwt() for a session."""
-        with self._ask("/api/auth/token", cookie=cookie) as answer:
+        with self._ask(f"{self._at}/token", cookie=cookie) as answer:
             return keep_secret(str(json.load(answer)["token"]))
 
     def verify(self, email: str) -> None:
@@ -52,9 +54,9 @@ class BetterAuth:
         self._ask(f"/rig/verify?email={email}").close()
 
     def _ask(self, path: str, body: Any = None, cookie: str = "") -> HTTPResponse:
-        headers = {"Content-Type": "application/json", "Origin": self.url, "Cookie": cookie}
+        headers = {"Content-Type": "application/json", "Origin": self.origin, "Cookie": cookie}
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, headers)
+        request = urllib.request.Request(self.origin + path, data, headers)
         answer = urllib.request.urlopen(request, timeout=20)
         assert isinstance(answer, HTTPResponse)
         return answer
@@ -68,13 +70,12 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
     @contextlib.contextmanager
     def running(**settings: str) -> Iterator[BetterAuth]:
         port = free_port()
-        url = f"http://127.0.0.1:{port}"
+        origin, base = f"http://127.0.0.1:{port}", settings.get("BASE", "")
+        up = f"{origin}{base or '/api/auth'}/ok"
         environment = {"PORT": str(port), "BETTER_AUTH_SECRET": SECRET, **settings}
         log = tmp_path_factory.mktemp("better-auth") / "log"
-        with process(
-            [node, str(HERE / "server.mjs")], log, lambda: status_of(f"{url}/api/auth/ok") == 200, environment
-        ):
-            yield BetterAuth(url)
+        with process([node, str(HERE / "server.mjs")], log, lambda: status_of(up) == 200, environment):
+            yield BetterAuth(origin, base)
 
     return running
 

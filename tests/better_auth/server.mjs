@@ -8,7 +8,7 @@ import { jwt } from 'better-auth/plugins';
 const port = Number(process.env.PORT);
 const records = { user: [], session: [], account: [], verification: [], jwks: [] };
 const auth = betterAuth({
-  baseURL: `http://127.0.0.1:${port}`,
+  baseURL: `http://127.0.0.1:${port}${process.env.BASE ?? ''}`,
   secret: process.env.BETTER_AUTH_SECRET,
   database: memoryAdapter(records),
   emailAndPassword: { enabled: true },

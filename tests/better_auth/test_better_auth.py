@@ -42,7 +42,7 @@ def ask(address: str, path: str, token: str) -> tuple[int, str]:
 def gateway(issuer: BetterAuth, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A gateway whose upstream is better-auth itself, which answers 404 there."""
     folder = tmp_path_factory.mktemp("gateway")
-    with gateway_process(configured(issuer.url, issuer.url), folder) as (address, _):
+    with gateway_process(configured(issuer.origin, issuer.url), folder) as (address, _):
         yield address
 
 
@@ -80,7 +80,14 @@ def test_token_of_another_better_auth_is_refused(start: Start, gateway: str) -> 
 def test_another_algorithm_is_a_key_of_the_file(start: Start, tmp_path: Path) -> None:
     with start(ALGORITHM="ES256") as issuer:
         token = issuer.token(issuer.sign_up("ann@yourcompany.com"))
-        with gateway_process(configured(issuer.url, issuer.url, ", algorithms: [ES256]"), tmp_path) as (address, _):
+        with gateway_process(configured(issuer.origin, issuer.url, ", algorithms: [ES256]"), tmp_path) as (address, _):
+            assert ask(address, "/any/x", token) == (404, "")
+
+
+def test_base_path_of_its_own_is_followed(start: Start, tmp_path: Path) -> None:
+    with start(BASE="/accounts") as issuer:
+        token = issuer.token(issuer.sign_up("ann@yourcompany.com"))
+        with gateway_process(configured(issuer.origin, issuer.url), tmp_path) as (address, _):
             assert ask(address, "/any/x", token) == (404, "")
 
 

@@ -22,7 +22,21 @@ FLAGS = {
     "clerk": ["--issuer", "pk_test_Y2xlcmsuZXhhbXBsZS5jb20k"],
     "auth0": ["--issuer", "tenant.eu.auth0.com", "--audience", "https://api.example.com"],
     "oidc": ["--issuer", "https://login.example.com", "--audience", "mastra"],
+    "google": ["--audience", "123-abc.apps.googleusercontent.com"],
+    "entra": ["--issuer", "11111111-2222-4333-8444-555555555555", "--audience", "api://mastra"],
+    "okta": ["--issuer", "yourcompany.okta.com", "--audience", "api://default"],
+    "keycloak": ["--issuer", "http://localhost:8080/realms/corp", "--audience", "mastra"],
+    "cognito": ["--issuer", "eu-west-1_Ab12Cd34E", "--audience", "4h57kq9example"],
+    "supabase": ["--issuer", "https://abcdefghijklmnopqrst.supabase.co"],
+    "firebase": ["--issuer", "your-project-1234"],
+    "workos": ["--issuer", "client_01HXYZ"],
+    "better_auth": ["--issuer", "http://localhost:3000"],
 }
+# Who writes nothing about whom they want lets everybody in who has an account there, and hears of it.
+WARNED = {("google", False): "everybody with a Google account has a token of 'callers' that counts"}
+
+
+TENANT = "11111111-2222-4333-8444-555555555555"
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +54,8 @@ def test_init_writes_a_file_that_passes_check_and_its_own_cases(
     assert run_command(["init", "--type", kind, *FLAGS[kind], *domain]) == 0
     assert "gateway.yaml is written, and has no mistakes" in capsys.readouterr().out
     assert run_command(["check"]) == 0
-    assert "warning" not in capsys.readouterr().out
+    printed, expected = capsys.readouterr().out, WARNED.get((kind, bool(domain)))
+    assert printed.count("warning:") == (expected is not None) and (expected or "") in printed
     assert run_command(["test", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["cases"]) == (4 if domain else 3)
     assert (folder / "gateway.yaml").read_text().count("#") > 6, "it explains itself"
@@ -97,6 +112,25 @@ def test_init_asks_four_questions_on_a_terminal(folder: Path) -> None:
             ["expected https://..."],
             ["upstream: http://localhost:4111\n", "issuer: https://login.example.com\n", "audience: x\n"],
             id="oidc",
+        ),
+        pytest.param(
+            ["", "google", "", "123-abc.apps.googleusercontent.com", "a.com"],
+            ["found nothing, expected what the issuer writes into `aud`"],
+            ["type: google\n", "audience: 123-abc.apps.googleusercontent.com\n"],
+            id="google",
+        ),
+        pytest.param(
+            ["", "keycloak", "http://localhost:8080", "http://localhost:8080/realms/corp mastra", ""],
+            ["found no realm in it"],
+            ["url: http://localhost:8080\n", "realm: corp\n", "audience: mastra\n"],
+            id="keycloak",
+        ),
+        pytest.param(
+            ["", "entra", "common api://mastra", "https://login.microsoftonline.com/"
+             "11111111-2222-4333-8444-555555555555/v2.0 api://mastra", ""],
+            ["which is the name of no tenant"],
+            ["tenant: 11111111-2222-4333-8444-555555555555\n", "audience: api://mastra\n"],
+            id="entra",
         ),
         pytest.param(
             ["", "jwt", "kJ4v9QzT2mX7bW1cR8yL5nP3sD6fG0hA", "NOT_SET_ANYWHERE", "$SHORT", "", ""],
@@ -171,6 +205,19 @@ def test_scheme_is_assumed_where_it_can_be_only_one(answer: str, upstream: str) 
         ("oidc", "login.example.com/realms/x", "https://login.example.com/realms/x"),
         ("oidc", "localhost:8080/realms/x", "http://localhost:8080/realms/x"),
         ("oidc", "https://login.example.com/", "https://login.example.com/"),
+        ("entra", f"https://login.microsoftonline.com/{TENANT}/v2.0", TENANT),
+        ("entra", f"https://sts.windows.net/{TENANT}/", TENANT),
+        ("entra", TENANT, TENANT),
+        ("okta", "https://corp.okta.com/oauth2/default", "corp.okta.com/oauth2/default"),
+        ("keycloak", "http://sso/realms/x/protocol/openid-connect/auth", "http://sso/realms/x"),
+        ("keycloak", "http://sso/realms/x/.well-known/openid-configuration", "http://sso/realms/x"),
+        ("cognito", "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Ab12Cd34E", "eu-west-1_Ab12Cd34E"),
+        ("supabase", "https://abcd.supabase.co/rest/v1/", "https://abcd.supabase.co"),
+        ("supabase", "abcd", "abcd"),
+        ("firebase", "https://securetoken.google.com/p-1", "p-1"),
+        ("workos", "https://api.workos.com/sso/jwks/client_1", "client_1"),
+        ("workos", "WORKOS_CLIENT_ID=client_1", "client_1"),
+        ("better_auth", "http://localhost:3000", "http://localhost:3000"),
         ("jwt", "$MASTRA_JWT_SECRET", "MASTRA_JWT_SECRET"),
         ("jwt", "/run/secrets/mastra-jwt-secret", "/run/secrets/mastra-jwt-secret"),
     ],
@@ -217,6 +264,10 @@ def test_init_makes_a_secret_once_and_takes_a_variable(
         (["--type", "saml"], 2, "invalid choice"),
         (["--type", "clerk"], 2, "--issuer is missing"),
         (["--type", "auth0", "--issuer", "a.auth0.com"], 2, "--audience is missing"),
+        (["--type", "google"], 2, "--audience is missing, expected the OAuth client id"),
+        (["--type", "firebase"], 2, "--issuer is missing, expected The project's id"),
+        (["--type", "keycloak", "--issuer", "https://sso", "--audience", "x"], 2, "--issuer: found no realm in it"),
+        (["--type", "entra", "--issuer", "consumers", "--audience", "x"], 2, "gives a file with a mistake"),
         (["--type", "clerk", "--issuer", "nonsense"], 2, "expected pk_live_... or pk_test_..."),
         (["--type", "clerk", "--issuer", "sk_test_abc"], 2, "--issuer: found Clerk's secret key"),
         (["--type", "oidc", "--issuer", "http://evil.example", "--audience", "x"], 2, "gives a file with a mistake"),

@@ -108,7 +108,7 @@ def test_yaml_is_a_file_that_loads_or_a_part_of_one(block: Block, tmp_path: Path
 
 
 def _mounted(path: Path) -> bytes:
-    """Return what a file holds that a block names."""
+    """Return what a file that a block names could hold."""
     match path.suffix:
         case ".pem":
             return public_pem(rsa_key())

@@ -66,6 +66,7 @@ BLOCKS: dict[tuple[str, int], list[Sent]] = {
         Sent("a private account", ("google", "person"), "claim_invalid", {"hd": ...}),
         Sent("another application", ("google", "person"), "audience_mismatch",
              {"aud": "9-z.apps.googleusercontent.com"}),
+        # Any service account gets a token for any audience: iamcredentials.generateIdToken, and the metadata server.
         Sent("a service account", ("google", "service account"), "claim_invalid",
              {"aud": "123-abc.apps.googleusercontent.com"}),
         Sent("email not verified", ("google", "person"), "access_denied", {"email_verified": False}),
@@ -80,7 +81,10 @@ BLOCKS: dict[tuple[str, int], list[Sent]] = {
               "scopes": "Agents.Read,Agents.Run"}),
         Sent("another tenant", ("entra", "person"), "issuer_mismatch", _entra(OTHER_TENANT)),
         Sent("another application", ("entra", "person"), "audience_mismatch", {"aud": OTHER_TENANT}),
+        # nOAuth: whoever administers a tenant writes any address into `email` (Descope, June 2023).
         Sent("email that nobody verified", ("entra", "person"), {"email": None}, {"xms_edov": ...}),
+        Sent("email of a domain that is not the tenant's", ("entra", "person"), {"email": None}, {"xms_edov": False}),
+        Sent("text in place of true", ("entra", "person"), {"email": None}, {"xms_edov": "1"}),
         Sent("an application without the scope", ("entra", "application"), "insufficient_scope"),
     ],
     ("Microsoft Entra ID", 1): [
@@ -109,6 +113,7 @@ BLOCKS: dict[tuple[str, int], list[Sent]] = {
              {"subject": "f1f1f1f1-1111-4222-8333-444444444444", "email": "ann@yourcompany.com", "client": "web",
               "roles": "operator,offline_access,default-roles-corp"}),
         Sent("no audience mapper", ("keycloak", "person"), "audience_mismatch", {"aud": "account"}),
+        # The same key signs ID tokens, also where the client's name is the audience.
         Sent("an ID token", ("keycloak", "person"), "claim_invalid", {"typ": "ID"}),
         Sent("another realm", ("keycloak", "person"), "issuer_mismatch",
              {"iss": "https://sso.yourcompany.com/realms/master"}),
@@ -121,6 +126,7 @@ BLOCKS: dict[tuple[str, int], list[Sent]] = {
     ("Amazon Cognito", 0): [
         Sent("access token", ("cognito", "access"),
              {"subject": "b1b1b1b1-1111-4222-8333-444444444444", "client": "4h57kq9example", "groups": "ops"}),
+        # Without aud, tokens of every client of the pool would do: oauth2-proxy/oauth2-proxy#891.
         Sent("another client of the pool", ("cognito", "access"), "authorized_party_mismatch", {"client_id": "other"}),
         Sent("ID token", ("cognito", "id"), "authorized_party_mismatch"),
         Sent("ID token with a client", ("cognito", "id"), "claim_invalid", {"client_id": "4h57kq9example"}),

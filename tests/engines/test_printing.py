@@ -195,7 +195,10 @@ def test_traefik_rejects_aliases_and_believes_nobody(tmp_path: Path) -> None:
     assert files["traefik.yaml"]["providers"]["file"]["filename"] in files
     http = files["gateway-dynamic.yaml"]["http"]
     asks = http["middlewares"]["gateway-decision"]["forwardAuth"]
-    assert (asks["address"], asks["trustForwardHeader"]) == ("http://127.0.0.1:9191/authz/forward", False)
+    assert (asks["address"], asks["trustForwardHeader"]) == (
+        "http://127.0.0.1:9191/authz/forward~remote-user,x-auth-email",
+        False,
+    )
     assert "X-Auth-Email" in asks["authResponseHeaders"]
     for router in http["routers"].values():
         assert router["middlewares"][-2:] == ["gateway-decision", "gateway-after"]

@@ -22,7 +22,7 @@ from tests.engines.conftest import BEARER, Stage, request_bytes, stage_of
 from tests.engines.front import engine_in_front
 from tests.engines.programs import Engine, compiled, running
 from tests.minting import SECRET
-from tests.processes import free_port, served
+from tests.processes import free_port, served, wait_until
 from tests.security.rig import Answer, Upstream, exchange, first_answer
 from tests.server.test_server import make_certificate
 
@@ -149,6 +149,36 @@ def _curl2(stage: Stage, path: str, *options: str) -> str:
         *options,
     ]
     return subprocess.run([*command, url], capture_output=True, text=True, check=True).stdout
+
+
+def test_a_name_that_the_file_has_since_counts_though_the_engine_was_printed_before(
+    engine: Engine, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        stage = stage_of(stack, engine, tmp_path)
+        file = tmp_path / "gateway.yaml"
+        text = file.read_text(encoding="utf-8")
+        for old, new in (
+            ("[Remote-User]", "[Remote-User, X-New-Strip]"),
+            ("X-Auth-Email: email", "X-Auth-Email: email, X-New-Email: email"),
+            ("    identity:", "    headers: {X-New-Key: 'text:constant'}\n    identity:"),
+            ("routes:\n", "routes:\n  /added: {public: true}\n"),
+        ):
+            assert old in text
+            text = text.replace(old, new)
+        file.write_text(text, encoding="utf-8")
+        os.kill(stage.front.gateway.pid, signal.SIGHUP)
+        wait_until(lambda: stage.ask("GET /added/x").status == 200)
+        stage.upstream.take()
+        for name in ("X-New-Strip", "X-New-Email", "X-New-Key", "x-new-key"):
+            for request, lines in (("GET /api/x", [BEARER]), ("GET /plain/x", []), ("GET /added/x", [])):
+                answer = stage.ask(request, *lines, f"{name}: forged")
+                for seen in stage.upstream.take():
+                    assert "forged" not in [value for _, value in seen.fields], f"{request} {name}"
+                assert answer.status == (200 if engine.name in ("haproxy", "envoy") else 400), answer.raw
+        assert stage.ask("GET /api/x", BEARER, "X-Auth-Email: forged").status == 200
+        [seen] = stage.upstream.take()
+        assert seen.all("X-Auth-Email") == ["alice@example.com"]
 
 
 class Service:

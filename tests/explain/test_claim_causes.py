@@ -163,6 +163,7 @@ def test_token_that_anybody_may_sign_is_known_as_one() -> None:
     said = shared(SECRET, SUPABASE)
     assert "a local Supabase (`supabase start`)" in said and "never counts" in said
     assert not re.search(r"super-secret", said)
+    assert "jwt.io, as it comes" in shared(SECRET, b"your-256-bit-secret")
 
 
 @pytest.mark.parametrize(

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import json
 import logging
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
 
 from gateway.keys.asking import FetchError, metadata_addresses, next_address, same_origin
 from gateway.keys.fetch import Fetcher
 from gateway.keys.store import KeyStore
 from gateway.policy.jwk import KeySetError, read_key_set
 from gateway.policy.providers import KeySource, Proxy
+from tests.authority import private_authority
 from tests.keyproxy import ForwardProxy
-from tests.keyserver import certificate_pem, private_key, private_pem
+from tests.keyserver import certificate_pem, private_key
 
 KEYS = b'{"keys": []}'
 SECRET = "Basic cHJvajpzZWNyZXQ="
@@ -257,33 +250,7 @@ def test_map_of_certificates_is_named_as_what_it_is(count: int) -> None:
 def authority(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Give the files of a private authority, of a certificate for 127.0.0.1 and login.corp.example, and of another."""
     folder = tmp_path_factory.mktemp("authority")
-    root, leaf = private_key("root", "P-256"), private_key("leaf", "P-256")
-    files = {name: folder / f"{name}.pem" for name in ("ca", "certificate", "key", "other")}
-    files["ca"].write_bytes(_certificate("root", root, root, names=None))
-    files["certificate"].write_bytes(_certificate("leaf", leaf, root, names=["login.corp.example"]))
-    files["key"].write_bytes(private_pem(leaf))
-    files["other"].write_bytes(_certificate("other", private_key("other-root", "P-256"), None, names=None))
-    return files
-
-
-def _certificate(name: str, key: Any, by: Any, names: list[str] | None) -> bytes:
-    by = by or key
-    now = datetime.datetime.now(datetime.UTC)
-    begin, end = now - datetime.timedelta(days=1), now + datetime.timedelta(days=1)
-    subject, issuer = (
-        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one)]) for one in (name, name if by is key else "root")
-    )
-    made = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
-    made = made.serial_number(x509.random_serial_number()).not_valid_before(begin).not_valid_after(end)
-    made = made.add_extension(x509.BasicConstraints(names is None, None), critical=True)
-    made = made.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    made = made.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(by.public_key()), critical=False)
-    if names is not None:
-        address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-        alternatives = x509.SubjectAlternativeName([address, *map(x509.DNSName, names)])
-        made = made.add_extension(alternatives, critical=False)
-    assert isinstance(by, ec.EllipticCurvePrivateKey)
-    return made.sign(by, SHA256()).public_bytes(Encoding.PEM)
+    return private_authority(folder) | {"other": private_authority(folder, "other")["ca"]}
 
 
 @pytest.fixture

@@ -164,6 +164,8 @@ def test_pointer_that_leads_nowhere_meets_nothing() -> None:
 def test_expected_claim_is_one_of_the_texts(value: object, passes: bool) -> None:
     asking = replace(PLAIN, expected_claims=(("token_use", frozenset({"access", "refresh"})),))
     assert reason(asking, token_use=value) is (None if passes else Reason.CLAIM_INVALID)
+    alike = replace(PLAIN, expected_claims=(("token_use", frozenset({"True", "7", "None", "['access']"})),))
+    assert isinstance(value, str) or reason(alike, token_use=value) is Reason.CLAIM_INVALID, "a text alone"
     if not passes and value is not ...:
         no = refusal(asking, token_use="id")
         assert no is not None and no.detail == "token_use is 'id', expected access or refresh"

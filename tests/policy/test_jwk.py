@@ -73,6 +73,7 @@ def refused_text(document: bytes, max_keys: int = 1000) -> str:
         pytest.param(ed(x="11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"), {"EdDSA"}, id="ed25519-even-x"),
         pytest.param(ed(x="11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHUZo"), {"EdDSA"}, id="ed25519-odd-x"),
         pytest.param(ed(alg="EdDSA"), {"EdDSA"}, id="ed25519-with-alg"),
+        pytest.param(ed(alg="Ed25519"), {"EdDSA"}, id="ed25519-with-its-own-alg"),  # RFC 9864 section 2.2
     ],
 )
 def test_a_key_verifies_for_the_algorithms_of_its_type(jwk: dict[str, Any], algorithms: set[str]) -> None:
@@ -158,6 +159,11 @@ UNUSABLE = [
     pytest.param({**ec(), "crv": "secp256k1"}, "`crv`", id="ec-secp256k1"),
     pytest.param({**ec(), "crv": ["P-256"]}, "`crv`", id="ec-crv-list"),
     pytest.param({**ed(), "crv": "Ed448"}, "Ed25519", id="ed448"),
+    pytest.param({**ed(), "crv": "Ed448", "alg": "Ed25519"}, "Ed25519", id="ed448-that-says-ed25519"),
+    pytest.param({**ed(), "alg": "Ed448"}, "`alg`", id="ed25519-for-ed448"),
+    pytest.param({**ed(), "alg": "ed25519"}, "`alg`", id="ed25519-in-small-letters"),
+    pytest.param({**ed(), "alg": ["EdDSA"]}, "`alg`", id="alg-in-a-list"),
+    pytest.param({**ed(), "alg": None}, "`alg`", id="alg-null"),
     pytest.param({**ed(), "crv": "X25519"}, "Ed25519", id="x25519"),
     pytest.param(ed(x=encode(1, 31)), "not on its curve", id="ed-short"),
     pytest.param(ed(x=off_curve_ed25519()), "not on its curve", id="ed-off-curve"),
@@ -433,3 +439,11 @@ def test_a_point_that_is_none_or_signs_for_anybody_is_no_key(point: str) -> None
 
 def test_a_point_on_the_curve_is_a_key() -> None:
     assert read(ed()).keys
+
+
+def test_key_that_is_left_out_is_remembered_with_its_reason() -> None:
+    good, encryption = rsa("good"), {**rsa("enc"), "use": "enc"}
+    found = read_key_set(json.dumps({"keys": [good, encryption, "x", {**rsa("y"), "kid": 1}]}).encode())
+    assert found.kids == {"good"}
+    assert found.unusable == {"enc": "a key whose `use` is not `sig`"}
+    assert found.reuse(found).unusable == found.unusable

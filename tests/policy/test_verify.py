@@ -308,3 +308,19 @@ def test_der_signature_is_refused() -> None:
     der = ec_key().sign(token.signing_input, ec.ECDSA(hashes.SHA256()))
     with pytest.raises(Denied):
         check_signature(replace(token, signature=der), public(ec_key(), "ES256"))
+
+
+def test_ed25519_and_eddsa_are_one_algorithm_and_ed448_is_none() -> None:
+    # RFC 9864 section 2.2. A token that says Ed448 is not verified with an Ed25519 key, whatever the file calls it.
+    provider, key = replace(OIDC, algorithms=frozenset({"EdDSA"})), public(ed_key(), "EdDSA")
+    for spelling in ("EdDSA", "Ed25519"):
+        token = parse_token(mint(claims_of(), ed_key(), "EdDSA", header={"alg": spelling}))
+        assert pick_provider(token, (provider,)) is provider
+        check_signature(token, key)
+        with pytest.raises(Denied):
+            pick_provider(token, (OIDC,))
+    for other in ("Ed448", "ed25519", "EDDSA", "eddsa", "Ed25519 ", "Ed25519ph"):
+        token = parse_token(mint(claims_of(), ed_key(), "EdDSA", header={"alg": other}))
+        with pytest.raises(Denied) as refusal:
+            pick_provider(token, (provider,))
+        assert refusal.value.reason is Reason.ALGORITHM_NOT_ALLOWED

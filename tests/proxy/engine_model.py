@@ -34,13 +34,13 @@ class Sent:
         return self.status, self.code, self.method, self.target, tuple(sorted(joined.items()))
 
 
-def question(engine: str, method: str, target: str, lines: Lines) -> bytes:
-    """Return the question that an engine asks about a client's request."""
+def question(engine: str, method: str, target: str, lines: Lines, printed: str = "") -> bytes:
+    """Return the question that an engine asks about a client's request. `printed`: what its path says besides."""
     passed = [(name, value) for name, value in lines if name.lower() not in ("content-length", "transfer-encoding")]
     passed = [(name, value) for name, value in passed if engine != "envoy" or name.lower() != "x-gateway-peer"]
     chain = [value for name, value in passed if name.lower() == "x-forwarded-for"]
     if engine == "envoy":
-        return head(method, f"/authz/envoy{target}", [*passed, ("X-Gateway-Peer", PEER)])
+        return head(method, f"/authz/envoy{printed}{target}", [*passed, ("X-Gateway-Peer", PEER)])
     passed = [(name, value) for name, value in passed if name.lower() not in ("x-forwarded-for", "x-forwarded-proto")]
     passed += [("X-Forwarded-For", ", ".join([*chain, PEER])), ("X-Forwarded-Proto", "http")]
     if engine == "forward":
@@ -48,9 +48,11 @@ def question(engine: str, method: str, target: str, lines: Lines) -> bytes:
         names = ("host", "x-forwarded-method", "x-forwarded-uri", "x-forwarded-host")
         passed = [(name, value) for name, value in passed if name.lower() not in names]
         passed += [("X-Forwarded-Method", method), ("X-Forwarded-Uri", target), ("X-Forwarded-Host", host[0])]
-        return head("GET", "/authz/forward", [("Host", "decide"), *passed])
+        return head("GET", f"/authz/forward{printed}", [("Host", "decide"), *passed])
     passed = [(name, value) for name, value in passed if name.lower() not in ("x-original-method", "x-original-uri")]
-    return head("GET", f"/authz/{engine}", [*passed, ("X-Original-Method", method), ("X-Original-URI", target)])
+    return head(
+        "GET", f"/authz/{engine}{printed}", [*passed, ("X-Original-Method", method), ("X-Original-URI", target)]
+    )
 
 
 def head(method: str, target: str, lines: Lines) -> bytes:

@@ -129,6 +129,7 @@ WELL: dict[str, Any] = {
     "upstreams": [],
     "configuration": {"reload_error": None, "reload_failed_seconds_ago": None},
     "certificate_expires_seconds": None,
+    "outdated_engines": {},
 }
 
 
@@ -169,6 +170,10 @@ def reload(error: str) -> dict[str, Any]:
         pytest.param(
             reload("gateway.yaml:3:1: unknown key"),
             "warning", "the configuration in the file is not in force: the one before it is", 12.0, id="reload",
+        ),
+        pytest.param(
+            {"outdated_engines": {"nginx": ["x-new"]}},
+            "warning", "nginx asks with a configuration that was printed before the file changed", None, id="engine",
         ),
         pytest.param(
             {"certificate_expires_seconds": 86400.0 * 9},

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from tests.processes import gateway_process, refusing_port
 from tests.security.casebook import FOLDER
-from tests.security.forge import HS_SECRET, jwk, token_for
+from tests.security.forge import ENCODED_SECRET, HS_SECRET, jwk, token_for
 from tests.security.judge import Trial
 from tests.security.rig import Answer, Keys, KeyServer, Upstream, exchange
 
@@ -21,7 +21,22 @@ HANDSHAKE = [
     "Sec-WebSocket-Version: 13",
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
 ]
-PEOPLE = ("rsa1", "ec1", "rsaenc", "rsa512only", "rsakeyops", "ec384", "oct1", "ed1", "rsa1024", "rsa512", "rsae1")
+PEOPLE = (
+    "rsa1",
+    "ec1",
+    "rsaenc",
+    "rsa512only",
+    "rsakeyops",
+    "ec384",
+    "oct1",
+    "ed1",
+    "ed1named",
+    "ed448",
+    "ed448lying",
+    "rsa1024",
+    "rsa512",
+    "rsae1",
+)
 
 
 class Bench:
@@ -36,6 +51,7 @@ class Bench:
             "main": text,
             "catchall": text.replace("  /public:", "  /:"),
             "readings": (FOLDER / "gateway-readings.yaml").read_text(),
+            "claims": (FOLDER / "gateway-claims.yaml").read_text(),
         }
         for profile, configuration in profiles.items():
             url, log = stack.enter_context(gateway_process(configuration, folder / profile, environment))
@@ -56,6 +72,7 @@ class Bench:
             "KEYS": self.keys.url,
             "CLOSED": f"http://127.0.0.1:{stack.enter_context(refusing_port())}",
             "SECRET": HS_SECRET,
+            "ENCODED_SECRET": ENCODED_SECRET,
         }
 
     def try_case(self, spec: dict[str, Any]) -> Trial:
@@ -69,7 +86,7 @@ class Bench:
         return Trial(
             expect=spec["expect"],
             target=spec["target"],
-            subject=claims.get("sub", "user-1") if token or spec.get("has_token") else None,
+            subject=str(claims.get("sub", "user-1")) if token or spec.get("has_token") else None,
             email=_present(spec.get("email", claims.get("email", "alice@example.com"))),
             answer=answer,
             seen=self.upstream.take(),

@@ -11,11 +11,13 @@ from functools import cache
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
 
 from tests.minting import b64, ec_key, ed_key, rsa_key, sign
 
 HS_SECRET = "kJ4v9QzT2mX7bW1cR8yL5nP3sD6fG0hA-cases"
+# Of 50 bytes, so that it has padding, and characters that differ in base64url.
+ENCODED_SECRET = base64.b64encode(bytes(range(200, 250))).decode()
 ISSUER, AUDIENCE = "https://idp.example.test", "https://api.example.test"
 ABSENT = "<absent>"
 
@@ -25,6 +27,9 @@ PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
     "rsa2": ("rsa-2", {}),
     "ec1": ("ec-1", {"alg": "ES256", "use": "sig"}),
     "ed1": ("ed-1", {"use": "sig"}),
+    "ed1named": ("ed-1-named", {"alg": "Ed25519"}),
+    "ed448": ("ed-448", {"use": "sig"}),
+    "ed448lying": ("ed-448-lying", {"alg": "Ed25519"}),
     "rsaenc": ("rsa-enc", {"use": "enc"}),
     "rsa512only": ("rsa-512only", {"alg": "RS512"}),
     "rsakeyops": ("rsa-keyops", {"key_ops": ["encrypt"]}),
@@ -69,8 +74,10 @@ def key_named(name: str) -> Any:
             return HS_SECRET.encode()
         case "oct1":
             return b"oct-1-is-published-so-it-is-no-secret"
-        case "ed1":
-            return ed_key("ed1")
+        case "ed1" | "ed1named":
+            return ed_key(name)
+        case "ed448" | "ed448lying":
+            return ed448.Ed448PrivateKey.generate()
         case "ec384" | "ec521":
             return ec.generate_private_key(_SIZES[name]())
         case "k1":
@@ -103,6 +110,8 @@ def _public(key: Any) -> dict[str, Any]:
     if isinstance(key, ed25519.Ed25519PrivateKey):
         raw = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
         return {"kty": "OKP", "crv": "Ed25519", "x": b64(raw)}
+    if isinstance(key, ed448.Ed448PrivateKey):
+        return {"kty": "OKP", "crv": "Ed448", "x": b64(key.public_key().public_bytes_raw())}
     if isinstance(key, ec.EllipticCurvePrivateKey):
         point = key.public_key().public_numbers()
         size = (key.curve.key_size + 7) // 8
@@ -183,7 +192,7 @@ def _computed(value: Any, now: float) -> Any:
 def _algorithm(key: Any) -> str:
     if isinstance(key, bytes):
         return "HS256"
-    if isinstance(key, ed25519.Ed25519PrivateKey):
+    if isinstance(key, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)):
         return "EdDSA"
     return "ES256" if isinstance(key, ec.EllipticCurvePrivateKey) else "RS256"
 
@@ -193,7 +202,8 @@ def _fits(algorithm: Any, natural: str) -> bool:
 
 
 def _secret(form: str) -> bytes:
-    """Return a form of rsa1's public key, which a confused verifier takes for the secret (CVE-2016-5431)."""
+    """Return a form of a public key, or of a secret, which a confused verifier takes for the secret (CVE-2016-5431)."""
+    encoded = ENCODED_SECRET.encode()
     public = key_named("rsa1").public_key()
     info, pem = serialization.PublicFormat.SubjectPublicKeyInfo, serialization.Encoding.PEM
     forms: dict[str, bytes] = {
@@ -206,6 +216,14 @@ def _secret(form: str) -> bytes:
         "n": jwk("rsa1")["n"].encode(),
         "kid": b"rsa-1",
         "issuer": ISSUER.encode(),
+        "raw Ed25519 key": key_named("ed1").public_key().public_bytes_raw(),
+        "decoded": base64.b64decode(encoded),
+        "encoded": encoded,
+        "encoded for urls": base64.urlsafe_b64encode(base64.b64decode(encoded)),
+        "encoded without padding": encoded.rstrip(b"="),
+        "encoded twice": base64.b64encode(encoded),
+        "encoded, and a line end": encoded + b"\n",
+        "decoded, and cut": base64.b64decode(encoded)[:48],
     }
     return forms.get(form, form.encode())
 

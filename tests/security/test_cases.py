@@ -21,15 +21,15 @@ READINGS = (
     "places",
     "origins",
 )
-FAMILIES = ("jwt", "header", "path", *READINGS)
+PROFILES = {**dict.fromkeys(READINGS, "readings"), "claims": "claims"}
+FAMILIES = ("jwt", "header", "path", *PROFILES)
 CASES = [case for family in FAMILIES for case in cases(family)]
 
 
 @pytest.mark.parametrize("case", parameters(CASES))
 def test_case(bench: Bench, tally: Tally, case: Case) -> None:
     with tally.of(case):
-        profile = "readings" if case.family in READINGS else "main"
-        judge(bench.try_case({"profile": profile, **case.spec}))
+        judge(bench.try_case({"profile": PROFILES.get(case.family, "main"), **case.spec}))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,9 @@ from dataclasses import replace
 import pytest
 
 from gateway.config.model import Address, Decisions
+from gateway.endpoints.state import state_of
+from gateway.proxy.dialects import DIALECTS, asking_at
+from gateway.proxy.told import told_of
 from gateway.server.gateway import Gateway
 from tests.configuring import SECRET as FILE_SECRET
 from tests.configuring import read
@@ -189,3 +192,109 @@ async def test_every_engine_is_answered_what_the_proxy_does() -> None:
 async def test_five_thousand_requests_get_the_proxys_verdict_through_every_engine() -> None:
     found = await compare(5000, seed=1)
     assert found["allowed"] > 500 and not found["beyond haproxy"]
+
+
+# What the file says now, and what it said when the engine's configuration was printed.
+_NOW = """
+    upstreams:
+      default:
+        url: {url}
+        identity: {{headers: {{X-Auth-Subject: subject, X-New-Email: email}}}}
+        headers: {{X-New-Key: "text:constant"}}
+    strip_headers: [Remote-User, X-New-Strip]
+    providers:
+      jobs: {{type: jwt, secret: {secret}, expiry: optional, token_from: [bearer, {{header: X-New-Token}}]}}
+    routes:
+      /public: {{public: true}}
+      /api: {{provider: jobs, allow: authenticated}}
+"""
+_BEFORE = ["remote-user", "x-auth-subject"]
+_NEW = ["x-new-email", "x-new-key", "x-new-strip", "x-new-token"]
+
+
+@asynccontextmanager
+async def reloaded(upstream: RawUpstream) -> AsyncIterator[tuple[Gateway, int]]:
+    """Run a gateway whose file has names that engines of before do not know."""
+    config = read(_NOW.format(url=upstream.url, secret=FILE_SECRET))
+    own = {"listen": Address("127.0.0.1", 0), "admin": None, "decisions": Decisions(Address("127.0.0.1", 0))}
+    async with running(replace(config, **own)) as gateway:  # type: ignore[arg-type]
+        yield gateway, port_of(gateway)
+
+
+async def done_by(
+    engine: str, gateway: Gateway, port: int, printed: list[str], target: str, lines: Lines
+) -> tuple[Sent, dict[str, list[str]]]:
+    """Return what an engine does whose configuration was printed with these names, and what goes up, by names."""
+    path = asking_at(DIALECTS[engine], printed).removeprefix(f"/authz/{engine}")
+    status, answer = await reply(port, question(engine, "GET", target, lines, path))
+    names = told_of(gateway.config)
+    names.told = tuple(name for name in names.told if not name.startswith("X-New") or name.lower() in printed)
+    names.stripped = tuple(name for name in names.stripped if not name.startswith("x-new") or name.lower() in printed)
+    done = made_of(engine, names, "GET", target, lines, status, answer)
+    up: dict[str, list[str]] = {}
+    for name, value in done.lines:
+        up.setdefault(name.lower(), []).append(value)
+    return done, up
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", ["X-New-Email", "X-New-Key", "X-New-Strip", "x-new-token", "X.New.Key"])
+@pytest.mark.parametrize("target", ["/api/x", "/public/x"])
+async def test_an_engine_of_before_passes_no_name_that_has_to_go_since(engine: str, name: str, target: str) -> None:
+    bearer = [("Authorization", f"Bearer {TOKEN}")] if target == "/api/x" else []
+    lines = [("Host", "gw.test"), *bearer, (name, "forged")]
+    is_looked_at = name == "x-new-token"  # a second credential on the one route, none of ours on the other
+    async with RawUpstream() as upstream, reloaded(upstream) as (gateway, port):
+        for printed in (_BEFORE, []):
+            done, up = await done_by(engine, gateway, port, printed, target, lines)
+            if is_looked_at:
+                assert done.status == (400 if bearer else 0)
+                continue
+            assert up.get(name.lower(), []) == []
+            if engine in ("haproxy", "envoy"):  # both can be told
+                assert done.status == 0
+            else:
+                assert (done.status, done.code) == (400, "engine_limited")
+            assert gateway.runtime.outdated[engine] == tuple(sorted({*_NEW, *_BEFORE} - set(printed)))
+        done, up = await done_by(engine, gateway, port, [*_BEFORE, *_NEW], target, lines)
+        if name != "X.New.Key" or engine in ("haproxy", "envoy"):
+            assert done.status == (400 if is_looked_at and bearer else 0)
+            assert up.get(name.lower(), []) != ["forged"] or is_looked_at
+        assert gateway.runtime.outdated == {} or is_looked_at
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_an_engine_of_before_goes_on_with_what_needs_nothing_new(engine: str) -> None:
+    # No outage at a harmless reload: only who carries such a name is refused. What is new is not told, either.
+    lines = [("Host", "gw.test"), ("Authorization", f"Bearer {TOKEN}"), ("X-Auth-Subject", "forged"), ("X-A", "1")]
+    async with RawUpstream() as upstream, reloaded(upstream) as (gateway, port):
+        done, up = await done_by(engine, gateway, port, _BEFORE, "/api/x", lines)
+        assert done.status == 0
+        assert (up["x-auth-subject"], up["x-a"]) == (["user-1"], ["1"])
+        assert not {"x-new-email", "x-new-key"} & set(up)
+        state = state_of(gateway)
+        assert state["outdated_engines"] == {engine: _NEW}
+        (trouble,) = [one for one in state["troubles"] if "printed before" in one["what"]]
+        assert trouble["level"] == "warning" and "x-new-key" in trouble["why"]
+        done, up = await done_by(engine, gateway, port, [*_BEFORE, *_NEW, "x-gone"], "/api/x", lines)
+        assert (up["x-new-email"], up["x-new-key"]) == (["alice@example.com"], ["constant"])
+        assert state_of(gateway)["outdated_engines"] == {}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("printed", ["~", "~-", "~x-auth-subject,x%2Dauth-email", "~,,", "~%ff", "~a~b"])
+async def test_whatever_a_path_says_of_names_is_no_fault(engine: str, printed: str) -> None:
+    lines = [("Host", "gw.test"), ("Authorization", f"Bearer {TOKEN}")]
+    async with RawUpstream() as upstream, reloaded(upstream) as (_, port):
+        status, answer = await reply(port, question(engine, "GET", "/api/x?a=1", lines, printed))
+        assert status == 200, answer
+        assert (b"X-Gateway-Target: /api/x" in answer) == (engine != "forward")
+
+
+async def test_envoy_names_and_nothing_behind_is_no_question() -> None:
+    async with RawUpstream() as upstream, reloaded(upstream) as (_, port):
+        for target in ("/authz/envoy~x-a", "/authz/envoy~", "/authz/envoy~x-a*"):
+            status, answer = await reply(
+                port, head("GET", target, [("Host", "gw.test"), ("X-Gateway-Peer", "127.0.0.1")])
+            )
+            assert status == 400 and b"question_malformed" in answer
