@@ -98,7 +98,7 @@ def _other_place(deny: Deny, found: Findings) -> str | None:
         return (
             f"A token came in the header {shown(header)}: `token_from: [{{header: {shown(header)}}}]` on the provider."
         )
-    if places and all(source.place == "header" for source in places) and _JWS.fullmatch(_sent(found)):
+    if places and all(source.place == "header" for source in places) and _JWS.fullmatch(sent_token(found)):
         names = listed([source.name for source in places])
         return (
             f"The token stands in Authorization, and the provider reads the header {names} alone: add `bearer` to it."
