@@ -66,6 +66,7 @@ def state_of(gateway: Gateway) -> dict[str, Any]:
             "hits": gauges.cache_hits,
             "misses": gauges.cache_misses,
         },
+        "session_renewals": dict(gateway.metrics.session_renewals),
         "recent": {"slot_seconds": SLOT_SECONDS, "slots": gateway.recent.slots()},
         "refusals": gateway.recent.refusals(lambda outcome: _kinds_of(outcome, config)),
     }
@@ -88,6 +89,7 @@ def merge_states(states: list[dict[str, Any]]) -> dict[str, Any]:
         "workers": len(states),
         "open": _added([state["open"] for state in states]),
         "token_cache": _added([state["token_cache"] for state in states]),
+        "session_renewals": _added([state["session_renewals"] for state in states]),
         "agree": len({tuple(route["route"] for route in state["routes"]) for state in states}) == 1,
         "routes": [route | {"requests": _added(_counts(route["route"], states))} for route in first["routes"]],
         "providers": [_worst(name, states) for name in (provider["name"] for provider in first["providers"])],

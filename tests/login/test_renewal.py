@@ -6,8 +6,12 @@ import asyncio
 
 import pytest
 
+from gateway.endpoints.state import merge_states, state_of
+from gateway.record.exposition import metrics_text
+from gateway.server.gauges import gauges_of
 from tests.login.house import PUBLIC_URL, Browser, House, house, query_of, turns
-from tests.running import config_for
+from tests.running import config_for, upstream_at
+from tests.secrecy import leaks_in
 
 LOGOUT, REFRESH = "/api/auth/logout", "/api/auth/refresh"
 
@@ -107,6 +111,21 @@ async def test_an_issuer_that_gives_no_id_token_again() -> None:
             answer = await ann.ask("/page")
             assert answer.status == 200, answer.body
         assert _refreshes(here) == 3
+
+
+async def test_renewals_are_counted_and_nothing_of_a_session_is_told() -> None:
+    async with house() as here:
+        ann = await _ann(here)
+        await ann.post(REFRESH)
+        here.idp.settings.is_down = True
+        here.clock.now += 3599
+        await ann.ask("/page")
+        state = state_of(here.gateway)
+        assert state["session_renewals"] == {"renewed": 1, "refused": 0, "unavailable": 1}
+        assert merge_states([state, state])["session_renewals"]["renewed"] == 2
+        text = metrics_text(here.gateway.metrics, gauges_of(here.gateway))
+        assert b'gateway_session_renewals_total{result="unavailable"} 1.0' in text
+        assert not leaks_in(str(state) + text.decode())
 
 
 # --- the issuer says no ---
@@ -322,6 +341,4 @@ async def test_another_process_opens_the_same_sessions() -> None:
 
 
 def test_a_configuration_without_a_login_has_none() -> None:
-    from tests.running import upstream_at
-
     assert config_for(upstream_at("http://upstream.test")).policy.login is None
