@@ -37,8 +37,8 @@ class Allow:
     """The request may go on, as `target`: the canonical path that was judged, with its query.
 
     `principal` is None on public routes, and where a token did not count. Credentials in the query are no longer in
-    `target`; `withheld` says which of the head's go no further. `would_deny` is what `enforce: false` let through.
-    `said` goes up besides, of what the client said and any other's would not.
+    `target`; `withheld` says which of the head's go no further, `said` goes up besides. `would_deny` is what
+    `enforce: false` let through.
     """
 
     route: Route
@@ -114,12 +114,12 @@ def decide(
     now: float,
     *,
     may_fetch: bool = True,
-    renewed: Session | None = None,
+    renewed: Session | Denied | None = None,
 ) -> Decision:
     """Return what becomes of a request. `now` is Unix seconds. Never raises for anything a client sends.
 
     With `may_fetch` False the answer is final: neither `NeedKey` nor `NeedSession` is returned. `renewed` counts in
-    place of the session that came with the request.
+    place of the session that came with the request: its next state, or why there is none.
     """
     try:
         path, query, match = policy.find(head.target, head.method)
@@ -151,11 +151,11 @@ class _Asked:
     path: Path
     query: str
     may_fetch: bool
-    renewed: Session | None
+    renewed: Session | Denied | None
 
     def __init__(
         self, policy: Policy, keys: Keys, head: RequestHead, now: float, match: Match, path: Path, query: str,
-        may_fetch: bool, renewed: Session | None,
+        may_fetch: bool, renewed: Session | Denied | None,
     ) -> None:  # fmt: skip
         self.policy, self.keys, self.head, self.now, self.may_fetch = policy, keys, head, now, may_fetch
         self.match, self.path, self.query, self.renewed = match, path, query, renewed
@@ -170,7 +170,6 @@ def _decide_guarded(asked: _Asked) -> Decision:
     route = asked.match.route
     credential: Credential | None = None
     principal: Principal | None = None
-    unenforced: DeniedByRules | None = None
     said: tuple[Line, ...] = ()
     try:
         credential = find_credential(asked.head, asked.query, route.sources)
@@ -183,10 +182,10 @@ def _decide_guarded(asked: _Asked) -> Decision:
             return found
         principal = found
         withheld = route.withheld(credential.source)
-        if not route.public:
-            unenforced = check_rules(route, facts := asked.facts(principal, withheld))
-            if route.upstream.studio is not None:
-                said = client_type_lines(route.upstream.studio, facts)
+        facts = asked.facts(principal, withheld)
+        unenforced = None if route.public else check_rules(route, facts)
+        if route.upstream.studio is not None and not route.public:
+            said = client_type_lines(route.upstream.studio, facts)
     except Denied as refusal:
         had_token = credential is not None or refusal.reason in _BROKEN_TOKENS
         return _deny(refusal, route, principal, had_token=had_token)
@@ -243,6 +242,8 @@ def _of_session(asked: _Asked, credential: Credential) -> Principal | NeedSessio
     assert login is not None  # noqa: S101  # else no provider has this place
     provider = next(one for one in route.providers if one.name == login.provider)
     check_place(asked.head, provider, credential)
+    if isinstance(asked.renewed, Denied):
+        raise asked.renewed
     session = asked.renewed or login.seal.open(credential.token, now)
     if now >= session.good_until - RENEW_SECONDS and asked.renewed is None:
         if session.refresh_token is not None and asked.may_fetch:

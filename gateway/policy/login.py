@@ -9,6 +9,7 @@ from gateway.policy.origins import Origins
 from gateway.policy.providers import KeySource, Provider
 from gateway.policy.seal import Seal
 
+PREFIX: Final = "/api"  # Mastra's own, before what is about people
 CALLBACK: Final = "/auth/sso/callback"
 
 
@@ -30,7 +31,7 @@ class Login:
     cookie: str
     public_url: str
     pages: Origins = field(repr=False, compare=False)  # that may end a session
-    prefix: str = "/api"
+    prefix: str = PREFIX
 
     @property
     def provider(self) -> str:

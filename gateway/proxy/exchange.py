@@ -281,7 +281,7 @@ class Exchange(Waiting):
         else:
             self._decide(may_fetch=True)
 
-    def _decide(self, *, may_fetch: bool, renewed: Session | None = None) -> None:
+    def _decide(self, *, may_fetch: bool, renewed: Session | Denied | None = None) -> None:
         host, outcome, policy = self._host, self._outcome, self._runtime.config.policy
         now = host.clock()
         decision = decide(policy, host.keys, self._request, now, may_fetch=may_fetch, renewed=renewed)

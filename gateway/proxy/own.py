@@ -11,6 +11,7 @@ from urllib.parse import quote
 from gateway.policy.login import Login
 from gateway.policy.model import Principal, RequestHead
 from gateway.policy.onward import Line
+from gateway.policy.reasons import Reason
 from gateway.policy.session import Session, part_names, parts_of
 from gateway.policy.upstreams import Upstream
 
@@ -19,7 +20,8 @@ from gateway.policy.upstreams import Upstream
 class OwnQuestion:
     """A request to one of the gateway's own addresses, by its name. `query` begins with `?`, or is empty.
 
-    `principal` and `session` are of whoever asks; None: nobody, as far as is known.
+    `principal` and `session` are of whoever asks; None: nobody, as far as is known. `refused` is why the credential
+    that came did not count.
     """
 
     name: str
@@ -29,6 +31,7 @@ class OwnQuestion:
     principal: Principal | None
     session: Session | None
     now: float  # Unix seconds
+    refused: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)

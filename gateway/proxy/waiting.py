@@ -59,7 +59,7 @@ class Waiting(Relay):
 
     # --- the other half ---
 
-    def _decide(self, *, may_fetch: bool, renewed: Session | None = None) -> None:
+    def _decide(self, *, may_fetch: bool, renewed: Session | Denied | None = None) -> None:
         raise NotImplementedError
 
     def _refuse(self, deny: Deny, ended: Ended = "refused") -> None:
@@ -108,10 +108,7 @@ class Waiting(Relay):
         if not self._has_waited():
             return
         try:
-            if isinstance(renewed, Session):
-                self._decide(may_fetch=True, renewed=renewed)
-            else:
-                self._refuse(Deny(renewed.reason, renewed.detail, had_token=True))
+            self._decide(may_fetch=True, renewed=renewed)
         except Exception as surprise:
             self.fail_by_mistake(surprise)
 
@@ -125,7 +122,8 @@ class Waiting(Relay):
         session = None if principal is None else principal.session
         query = "".join(self._request.target.partition("?")[1:])
         self._begin_to_wait()
-        question = OwnQuestion(route.own, self._request, query, route.upstream, principal, session, now)
+        refused = None if allow.would_deny is None else allow.would_deny.reason
+        question = OwnQuestion(route.own, self._request, query, route.upstream, principal, session, now, refused)
         self._waits_for = self._host.answer(question, self._own_answer_came)
 
     def _own_answer_came(self, answer: OwnAnswer | Denied) -> None:
