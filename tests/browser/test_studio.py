@@ -164,6 +164,7 @@ def test_studio_works_with_a_header(mastra: str, issuer: str, browser: Any, tmp_
         opened.picture("header-agents")
         chat(opened)
         opened.picture("header-chat")
+        assert live(tmp_path) == ["here"]
     assert opened.hosts - {STUDIOS_OWN} == {f"localhost:{running.port}"}
     assert "studio" in from_studio(mastra), "Mastra hears that it is Studio, of a caller who may use it"
 
@@ -218,7 +219,16 @@ def test_page_that_points_past_the_gateway_is_seen_here(node: str, issuer: str, 
         opened.go("/")
         opened.see("Mastra instance URL")
         opened.picture("past-the-gateway")
+        marked = live(tmp_path)
+    assert marked == ["past"], "`gateway check --live` sees it as well"
     assert urlsplit(past).netloc in opened.hosts
+
+
+def live(folder: Path) -> list[str | None]:
+    """Return what `gateway check --live` says of the upstreams."""
+    command = [sys.executable, "-m", "gateway", "check", "-c", str(folder / "gateway.yaml"), "--live", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    return [one["studio"] for one in json.loads(done.stdout)["live"]]
 
 
 def control(issuer: str, **settings: Any) -> None:
