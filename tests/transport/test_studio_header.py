@@ -33,10 +33,10 @@ routes:
 STUDIO = "X-Mastra-Client-Type: studio"
 
 
-async def arrived(path: str, token: str | None, *lines: str, express: bool) -> list[str]:
+async def arrived(path: str, token: str | None, *lines: str, express: bool, file: str = FILE) -> list[str]:
     """Return the lines of this name, however spelt, that an upstream got."""
     async with RawUpstream() as upstream:
-        config = read(FILE.format(url=upstream.url, secret=FILE_SECRET))
+        config = read(file.format(url=upstream.url, secret=FILE_SECRET))
         config = replace(config, listen=Address("127.0.0.1", 0), admin=None, express=express)
         async with running(config) as gateway, RawClient.connect(gateway.port) as client:
             bearer = [f"Authorization: Bearer {token}"] if token is not None else []
@@ -81,3 +81,13 @@ async def test_it_stops_here_for_everybody_else(path: str, token: str | None, li
 
 async def test_other_spelling_beside_it_is_removed() -> None:
     assert await arrived("/api/x", ALICE, STUDIO, "x_mastra_client_type: cli", express=True) == [STUDIO]
+
+
+@pytest.mark.parametrize("express", [True, False], ids=["fast", "aiohttp"])
+@pytest.mark.parametrize("path", ["/api/agents", "/public"])
+@pytest.mark.parametrize("line", [STUDIO, "X_Mastra_Client_Type: studio", "X.Mastra.Client.Type: studio"])
+async def test_in_a_file_without_studio_it_is_removed_as_well(path: str, line: str, express: bool) -> None:
+    plain = FILE.replace(", studio: {{allow: developers}}", "").replace(
+        "rules:\n  developers: {{email_domain: example.com}}\n", ""
+    )
+    assert await arrived(path, ALICE, line, express=express, file=plain) == []
