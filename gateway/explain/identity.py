@@ -27,7 +27,7 @@ def explain_identity(allow: Allow, now: float) -> tuple[Step, Denied | None]:
             signed_token(identity, principal, now)  # would say so if it could not
     except Denied as no:
         return Step("identity", "no", no.detail), no
-    parts = (*constants, *(Step(name, "yes", shown(value)) for name, value in lines))
+    parts = (*constants, *(Step(name, "yes", shown(value)) for name, value in (*lines, *allow.said)))
     return Step("identity", "yes", _authorization(identity), parts=parts), None
 
 

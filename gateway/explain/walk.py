@@ -152,7 +152,7 @@ class _Walk:
         captures = "".join(f"; {{{name}}} is {shown(value)}" for name, value in found.match.captures.items())
         is_by_get = found.head.method == "HEAD" and route.methods is not None and "HEAD" not in route.methods
         why += "; a route for GET takes HEAD as well" if is_by_get else ""
-        observed = "" if route.enforce else "; enforce: false, so refusals are only logged"
+        observed = "" if route.enforce or route.own else "; enforce: false, so refusals are only logged"
         self._say("route", "yes", f"{route.key}{why}{captures}{observed}")
         return route
 

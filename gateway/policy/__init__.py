@@ -4,6 +4,6 @@ In reading order: `reasons`, `denied`, `session` and `model` (the vocabulary); `
 `parameters`, `fields`, `origins`, `onward` and `credentials` (what the request says, and what of it goes on); `token`,
 `jwk`, `pem`, `secrets`, `claim_names`, `issuers`, `providers`, `claim_values`, `emails`, `organizations`, `claims`,
 `clerk`, `conditions`, `verify` and `key_lookup` (whom a token speaks for); `seal` and `login` (whom a session does);
-`likeness`, `expressions`, `rules`, `words` and `guard` (who may pass); `upstreams`, `resources` and `routes` (where
-to); `memory`, `seen` and `cache` (what is remembered); `decision` (the one line that joins them).
+`likeness`, `expressions`, `rules`, `words`, `studio` and `guard` (who may pass); `upstreams`, `resources` and `routes`
+(where to); `memory`, `seen` and `cache` (what is remembered); `decision` (the one line that joins them).
 """

@@ -15,7 +15,7 @@ from gateway.policy.jwk import Key
 from gateway.policy.key_lookup import Keys, NoKey, verifying_one, without_key
 from gateway.policy.login import principal_of_session
 from gateway.policy.model import Principal, RequestHead
-from gateway.policy.onward import NOTHING, Withheld
+from gateway.policy.onward import NOTHING, Line, Withheld
 from gateway.policy.parameters import without_parameter
 from gateway.policy.paths import Path
 from gateway.policy.providers import KeySource, Provider, key_source_of
@@ -23,6 +23,7 @@ from gateway.policy.reasons import Reason
 from gateway.policy.resources import check_resource
 from gateway.policy.routes import Match, Policy, Route
 from gateway.policy.session import ABOUT_SESSIONS, RENEW_SECONDS, Session
+from gateway.policy.studio import client_type_lines
 from gateway.policy.token import Token, parse_token
 from gateway.policy.verify import check_claims, check_signature, pick_provider
 
@@ -37,7 +38,8 @@ class Allow:
     """The request may go on, as `target`: the canonical path that was judged, with its query.
 
     `principal` is None on public routes, and where a token did not count. Credentials in the query are no longer in
-    `target`; `withheld` says which of the head's go no further. `would_deny` is what `enforce: false` let through.
+    `target`; `withheld` says which of the head's go no further, `said` goes up besides. `would_deny` is what
+    `enforce: false` let through.
     """
 
     route: Route
@@ -45,17 +47,14 @@ class Allow:
     principal: Principal | None
     withheld: Withheld
     would_deny: Deny | None
+    said: tuple[Line, ...]
 
     def __init__(
-        self,
-        route: Route,
-        target: str,
-        principal: Principal | None = None,
-        withheld: Withheld = NOTHING,
-        would_deny: Deny | None = None,
-    ) -> None:
+        self, route: Route, target: str, principal: Principal | None = None, withheld: Withheld = NOTHING,
+        would_deny: Deny | None = None, said: tuple[Line, ...] = (),
+    ) -> None:  # fmt: skip
         self.route, self.target, self.principal = route, target, principal
-        self.withheld, self.would_deny = withheld, would_deny
+        self.withheld, self.would_deny, self.said = withheld, would_deny, said
 
 
 @dataclass(slots=True, init=False)  # made for every request, as `_Asked`
@@ -172,6 +171,7 @@ def _decide_guarded(asked: _Asked) -> Decision:
     route = asked.match.route
     credential: Credential | None = None
     principal: Principal | None = None
+    said: tuple[Line, ...] = ()
     try:
         credential = find_credential(asked.head, asked.query, route.sources)
         if credential is None:
@@ -183,12 +183,15 @@ def _decide_guarded(asked: _Asked) -> Decision:
             return found
         principal = found
         withheld = route.withheld(credential.source)
-        unenforced = None if route.public else check_rules(route, asked.facts(principal, withheld))
+        facts = asked.facts(principal, withheld)
+        unenforced = None if route.public else check_rules(route, facts)
+        if route.upstream.studio is not None and not route.public:
+            said = client_type_lines(route.upstream.studio, facts)
     except Denied as refusal:
         had_token = credential is not None or refusal.reason in _BROKEN_TOKENS
         return _deny(refusal, route, principal, had_token=had_token)
     would_deny = None if unenforced is None else _deny(unenforced, route, principal, had_token=True)
-    return Allow(route, asked.path.text + _sent_query(asked), principal, withheld, would_deny)
+    return Allow(route, asked.path.text + _sent_query(asked), principal, withheld, would_deny, said)
 
 
 def _deny(refusal: Denied, route: Route, principal: Principal | None, *, had_token: bool) -> Deny:

@@ -58,6 +58,8 @@ def request_head(
         framing = b"Content-Length: %d\r\n" % length_bytes
     if trace:
         framing += written(trace)
+    if allow.said:
+        framing += written(allow.said)
     if request.is_websocket:
         framing += written(UPGRADE)
     forwarded_for = request.forwarded_for or request.client_ip

@@ -17,7 +17,7 @@ COMPILED = {
     "policy": (
         "addresses cache claim_names claim_values claims clerk conditions cookies credentials decision denied emails "
         "expressions fields guard issuers jwk key_lookup likeness memory model onward organizations origins parameters "
-        "paths providers resources routes rules seen session token upstreams verify words"
+        "paths providers resources routes rules seen session studio token upstreams verify words"
     ),
     "config": "model",
     "keys": "entry store",
