@@ -35,11 +35,13 @@ def read_resource(
         if source.place == "query":
             hint = "expected none (MCP, \"Access Token Usage\"): a provider without 'token_from: [{query: ...}]'"
             reading.refuse_at(place, f"found a provider that takes tokens from the query on an MCP route, {hint}")
-    identifiers = [_identifier(literal, provider, place, reading) for provider in providers]
+    # A key of a machine is of this gateway's own file: it was given out for no other server.
+    issuing = [provider for provider in providers if provider.kind != "keys"]
+    identifiers = [_identifier(literal, provider, place, reading) for provider in issuing]
     if len(set(identifiers)) > 1:
         found = listed(dict.fromkeys(identifiers), "and")
         reading.refuse_at(place, f"found {found}, expected one address of this route in every provider's 'audience'")
-    issuers = [issuer for provider in providers for issuer in sorted(provider.issuers or ()) if _is_address(issuer)]
+    issuers = [issuer for provider in issuing for issuer in sorted(provider.issuers or ()) if _is_address(issuer)]
     if not issuers:
         hint = "expected the 'issuer' of one, an address: an MCP client asks there for its token"
         reading.refuse_at(place, f"found no authorization server among the route's providers, {hint}")

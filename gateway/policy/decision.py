@@ -13,6 +13,7 @@ from gateway.policy.expressions import Facts
 from gateway.policy.guard import check_rules
 from gateway.policy.jwk import Key
 from gateway.policy.key_lookup import Keys, NoKey, verifying_one, without_key
+from gateway.policy.machines import is_for_machines, principal_of_key
 from gateway.policy.model import Principal, RequestHead
 from gateway.policy.onward import NOTHING, Withheld
 from gateway.policy.parameters import without_parameter
@@ -181,7 +182,7 @@ def _decide_guarded(asked: _Asked) -> Decision:
         if not isinstance(found, Principal):
             return found
         principal = found
-        withheld = route.withheld(credential.source)
+        withheld = route.withheld(credential.source, principal.provider)
         unenforced = None if route.public else check_rules(route, asked.facts(principal, withheld))
     except Denied as refusal:
         had_token = credential is not None or refusal.reason in _BROKEN_TOKENS
@@ -200,8 +201,11 @@ def _principal(asked: _Asked, credential: Credential) -> Principal | NeedKey | N
     """Return whom the token speaks for, from the cache or by verifying it."""
     if credential.source.place == "session":
         return _of_session(asked, credential)
-    verified, resource = asked.policy.verified, asked.match.route.resource
-    entry_key = cache_key(credential.token, asked.match.route.provider_names)
+    route = asked.match.route
+    if route.keyed and is_for_machines(credential.token, route):
+        return principal_of_key(asked.head, credential, route.keyed, asked.now)
+    verified, resource = asked.policy.verified, route.resource
+    entry_key = cache_key(credential.token, route.provider_names)
     known = verified.get(entry_key, asked.now)
     if known is not None:
         # While the very key that verified it would be chosen again: a revoked key ends its tokens at once.
@@ -212,7 +216,7 @@ def _principal(asked: _Asked, credential: Credential) -> Principal | NeedKey | N
                 check_resource(known.principal.claims, resource)
             return known.principal
     token = parse_token(credential.token)
-    provider = pick_provider(token, asked.match.route.providers)
+    provider = pick_provider(token, route.providers)
     try:
         check_place(asked.head, provider, credential)
         check_claims(token, provider, asked.now)
@@ -276,10 +280,11 @@ def _with_websocket_checked(allow: Allow, head: RequestHead) -> Allow | Deny:
 
 def _let_pass(deny: Deny, asked: _Asked) -> Allow:
     """What `enforce: false` makes of a refusal: the request passes, and nothing unverified as an identity with it."""
-    route, credential = asked.match.route, None
+    route, withheld = asked.match.route, asked.match.route.withheld(None)
     if deny.principal is not None:  # else the credential was not verified: at the upstream, too, it speaks for nobody
         credential = find_credential(asked.head, asked.query, route.sources)
-    withheld = route.withheld(credential.source if credential is not None else None)
+        if credential is not None:
+            withheld = route.withheld(credential.source, deny.principal.provider)
     return Allow(route, asked.path.text + _sent_query(asked), deny.principal, withheld, deny)
 
 

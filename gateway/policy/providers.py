@@ -13,9 +13,10 @@ from typing import Any, Final, Literal
 
 from gateway.policy.issuers import IssuerTemplate
 from gateway.policy.jwk import Key, KeySet
+from gateway.policy.machine_keys import Machine, MachineKey, machines_of
 from gateway.policy.origins import Origins
 
-Kind = Literal["jwt", "clerk", "auth0", "oidc"]
+Kind = Literal["jwt", "clerk", "auth0", "oidc", "keys"]
 ClerkKind = Literal["session", "template", "oauth", "machine", ""]  # empty: whatever the rest of the token says
 
 SYMMETRIC: Final = frozenset({"HS256", "HS384", "HS512"})
@@ -64,6 +65,7 @@ PRESETS: Final[Mapping[Kind, Preset]] = {
     ),
     "auth0": Preset(ASYMMETRIC, "RS256", has_namespaced_claims=True),
     "oidc": Preset(ASYMMETRIC, "RS256"),
+    "keys": Preset(frozenset(), ""),  # no token: see `machines`
 }
 
 
@@ -131,6 +133,7 @@ class TokenSource:
 
 
 BEARER: Final = TokenSource("bearer")
+API_KEY: Final = TokenSource("header", "x-api-key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +173,13 @@ class Provider:
     requires_authorized_party: bool = True  # False: `azp: if_present`
     clerk_kinds: frozenset[ClerkKind] = frozenset({"session"})
     origins: frozenset[str] = frozenset()  # of pages that may send the cookie, besides the gateway's own origin
+    machine_keys: tuple[MachineKey, ...] = field(default=(), repr=False)  # keys: in place of all of that
     preset: Preset = field(init=False, repr=False, compare=False)  # of its kind; a field, since a property is a call
     has_conditions: bool = field(init=False, repr=False, compare=False)
     _by_issuer: Mapping[str | None, KeySource] = field(init=False, repr=False, compare=False)
     parties: Origins = field(init=False, repr=False, compare=False)  # `authorized_parties` and `origins` with patterns
     pages: Origins = field(init=False, repr=False, compare=False)
+    machines: Mapping[bytes, Machine] = field(init=False, repr=False, compare=False)  # by the digests of their keys
 
     def __post_init__(self) -> None:
         preset = PRESETS[self.kind]
@@ -185,6 +190,7 @@ class Provider:
         object.__setattr__(self, "_by_issuer", {source.issuer: source for source in self.issuer_sources})
         object.__setattr__(self, "parties", Origins(self.authorized_parties or ()))
         object.__setattr__(self, "pages", Origins(self.origins))
+        object.__setattr__(self, "machines", machines_of(self.name, self.machine_keys))
 
     def __repr__(self) -> str:
         return f"Provider({self.name!r}, {self.kind!r})"

@@ -16,8 +16,9 @@ from typing import Literal
 COMPILED = {
     "policy": (
         "addresses cache claim_names claim_values claims clerk conditions cookies credentials decision denied emails "
-        "expressions fields guard issuers jwk key_lookup likeness memory model onward organizations origins parameters "
-        "paths providers resources routes rules seen session token upstreams verify words"
+        "expressions fields guard issuers jwk key_lookup likeness machine_keys machines memory model onward "
+        "organizations origins parameters paths providers resources routes rules seen session token upstreams verify "
+        "words"
     ),
     "config": "model",
     "keys": "entry store",

@@ -52,6 +52,7 @@ MOUNTED = {
     "new.pem": public_pem(private_key("new")),
     "old.pem": public_pem(private_key("old")),
     "token": b"eyJ.eyJ.x",
+    "keys.yaml": b"",
 }
 VARIABLES = {
     "UPSTREAM_KEY": "a constant",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.machines import key_named, line_of
 from tests.processes import gateway_process, refusing_port
 from tests.security.casebook import FOLDER
 from tests.security.forge import ENCODED_SECRET, HS_SECRET, jwk, token_for
@@ -44,6 +46,7 @@ class Bench:
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         environment = self._start_peers(stack)
+        environment["KEYS_FILE"] = str(_keys_file(folder))
         text = (FOLDER / "gateway.yaml").read_text()
         self.ports: dict[str, int] = {}
         self.logs: list[Path] = []
@@ -117,7 +120,12 @@ class Bench:
         return self.filled(text.replace("{given}", token or ""), now).encode("latin-1")
 
     def filled(self, text: str, now: float) -> str:
-        """Return a text with `{token}` (a good one) and `{evil}` (a forged one) filled in."""
+        """Return a text with `{token}` (a good one) and `{evil}` (a forged one) filled in.
+
+        `{key}` is the key of a machine, `{key:NAME}` the one of that name: only `caller` and `expired` are in the file.
+        """
+        text = text.replace("{key}", "{key:caller}")
+        text = re.sub(r"\{key:(\w+)\}", lambda found: key_named(found[1]), text)
         if "{token}" in text:
             text = text.replace("{token}", token_for({}, now))
         if "{evil}" in text:
@@ -127,6 +135,13 @@ class Bench:
     def ask(self, target: str, profile: str = "main") -> Answer:
         """Send an honest request without a token."""
         return exchange(self.ports[profile], f"GET {target} HTTP/1.1\r\nHost: gw.test\r\n\r\n".encode())
+
+
+def _keys_file(folder: Path) -> Path:
+    path = folder / "keys.yaml"
+    lines = line_of("caller", "subject: user-1", "roles: [operator]"), line_of("expired", "expires: 2020-01-01")
+    path.write_text("".join(lines))
+    return path
 
 
 def _present(value: Any) -> str | None:

@@ -20,6 +20,7 @@ READINGS = (
     "ours",
     "places",
     "origins",
+    "key",
 )
 PROFILES = {**dict.fromkeys(READINGS, "readings"), "claims": "claims"}
 FAMILIES = ("jwt", "header", "path", *PROFILES)
