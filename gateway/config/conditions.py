@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from gateway.config.addresses import NETWORK
 from gateway.config.claim_names import check_claim_name
@@ -13,10 +13,11 @@ from gateway.config.document import Entry, Fields, Items, Node, Text, kind_of
 from gateway.config.domains import EMAIL, EMAIL_DOMAIN
 from gateway.config.json_values import json_scalar
 from gateway.config.lists import some
-from gateway.config.readers import Mistake, Reader, Scalar, Schema, text
+from gateway.config.readers import Mistake, Reader, Scalar, Schema, one_of, text
 from gateway.config.reading import Reading, attempt_each
 from gateway.config.server import METHOD
 from gateway.config.targets import RULE_PATH
+from gateway.policy.callers import CallerKind
 from gateway.policy.claim_names import steps_of
 from gateway.policy.rules import (
     AddressIn,
@@ -141,6 +142,17 @@ READERS: dict[str, Condition] = {
         _texts("a client's id", lambda values: Equals("client", frozenset(values))),
         "the client's id (`azp`, `client_id`, `cid` or `appid`) is one of these",
         "batch-runner",
+    ),
+    "kind": Condition(
+        _Made(some(one_of(*get_args(CallerKind)), "kinds"), lambda values: Equals("kind", frozenset(values))),
+        "the caller is a `human`, a `service` (a program with a token or key of its own) or an `agent` (its token has "
+        "`act`)",
+        "human",
+    ),
+    "actor": Condition(
+        _texts("an actor's subject", lambda values: Equals("actor", frozenset(values))),
+        "who acts for the caller (`sub` of the innermost `act`) is one of these; nobody is none of them",
+        "agent-7",
     ),
     "role": Condition(
         _texts("a role", lambda values: HasAny("roles", frozenset(values))),

@@ -96,6 +96,8 @@ class _Teller:
                 return "a verified token"
             case EmailDomain() | Equals("email"):
                 return _seen_email(principal, self._provider)
+            case Equals("actor") if principal.actor is None:
+                return "nobody acts for the caller"
             case Equals(fact) | HasAny(fact) | HasAll(fact):
                 value = getattr(principal, fact)
                 return f"the token has no {fact}" if value is None else _listed(value)

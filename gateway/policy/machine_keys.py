@@ -106,4 +106,5 @@ def _principal(provider: str, key: MachineKey) -> Principal:
         groups=key.groups,
         scopes=key.scopes,
         permissions=(),
+        kind="service",
     )

@@ -34,6 +34,8 @@ class Preset:
     types: frozenset[str] = frozenset({"jwt", "at+jwt"})  # of the header's `typ`, lower case
     categories: Mapping[str, ClerkKind] = field(default_factory=dict)  # values of the header's `cat`, and what each is
     machine_prefix: str = ""  # subjects that begin so are no people
+    service_suffix: str = ""  # nor are those that end so
+    service_marks: tuple[tuple[str, str], ...] = ()  # a claim with this text: of a program's own token
     refuses_pending: bool = False  # `sts: pending`: the session still waits for a task of its user
     compares_azp: bool = False  # with `authorized_parties`: it is the origin of a page
     client_claims: tuple[str, ...] = ("azp", "client_id", "cid", "appid")  # Okta's, and Entra's in version 1
@@ -43,6 +45,8 @@ class Preset:
     organization_permissions: str = ""
 
 
+# Auth0's, whose tenants are also known as `oidc`, and Entra's.
+_SERVICE_MARKS: Final = (("gty", "client-credentials"), ("idtyp", "app"))
 PRESETS: Final[Mapping[Kind, Preset]] = {
     "jwt": Preset(SYMMETRIC, "HS256"),
     "clerk": Preset(
@@ -63,8 +67,10 @@ PRESETS: Final[Mapping[Kind, Preset]] = {
         organization_role="org_role",
         organization_permissions="org_permissions",
     ),
-    "auth0": Preset(ASYMMETRIC, "RS256", has_namespaced_claims=True),
-    "oidc": Preset(ASYMMETRIC, "RS256"),
+    "auth0": Preset(
+        ASYMMETRIC, "RS256", has_namespaced_claims=True, service_suffix="@clients", service_marks=_SERVICE_MARKS
+    ),
+    "oidc": Preset(ASYMMETRIC, "RS256", service_suffix="@clients", service_marks=_SERVICE_MARKS),
     "keys": Preset(frozenset(), ""),  # no token: see `machines`
 }
 

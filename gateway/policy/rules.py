@@ -35,7 +35,7 @@ class EmailDomain:
 class Equals:
     """A single fact of the principal equals one of these. For `email` the domain is compared in any case."""
 
-    fact: Literal["email", "subject", "organization", "client"]
+    fact: Literal["email", "subject", "organization", "client", "kind", "actor"]
     values: frozenset[str]
 
 
@@ -206,7 +206,7 @@ def _email_domain(condition: EmailDomain, facts: Facts) -> bool | None:
 def _equals(condition: Equals, facts: Facts) -> bool | None:
     single = getattr(facts.principal, condition.fact)
     if single is None:
-        return None
+        return False if condition.fact == "actor" else None  # nobody acts: tokens say so by their silence
     if condition.fact == "email":
         is_one = _same_email(single) in map(_same_email, condition.values)
     else:

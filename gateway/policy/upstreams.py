@@ -18,6 +18,8 @@ FACTS: Final = (
     "permissions",
     "organization",
     "client",
+    "kind",
+    "actor",
 )
 
 
