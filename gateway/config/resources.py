@@ -11,10 +11,11 @@ from gateway.config.document import Place
 from gateway.config.readers import Mistake
 from gateway.config.reading import Reading
 from gateway.config.targets import read_prefix
+from gateway.policy.asked import scopes_of
 from gateway.policy.providers import Provider, token_sources
 from gateway.policy.resources import Resource
 from gateway.policy.routes import Route, Segment
-from gateway.policy.rules import Rule, scopes_of
+from gateway.policy.rules import Rule
 from gateway.policy.upstreams import Upstream
 from gateway.policy.words import listed
 

@@ -61,6 +61,10 @@ ADVICE: dict[Reason, str] = {
     Reason.DENIED_BY_RULE: (
         "A missing claim refuses here, too: give it to every token, or write `when: has(claims.NAME) && claims.NAME`."
     ),
+    Reason.LOGIN_TOO_OLD: (
+        "Log in anew, with `max_age` and `acr_values` of `WWW-Authenticate` (RFC 9470). A token without `auth_time` "
+        "never counts as fresh: have the issuer put it in."
+    ),
     Reason.INSUFFICIENT_SCOPE: "Ask the issuer for the scopes in `WWW-Authenticate`.",
     Reason.ORIGIN_REFUSED: "Call from the gateway's own origin or a listed one, or send the token in `Authorization`.",
     Reason.IDENTITY_UNSAFE: (

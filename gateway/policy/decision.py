@@ -8,7 +8,7 @@ from typing import Final
 from gateway.policy.cache import cache_key
 from gateway.policy.claims import principal_of
 from gateway.policy.credentials import Credential, check_place, find_credential
-from gateway.policy.denied import Denied, DeniedByRules, MethodNotAllowed
+from gateway.policy.denied import Denied, DeniedByRules, MethodNotAllowed, StepUp
 from gateway.policy.expressions import Facts
 from gateway.policy.guard import check_rules
 from gateway.policy.jwk import Key
@@ -71,6 +71,7 @@ class Deny:
     allowed_methods: tuple[str, ...]  # METHOD_NOT_ALLOWED
     missing_scopes: tuple[str, ...]  # INSUFFICIENT_SCOPE
     rule: str | None  # the rule that refused, as the file calls it
+    step_up: StepUp | None  # LOGIN_TOO_OLD
 
     def __init__(
         self,
@@ -85,7 +86,7 @@ class Deny:
         rule: str | None = None,
     ) -> None:
         self.reason, self.detail, self.route, self.principal = reason, detail, route, principal
-        self.provider, self.had_token, self.rule = provider, had_token, rule
+        self.provider, self.had_token, self.rule, self.step_up = provider, had_token, rule, None
         self.allowed_methods, self.missing_scopes = allowed_methods, missing_scopes
 
 
@@ -192,19 +193,19 @@ def _decide_guarded(asked: _Asked) -> Decision:
 
 
 def _deny(refusal: Denied, route: Route, principal: Principal | None, *, had_token: bool) -> Deny:
-    scopes, rule = (refusal.scopes, refusal.rule) if isinstance(refusal, DeniedByRules) else ((), None)
-    provider = _name(principal) or refusal.provider
-    return Deny(refusal.reason, refusal.detail, route, principal, provider, had_token, (), scopes, rule)
+    deny = Deny(refusal.reason, refusal.detail, route, principal, _name(principal) or refusal.provider, had_token)
+    if isinstance(refusal, DeniedByRules):
+        deny.missing_scopes, deny.rule, deny.step_up = refusal.scopes, refusal.rule, refusal.step_up
+    return deny
 
 
 def _principal(asked: _Asked, credential: Credential) -> Principal | NeedKey | NeedSession:
     """Return whom the token speaks for, from the cache or by verifying it."""
     if credential.source.place == "session":
         return _of_session(asked, credential)
-    route = asked.match.route
+    verified, route, resource = asked.policy.verified, asked.match.route, asked.match.route.resource
     if route.keyed and is_for_machines(credential.token, route):
         return principal_of_key(asked.head, credential, route.keyed, asked.now)
-    verified, resource = asked.policy.verified, route.resource
     entry_key = cache_key(credential.token, route.provider_names)
     known = verified.get(entry_key, asked.now)
     if known is not None:
@@ -280,11 +281,10 @@ def _with_websocket_checked(allow: Allow, head: RequestHead) -> Allow | Deny:
 
 def _let_pass(deny: Deny, asked: _Asked) -> Allow:
     """What `enforce: false` makes of a refusal: the request passes, and nothing unverified as an identity with it."""
-    route, withheld = asked.match.route, asked.match.route.withheld(None)
+    route, credential = asked.match.route, None
     if deny.principal is not None:  # else the credential was not verified: at the upstream, too, it speaks for nobody
         credential = find_credential(asked.head, asked.query, route.sources)
-        if credential is not None:
-            withheld = route.withheld(credential.source, deny.principal.provider)
+    withheld = route.withheld(credential.source if credential is not None else None, deny.provider or "")
     return Allow(route, asked.path.text + _sent_query(asked), deny.principal, withheld, deny)
 
 

@@ -60,6 +60,7 @@ class Reason(Enum):
     SIGNATURE_INVALID = Answer(401, _INVALID, "the signature does not verify")
     KEY_REFUSED = Answer(401, _INVALID, "no key of a machine that counts here")
 
+    LOGIN_TOO_OLD = Answer(401, _WHO, "a more recent login, or one of another kind, is asked for here")
     LOGIN_REFUSED = Answer(401, _WHO, "the issuer did not log the person in")
 
     # 403: the caller is known, and may not.

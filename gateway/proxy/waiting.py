@@ -166,6 +166,8 @@ class Waiting(Relay):
             return None
         if deny.reason in (Reason.SESSION_EXPIRED, Reason.SESSION_INVALID):
             self._said = written(end_lines(login, self._request))
+        if deny.reason is Reason.LOGIN_TOO_OLD:  # the issuer remembers the login, and would send back the same
+            return None
         if deny.route is None or not deny.route.login or deny.reason.status != 401 or self._request.method != "GET":
             return None
         return redirect(login_address(login, self._request.target)) if is_page(self._request) else None
