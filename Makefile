@@ -69,8 +69,8 @@ coverage: .venv/.ready ## the same tests, and which lines and branches of the ga
 	.venv/bin/python -m coverage combine --quiet
 	.venv/bin/python -m coverage report
 
-security: .venv/.ready ## every attack, storm and fault, against the gateway as a process; prints what was tried
-	$(PYTEST) tests/security
+security: .venv/.ready ## every attack, storm and fault, against the gateway as a process; SLOW=1: what `make test` leaves out
+	$(PYTEST) $(if $(SLOW),-m slow) tests/security
 
 # Rooms whose tests never see a wire: which one reads is nothing to them.
 WIRELESS := tests/policy tests/config tests/docs tests/test_bench.py tests/test_in_parallel.py tests/test_wheel.py \

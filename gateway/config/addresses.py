@@ -97,8 +97,10 @@ def _upstream_url(text: str) -> str:
     return origin_of(parts)
 
 
-def _page_url(text: str) -> str:
+def _key_url(text: str) -> str:
     split_url(text)
+    if "{" in text or "}" in text:
+        raise Mistake("with a brace: it is one address for every issuer ('issuer' alone finds each one's by discovery)")
     return text
 
 
@@ -148,7 +150,7 @@ def _header_name(text: str) -> str:
 
 
 UPSTREAM_URL = Scalar("an address such as http://mastra:4111, without a path", _upstream_url)
-KEY_URL = Scalar("an address such as https://login.example.com/keys.json", _page_url)
+KEY_URL = Scalar("an address such as https://login.example.com/keys.json", _key_url)
 ADDRESS = Scalar("host:port, such as 0.0.0.0:8080, [::1]:8080 or :8080", _address)
 NETWORK = Scalar("a network such as 10.0.0.0/8, or an address", _network)
 HEADER_NAME = Scalar("a header's name such as X-Auth-Email", _header_name)

@@ -10,8 +10,10 @@ import re
 from gateway.explain.step import shown
 from gateway.explain.walk import Findings
 from gateway.policy.decision import Deny
-from gateway.policy.providers import token_sources
+from gateway.policy.fields import fold, is_free
+from gateway.policy.providers import BEARER, token_sources
 from gateway.policy.reasons import Reason
+from gateway.policy.words import listed
 
 _JWS = re.compile(r"[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]*")
 _QUOTES = "\"'`\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}"
@@ -41,9 +43,13 @@ _BY_FORM = (Reason.TOKEN_MALFORMED, Reason.TOKEN_UNSUPPORTED, Reason.SIGNATURE_I
 
 def _bearer_missing(deny: Deny, found: Findings) -> str | None:
     value = _authorization(found)
-    if deny.reason is not Reason.TOKEN_MISSING or not _JWS.fullmatch(value):
+    if deny.reason is not Reason.TOKEN_MISSING or not _JWS.fullmatch(value) or not _reads_bearer(found):
         return None
     return "The header holds a token without `Bearer` before it: send `Authorization: Bearer TOKEN`."
+
+
+def _reads_bearer(found: Findings) -> bool:
+    return found.route is not None and BEARER in token_sources(found.route.providers)
 
 
 def _nothing(deny: Deny, found: Findings) -> str | None:
@@ -86,9 +92,27 @@ def _other_place(deny: Deny, found: Findings) -> str | None:
     if name is not None and not any(source.place == "cookie" for source in token_sources(found.route.providers)):
         way = f"token_from: [bearer, {{cookie: {shown(name)}}}]"
         return f"A token came in the cookie {shown(name)}, where the provider does not look: `{way}` on it."
+    places = token_sources(found.route.providers)
+    header = next((name for name, value in head.headers.lines if _is_token_of_header(name, value)), None)
+    if header is not None and not any(source.name == header.lower() for source in places):
+        return (
+            f"A token came in the header {shown(header)}: `token_from: [{{header: {shown(header)}}}]` on the provider."
+        )
+    if places and all(source.place == "header" for source in places) and _JWS.fullmatch(sent_token(found)):
+        names = listed([source.name for source in places])
+        return (
+            f"The token stands in Authorization, and the provider reads the header {names} alone: add `bearer` to it."
+        )
     if re.match(r"(?i)basic\b", _authorization(found)):
         return "The request came with Basic credentials: no provider takes them; send `Authorization: Bearer TOKEN`."
     return None
+
+
+def _is_token_of_header(name: str, value: str) -> bool:
+    """True for a token in a header of its own, under a name that a provider can be told."""
+    return (
+        is_free(name) and fold(name) == name.lower() and _JWS.fullmatch(re.sub(r"(?i)^bearer +", "", value)) is not None
+    )
 
 
 def _cut(deny: Deny, found: Findings) -> str | None:

@@ -126,6 +126,7 @@ def test_mistake_in_a_key_file_is_told_where_the_file_names_it(key: str, file: b
     ("written", "said"),
     [
         ("jwks_file: gone.json", "the file cannot be read: No such file"),
+        ("jwks_uri: 'https://a/{tid}/k'", "with a brace: it is one address for every issuer"),
         ("jwks_file: jwks.json, jwks_uri: https://a/k", "found jwks_uri and jwks_file, expected one place of the keys"),
         ("jwks_file: jwks.json, public_key_files: new.pem", "expected one place of the keys"),
         ("jwks_file: jwks.json, ca_file: ca.crt", "found ca_file beside keys in a file, of which nothing is fetched"),

@@ -240,6 +240,29 @@ MISTAKES = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        *(f"tenant: {tenant}, audience: x, type: entra"
+          for tenant in ("Common", "ANY", "'*'", "'{tid}'", "''", "[]", f"{TENANT[:-1]}", f"'{TENANT}/v2.0'",
+                         f"'{TENANT}@evil.example'", f'"{TENANT}\\n"')),
+        *(f"type: supabase, project: abcd, {key}: {name}"
+          for key in ("roles_claim", "groups_claim", "email_claim", "email_verified_claim", "organization_claim",
+                      "permissions_claim", "subject_claim", "client_claim", "scopes_claim")
+          for name in ("user_metadata", "/user_metadata/x", "/user_metadata/x/y")),
+        "type: keycloak, audience: x, realm: r, url: 'https://u:p@sso.example.com'",
+        "type: keycloak, audience: x, realm: '{tid}', url: https://sso.example.com",
+        "type: okta, domain: 'a.okta.com/x'",
+        "type: okta, domain: a.okta.com, authorization_server: ../x, audience: x",
+        "type: cognito, client: c, user_pool: evil_A",
+        "type: supabase, project: a.b",
+        "type: better_auth, url: 'file:///etc'",
+    ],
+)  # fmt: skip
+def test_what_would_lead_elsewhere_is_refused(written: str) -> None:
+    assert len(mistakes(whole(written))) == 1
+
+
 @pytest.mark.parametrize(("written", "expected"), MISTAKES)
 def test_mistake_is_told_once_and_at_its_place(written: str, expected: str) -> None:
     (said,) = mistakes(whole(written))

@@ -20,9 +20,15 @@ _TEXT = """\
 upstreams:
   default:
     url: ${UPSTREAM}
+    headers: {X-Upstream-Key: "text:a {constant} $of %the; 'file'"}
     identity: {authorization: sign, secret: "${SIGNING}", headers: {X-Auth-Subject: subject, X-Auth-Email: email}}
 strip_headers: [Remote-User]
-providers: {jobs: {type: jwt, secret: "${SECRET}", expiry: optional, token_from: [bearer, {cookie: session}]}}
+providers:
+  jobs:
+    type: jwt
+    secret: "${SECRET}"
+    expiry: optional
+    token_from: [bearer, {header: X-Edge-Assertion}, {cookie: session}]
 routes:
   /public: {public: true, websocket: true}
   /plain: {public: true}

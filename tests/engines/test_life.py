@@ -83,6 +83,35 @@ def test_the_upstream_is_told_who_asks_and_nothing_that_the_client_made_up(stage
     assert (claims["iss"], claims["sub"]) == ("mastra-gateway", "user-1")
 
 
+def test_a_token_in_a_header_of_its_own_is_asked_about_and_taken_out(stage: Stage) -> None:
+    stage.upstream.take()
+    token = BEARER.rpartition(" ")[2]
+    for line in (f"X-Edge-Assertion: {token}", f"x-edge-assertion: Bearer {token}"):
+        assert stage.ask("GET /api/x", line, "Cookie: session=evil").status == 200
+        [seen] = stage.upstream.take()
+        assert token.encode() not in seen.raw and b"evil" not in seen.raw
+        assert seen.all("X-Auth-Subject") == ["user-1"]
+    for lines in ((line, line), (line, BEARER), (f"X-Edge-Assertion: {token}, {token}",)):
+        assert stage.ask("GET /api/x", *lines).status == 400
+    assert stage.ask("GET /api/x", "X-Edge-Assertion: evil").status == 401
+    assert stage.upstream.take() == []
+    # On a public route of an upstream that is told by us alone.
+    assert stage.ask("GET /plain/x", "X-Edge-Assertion: evil").status == 200
+    [seen] = stage.upstream.take()
+    assert b"evil" not in seen.raw
+
+
+def test_a_constant_goes_with_every_request_and_is_no_clients_to_say(stage: Stage) -> None:
+    stage.upstream.take()
+    for request, *lines in (("GET /api/x", BEARER), ("GET /plain/x",), ("POST /api/x", BEARER)):
+        for forged in ("X-Upstream-Key: evil", "x-upstream-key: evil", "X-Other: 1"):
+            assert stage.ask(request, *lines, forged).status == 200
+            [seen] = stage.upstream.take()
+            assert seen.all("X-Upstream-Key") == ["a {constant} $of %the; 'file'"]
+    printed = "".join(path.read_text(encoding="utf-8") for path in stage.front.files.iterdir() if path.is_file())
+    assert "constant}" not in printed
+
+
 def test_the_cookie_that_was_the_credential_is_taken_out(stage: Stage) -> None:
     stage.upstream.take()
     token = BEARER.rpartition(" ")[2]

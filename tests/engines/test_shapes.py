@@ -161,7 +161,7 @@ def test_a_name_that_the_file_has_since_counts_though_the_engine_was_printed_bef
         for old, new in (
             ("[Remote-User]", "[Remote-User, X-New-Strip]"),
             ("X-Auth-Email: email", "X-Auth-Email: email, X-New-Email: email"),
-            ("    identity:", "    headers: {X-New-Key: 'text:constant'}\n    identity:"),
+            ("headers: {X-Upstream-Key:", "headers: {X-New-Key: 'text:constant', X-Upstream-Key:"),
             ("routes:\n", "routes:\n  /added: {public: true}\n"),
         ):
             assert old in text

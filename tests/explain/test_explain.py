@@ -34,6 +34,7 @@ upstreams:
   mastra:
     url: http://localhost:4111
     identity: {{headers: {{X-Auth-Subject: subject, X-Auth-Plan: "claim:plan"}}}}
+    headers: {{X-Upstream-Key: "text:hunter2"}}
 providers:
   people:
     type: clerk
@@ -43,6 +44,7 @@ providers:
     token_from: [bearer, {{cookie: __session}}]
   staff: {{type: auth0, domain: tenant.eu.auth0.com, audience: https://mastra}}
   jobs: {{type: jwt, secret: {SECRET.decode()}}}
+  edge: {{type: jwt, secret: {SECRET.decode()}, token_from: [{{header: X-Edge-Assertion}}]}}
 rules:
   company: {{email_domain: yourcompany.com}}
 routes:
@@ -56,6 +58,7 @@ routes:
   /clerk: {{provider: people, allow: company}}
   /jobs: {{provider: jobs, allow: {{permission: run}}}}
   GET /health: {{public: true}}
+  /edge: {{provider: edge, allow: {{when: '"x-edge-assertion" in request.headers'}}}}
   /granted: {{provider: staff, allow: {{permission: agents:run}}}}
   /grouped: {{provider: jobs, allow: {{group: g1}}}}
   /either:
@@ -230,6 +233,15 @@ CAUSES = [
     pytest.param(head(f"Bearer {auth0(iss='https://x.example')}"), "another tenant", id="issuer"),
     pytest.param(head(f"Bearer {auth0(iss=...)}", "/scoped"), "names no issuer", id="issuer-missing"),
     pytest.param(head("Bearer nRzO7mJ0dHhXQpk3vB1sYw"), "`audience: https://mastra`", id="auth0-opaque"),
+    pytest.param(
+        head(None, "/jobs", "GET", ("Cf-Access-Jwt-Assertion", jobs())),
+        "`token_from: [{header: Cf-Access-Jwt-Assertion}]`",
+        id="token-in-a-header",
+    ),
+    pytest.param(
+        head(f"Bearer {jobs()}", "/edge"), "reads the header x-edge-assertion alone", id="token-not-in-its-header"
+    ),
+    pytest.param(head(jobs(), "/edge"), "reads the header x-edge-assertion alone", id="bare-token-not-in-its-header"),
     pytest.param(head("Bearer a.b.c.d.e"), "`audience: https://mastra`", id="auth0-encrypted"),
     pytest.param(head("Bearer a.b.c.d.e", "/clerk"), "encrypted token", id="encrypted"),
     pytest.param(head("Bearer nRzO7mJ0dHhXQpk3", "/jobs"), "opaque token", id="opaque"),
@@ -445,7 +457,7 @@ def test_every_condition_is_told_with_the_value_it_saw() -> None:
 def test_identity_is_told_as_the_upstream_gets_it() -> None:
     explanation = explained(head(f"Bearer {jobs(email='ann@yourcompany.com', plan='gold')}"))
     identity = explanation.steps[-1]
-    assert [(p.name, p.found) for p in identity.parts] == [
+    assert [(p.name, p.found) for p in identity.parts[1:]] == [
         ("X-Auth-Subject", "user-1"),
         ("X-Auth-Plan", "gold"),
     ]
@@ -492,3 +504,18 @@ def test_optional_token_is_told_from_none() -> None:
         assert found.decision == decision
         if decision == "allow":
             assert said in str(found.steps)
+
+
+def test_a_token_in_a_header_is_told_and_never_shown_nor_are_constants() -> None:
+    token = jobs()
+    said = explained(head("Basic eA==", "/edge", "GET", ("X-Edge-Assertion", f"Bearer {token}")))
+    steps = {step.name: step for step in said.steps}
+    assert said.decision == "allow"
+    assert steps["token"].found.startswith("the header x-edge-assertion, ")
+    assert next((part.name, part.found) for part in steps["identity"].parts) == (
+        "X-Upstream-Key",
+        "a constant of the file, [hidden]",
+    )
+    assert token not in repr(said) and "hunter2" not in repr(said)
+    public = explained(head(None, "/health"))
+    assert [part.name for part in public.steps[-1].parts] == ["X-Upstream-Key"]

@@ -214,6 +214,28 @@ routes:
         assert "200" in advice and "groups" in advice, advice
 
 
+async def test_entra_many_groups(field: Field) -> None:
+    """Just under the overage: 199 groups make a token of 11 KiB, over the 8 KiB of one field elsewhere (aiohttp)."""
+    publish_keys(field)
+    text = f"""
+providers:
+  entra:
+    type: entra
+    tenant: {TENANT}
+    audience: {APP}
+    jwks_uri: ${{ISSUER}}/keys
+routes:
+  /api: {{provider: entra, allow: {{group: 3a3a3a3a-0000-4000-8000-000000000198}}}}
+"""
+    groups = [f"3a3a3a3a-0000-4000-8000-{number:012}" for number in range(199)]
+    token = KEY.token(claims_of(groups=groups))
+    assert 10_000 < len(token) < 16_384
+    async with field.serving(text) as gateway:
+        await gateway.passes("/api/x", token)
+        await gateway.refuses("/api/x", KEY.token(claims_of(groups=groups[:-1])), "access_denied")
+        await gateway.refuses("/api/x", KEY.token(claims_of(groups=groups * 2)), "token_too_large")
+
+
 def test_entra_email_unverified(paper: Field) -> None:
     """BerriAI/litellm#5605 on Entra's tokens: an `email` that nobody verified (nOAuth), `xms_edov` says more."""
     text = f"""

@@ -219,6 +219,24 @@ async def test_public_keys_in_files(field: Field) -> None:
         await gateway.refuses("/api/x", confused, "algorithm_not_allowed")
 
 
+@pytest.mark.parametrize("form", ["PKCS1", "certificate", "CRLF", "BOM", "text around it"])
+async def test_public_key_in_a_file_of_another_form(field: Field, form: str) -> None:
+    """How people get PEM: openssl's older form, a certificate (`x5c`), an editor on Windows, `openssl x509 -text`."""
+    plain = pem_of(KEY)
+    pkcs1 = KEY.private.public_key().public_bytes(Encoding.PEM, PublicFormat.PKCS1)
+    files = {
+        "PKCS1": pkcs1,
+        "certificate": KEY.certificate().encode(),
+        "CRLF": plain.replace("\n", "\r\n").encode(),
+        "BOM": b"\xef\xbb\xbf" + plain.encode(),
+        "text around it": f"Public key of the jobs:\n{plain}\n# end\n".encode(),
+    }
+    (field.folder / "key.pem").write_bytes(files[form])
+    async with field.serving(FILES.replace("FILES", "'${FOLDER}/key.pem'")) as gateway:
+        await gateway.passes("/api/x", KEY.token(CLAIMS, {"kid": None}))
+        await gateway.refuses("/api/x", STRANGER.token(CLAIMS, {"kid": None}), "signature_invalid")
+
+
 async def test_two_public_keys_in_one_file(field: Field) -> None:
     """A file of two keys, as `cat` makes it: both count, or the file is refused; never one of them."""
     (field.folder / "both.pem").write_text(pem_of(KEY) + pem_of(OTHER))

@@ -135,8 +135,16 @@ async def test_keys_through_a_proxy(field: Field) -> None:
         server.close()
 
 
-@pytest.mark.parametrize("path", ["", "/oauth", "/tenants/one"])
-async def test_metadata_of_rfc8414_only(field: Field, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("", "/.well-known/oauth-authorization-server"),
+        ("/oauth", "/.well-known/oauth-authorization-server/oauth"),
+        ("/tenants/one", "/.well-known/oauth-authorization-server/tenants/one"),
+        ("/tenants/one", "/tenants/one/.well-known/oauth-authorization-server"),
+    ],
+)
+async def test_metadata_of_rfc8414_only(field: Field, path: str, place: str) -> None:
     """RedFox-Soft/OAuth-server.ts#30, modelcontextprotocol/php-sdk#318: no openid-configuration.
 
     RFC 8414 section 3.1 puts the well-known part between host and path; others append it.
@@ -144,13 +152,13 @@ async def test_metadata_of_rfc8414_only(field: Field, path: str) -> None:
     key, issuer = Signer("as", "ES256"), field.issuer.url + path
     keys = field.issuer.publish("/oauth/keys", key.jwk(use="sig", alg="ES256"))
     document = {"issuer": issuer, "jwks_uri": keys, "response_types_supported": ["code"]}
-    field.issuer.answer(f"/.well-known/oauth-authorization-server{path}", document)
+    field.issuer.answer(place, document)
     text = file_with("algorithms: [ES256]").replace("https://sso.corp.example", issuer)
     async with field.serving(text) as gateway:
         await gateway.passes("/api/x", key.token({**CLAIMS, "iss": issuer}))
         await gateway.refuses("/api/x", key.token(CLAIMS), "issuer_mismatch")
     # A document of another issuer brings no keys, whichever of the places it stands at: mix-up.
-    field.issuer.answer(f"/.well-known/oauth-authorization-server{path}", {**document, "issuer": f"{issuer}/other"})
+    field.issuer.answer(place, {**document, "issuer": f"{issuer}/other"})
     async with field.serving(text) as gateway:
         await gateway.refuses("/api/x", key.token({**CLAIMS, "iss": issuer}), "keys_unavailable")
         assert f"{issuer}/other" in await gateway.troubles()

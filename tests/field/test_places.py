@@ -65,6 +65,29 @@ routes:""",
         await gateway.refuses("/api/x", None, "several_credentials", headers=twice)
 
 
+async def test_token_in_a_header_beside_authorization(field: Field) -> None:
+    """IvanJosipovic/OIDC-Guard#27's kind: an API key's header for machines, Authorization for people, one of both."""
+    text = """
+providers:
+  own: {type: jwt, secret: "${SECRET}", token_from: [bearer, {header: X-Api-Key}]}
+routes:
+  /api: {provider: own, allow: authenticated}
+"""
+    token, other = SHARED.token({"sub": "u"}), SHARED.token({"sub": "other"})
+    async with field.serving(text) as gateway:
+        arrived = await gateway.passes("/api/x", token)
+        assert (arrived.all("Authorization"), arrived.all("X-Api-Key")) == ([f"Bearer {token}"], [])
+        arrived = await gateway.passes("/api/x", headers=[("X-Api-Key", token)])
+        assert (arrived.all("Authorization"), arrived.all("X-Api-Key")) == ([], [token])
+        for beside in (token, other, "not-a-token"):
+            await gateway.refuses("/api/x", token, "several_credentials", headers=[("X-Api-Key", beside)])
+        # Another scheme is no token of ours, nor is it anybody's beyond here.
+        arrived = await gateway.passes("/api/x", headers=[("X-Api-Key", token), ("Authorization", "Basic dTpw")])
+        assert (arrived.all("Authorization"), arrived.all("X-Api-Key")) == ([], [token])
+        named = [("X-Api-Key", token), ("Connection", "X-Api-Key")]
+        await gateway.refuses("/api/x", None, "token_missing", headers=named)
+
+
 async def test_mastra_studio_handoff(field: Field) -> None:
     """mastra-ai/mastra#17493: Studio is opened as /?auth_header=Bearer%20TOKEN. No log may hold it: `tests.secrecy`."""
     text = """

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from tests.keyserver import private_key, sign_token, to_jwk
+from tests.keyserver import PrivateKey, private_key, sign_token, to_jwk
 
 DATA = {
     path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(__file__).parent.glob("data/*"))
@@ -32,7 +32,14 @@ DATA = {
 PUBLISHED: dict[str, Any] = {url: document for one in DATA.values() for url, document in one["published"].items()}
 HOSTS = {urlsplit(url).netloc for url in PUBLISHED}
 _ADDRESS = re.compile(r"https://([^/\"]+)(?=[/\"]|$)")
+_MAKING = threading.Lock()
 _KINDS = {"RS256": "RSA", "ES256": "P-256", "EdDSA": "Ed25519"}
+
+
+def key_of(kid: str, kind: str = "RSA") -> PrivateKey:
+    """Return the one key of an id: documents that are asked for at the same moment are made by several threads."""
+    with _MAKING:
+        return private_key(kid, kind)
 
 
 class World:
@@ -93,7 +100,7 @@ def token(issuer: str, name: str, claims: Mapping[str, Any] | None = None, **hea
     head = {**shape["header"], **header}
     payload = {key: value for key, value in said.items() if value is not ...}
     algorithm = head["alg"]
-    key = private_key(head["kid"], _KINDS[algorithm])
+    key = key_of(head["kid"], _KINDS[algorithm])
     return sign_token(
         {key: value for key, value in head.items() if value is not ...}, json.dumps(payload).encode(), algorithm, key
     )
@@ -102,7 +109,7 @@ def token(issuer: str, name: str, claims: Mapping[str, Any] | None = None, **hea
 def _with_material(member: Mapping[str, Any]) -> dict[str, Any]:
     """Return a JWK with the public half of the key of its id, and a certificate where the issuer publishes one."""
     kind = member.get("crv") or "RSA"
-    key = private_key(member["kid"], kind)
+    key = key_of(member["kid"], kind)
     made = {**member, **{name: value for name, value in to_jwk(key).items() if name not in member}}
     if "x5c" in member and isinstance(key, rsa.RSAPrivateKey):
         made["x5c"] = [_certificate(member["kid"])]
@@ -111,7 +118,7 @@ def _with_material(member: Mapping[str, Any]) -> dict[str, Any]:
 
 @functools.cache
 def _certificate(kid: str) -> str:
-    key = private_key(kid)
+    key = key_of(kid)
     assert isinstance(key, rsa.RSAPrivateKey)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "issuer.example")])
     day = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)

@@ -142,7 +142,7 @@ def test_tokens_that_need_no_key_cause_no_fetch(tmp_path: Path, tally: Tally) ->
         {"kid": "new", "claims": {"exp": "now-60"}},
         {"kid": "new", "claims": {"iss": "https://evil.test"}},
         {"kid": "new", "claims": {"aud": "https://other.test"}},
-        {"kid": "new", "claims": {"sub": 42}},
+        {"kid": "new", "claims": {"sub": 4.2}},
         {"kid": "new", "alg": "none", "form": "{head}.{body}."},
         {"kid": "new", "secret": "x", "alg": "HS256"},
         {"kid": "new", "header": {"crit": ["x"]}},

@@ -32,8 +32,9 @@ SOURCES = {
     "query": "{query: token}",
     "socket": "websocket_protocol",
     "bare": "bare",
+    "header": "{header: X-Edge-Token}",
 }
-SETS = {**{name: [name] for name in SOURCES}, "any": ["bearer", "cookie", "query", "socket"]}
+SETS = {**{name: [name] for name in SOURCES}, "any": ["bearer", "cookie", "query", "socket", "header"]}
 
 
 def configuration() -> str:
@@ -154,11 +155,23 @@ PLAYGROUND = st.tuples(
     st.sampled_from(["X-Playground-Access", "x_playground_access", "X.Playground-Access"]),
     st.sampled_from([EVIL, GOOD, "evil"]),
 )
+EDGE = st.tuples(
+    st.sampled_from(["X-Edge-Token", "x-edge-token", "X_Edge_Token", "X.Edge-Token", "x-edge.token"]),
+    st.sampled_from([EVIL, GOOD, f"Bearer {EVIL}", f"Bearer {GOOD}", f"{GOOD}, {EVIL}", "evil", ""]),
+)
 OTHERS = st.sampled_from(
-    [("Connection", "Upgrade"), ("Connection", "authorization, cookie"), ("Upgrade", "websocket"), ("Accept", "*/*")]
+    [
+        ("Connection", "Upgrade"),
+        ("Connection", "authorization, cookie"),
+        ("Connection", "X-Edge-Token"),
+        ("Upgrade", "websocket"),
+        ("Accept", "*/*"),
+    ]
 )
 LISTS = st.lists(
-    st.one_of(AUTHORIZATIONS, COOKIES.map(lambda values: ("Cookie", values[0])), PROTOCOLS, PLAYGROUND, OTHERS, OTHERS),
+    st.one_of(
+        AUTHORIZATIONS, COOKIES.map(lambda values: ("Cookie", values[0])), PROTOCOLS, PLAYGROUND, EDGE, OTHERS, OTHERS
+    ),
     max_size=6,
 )
 QUERIES = st.lists(
@@ -186,10 +199,17 @@ OWN: dict[str, list[Line]] = {
     "bare": [("Authorization", GOOD)],
     "cookie": [("Cookie", f"a=1; session={GOOD}")],
     "socket": [("Upgrade", "websocket"), ("Sec-WebSocket-Protocol", f"chat, {GOOD}")],
+    "header": [("X-Edge-Token", GOOD)],
     "query": [],
 }
 # Where another of this name beside would be a second credential, which is refused.
-SECOND = {"bearer": ("Authorization",), "bare": ("Authorization",), "cookie": ("Cookie",), "socket": ("Sec-WebSocket",)}
+SECOND = {
+    "bearer": ("Authorization",),
+    "bare": ("Authorization",),
+    "cookie": ("Cookie",),
+    "socket": ("Sec-WebSocket",),
+    "header": ("X-Edge-Token", "Connection"),
+}
 
 
 def with_own(place: str, lines: list[Line], query: str) -> tuple[list[Line], str]:
@@ -228,6 +248,9 @@ def test_no_credential_goes_up_but_the_verified_one(report: Report) -> None:
             protocols = [one.strip() for line in up.all("sec-websocket-protocol") for one in line.split(",")]
             assert [one for one in protocols if TOKEN.fullmatch(one)] in ([], [GOOD])
         assert up.all("x-playground-access") == []
+        edges = up.all("x-edge-token")
+        assert edges in ([], [GOOD], [f"Bearer {GOOD}"])
+        assert not edges or ("header" in SETS[name] and mode == "forward" and not authorizations)
         parameters = {
             key.partition("[")[0] for key, _ in parse_qsl(up.target.partition("?")[2], keep_blank_values=True)
         }

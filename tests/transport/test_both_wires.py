@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gateway.config.model import Config, Cors, Limits
+from gateway.config.model import Address, Config, Cors, Limits
 from gateway.policy.upstreams import Identity
 from tests.configuring import read as read_config
 from tests.minting import SECRET, mint
@@ -262,3 +262,53 @@ async def test_end_of_the_drain_is_told_as_such(is_answering: bool, caplog: pyte
     assert got == b"half" if is_answering else got.startswith(b"HTTP/1.1 503")
     (line,) = [record.msg for record in caplog.records if record.name == "gateway.access"]
     assert isinstance(line, dict) and (line["ended"], line["code"]) == ("shut_down", "shutting_down")
+
+
+_EDGE = """
+    upstreams:
+      default: {{url: {url}, headers: {{X-Upstream-Key: "text:a constant"}}}}
+    providers:
+      edge: {{type: jwt, secret: {secret}, expiry: optional, token_from: [bearer, {{header: X-Edge-Assertion}}]}}
+    routes:
+      /public: {{public: true}}
+      /api: {{provider: edge, allow: authenticated}}
+"""
+_EDGE_LINES = [
+    [f"X-Edge-Assertion: {TOKEN}"],
+    [f"x-edge-assertion: Bearer {TOKEN}", "Authorization: Basic eA=="],
+    [f"X-Edge-Assertion: {TOKEN}", f"X-Edge-Assertion: {TOKEN}"],
+    [f"X-Edge-Assertion: {TOKEN}", f"Authorization: Bearer {TOKEN}"],
+    [f"Authorization: Bearer {TOKEN}", "X_Edge_Assertion: x", "X.Edge.Assertion: x"],
+    [f"X-Edge-Assertion: {BAD}"],
+    [f"X-Edge-Assertion: {TOKEN}", "X-Upstream-Key: mine", "x_upstream.key: mine"],
+    ["X-Edge-Assertion: nothing of ours"],
+]
+
+
+@needs_fast_wire
+async def test_nobody_can_tell_the_wires_apart_by_tokens_in_headers_and_constants() -> None:
+    requests = [
+        "\r\n".join([f"GET /{place}/{number} HTTP/1.1", "Host: a", *lines, "", ""]).encode()
+        for place in ("api", "public")
+        for number, lines in enumerate(_EDGE_LINES)
+    ] * 3
+    found = []
+    async with RawUpstream() as upstream:
+        for express in (True, False):
+            config = read_config(_EDGE.format(url=upstream.url, secret=SECRET.decode()))
+            listening = replace(config, express=express, listen=Address("127.0.0.1", 0), admin=None)
+            async with running(listening) as gateway:
+                answers = []
+                for request in requests:
+                    before = len(upstream.visits)
+                    async with RawClient.connect(gateway.port) as client:
+                        await client.send(request)
+                        status, _, _ = await client.answer()
+                    told = [_OWN.sub(b"ID", visit.head) for visit in upstream.visits[before:]]
+                    answers.append((status, told))
+                found.append(answers)
+    assert found[0] == found[1]
+    statuses = [status for status, _ in found[0][: len(_EDGE_LINES)]]
+    assert statuses == [200, 200, 400, 400, 200, 401, 200, 401]
+    for _, told in found[0]:
+        assert all(head.count(b"X-Upstream-Key: a constant\r\n") == 1 and b"mine" not in head for head in told)
