@@ -41,9 +41,8 @@ def is_fresh(condition: Fresh, facts: Facts) -> bool | None:
 
     None where the token does not say (a claim is missing), says it in another type, or almost.
     """
-    claims = facts.principal.claims
     try:
-        verdicts = [_within(condition, claims, facts.now), _class(condition, claims), _methods(condition, claims)]
+        verdicts = _verdicts(condition, facts)
     except _Unreadable:
         return None
     return False if False in verdicts else None if None in verdicts else True
@@ -51,11 +50,10 @@ def is_fresh(condition: Fresh, facts: Facts) -> bool | None:
 
 def login_may_do(condition: Fresh, facts: Facts) -> bool | None:
     """Return True if the condition could hold after another login; None where none would change it."""
-    claims = facts.principal.claims
     if facts.principal.kind == "service":  # nobody is there to log in
         return None
     try:
-        _within(condition, claims, facts.now), _class(condition, claims), _methods(condition, claims)
+        _verdicts(condition, facts)
     except _Unreadable:
         return None
     return True
@@ -72,11 +70,16 @@ def ages_of(claims: Mapping[str, Any], now: float) -> tuple[float | None, float 
         raise ValueError(str(problem)) from None
 
 
+def _verdicts(condition: Fresh, facts: Facts) -> list[bool | None]:
+    claims = facts.principal.claims
+    return [_within(condition, claims, facts.now), _class(condition, claims), _methods(condition, claims)]
+
+
 def _within(condition: Fresh, claims: Mapping[str, Any], now: float) -> bool | None:
     if condition.within_seconds is None:
         return True
     age, second = _ages(claims, now)
-    if second is not None and SECOND_FACTOR in (*condition.acr, *condition.amr):
+    if second is not None and SECOND_FACTOR in condition.acr + condition.amr:
         age = max(age or 0.0, second)  # what is asked for is the second factor, as fresh as the first
     if age is None or age < -_AHEAD_SECONDS:
         return None

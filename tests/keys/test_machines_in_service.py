@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from gateway.config.file import load
+from gateway.endpoints.state import state_of
+from gateway.policy.machine_keys import digest_of
 from gateway.server.gateway import Gateway
 from gateway.server.reload import Reloader
 from tests.machines import key_named, line_of
@@ -59,6 +61,15 @@ async def test_file_with_a_mistake_keeps_the_old_keys_and_says_its_place(tmp_pat
         assert await call(gateway, "worker") == (200, "")
         said = gateway.last_reload_error or ""
         assert "keys.yaml:1:" in said and key_named("worker") not in said
+
+
+async def test_gateway_that_takes_keys_alone_is_ready_and_shows_how_many(tmp_path: Path) -> None:
+    async with gateway_with(line_of("a") + line_of("b"), tmp_path) as (gateway, _):
+        await gateway.store.start(gateway.runtime.key_sources())
+        assert gateway.is_ready()
+        (provider,) = state_of(gateway)["providers"]
+        assert (provider["type"], provider["machine_keys"]) == ("keys", 2)
+        assert digest_of(key_named("a")).hex() not in str(state_of(gateway))
 
 
 async def test_file_that_was_emptied_lets_nobody_in(tmp_path: Path) -> None:
