@@ -45,8 +45,7 @@ class Bench:
     """`ports` has the public port of each profile."""
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
-        environment = self._start_peers(stack)
-        environment["KEYS_FILE"] = str(_keys_file(folder))
+        environment = self._start_peers(stack, folder)
         text = (FOLDER / "gateway.yaml").read_text()
         self.ports: dict[str, int] = {}
         self.logs: list[Path] = []
@@ -61,7 +60,7 @@ class Bench:
             self.ports[profile] = urlsplit(url).port or 0
             self.logs.append(log)
 
-    def _start_peers(self, stack: ExitStack) -> dict[str, str]:
+    def _start_peers(self, stack: ExitStack, folder: Path) -> dict[str, str]:
         """Start all but gateways, and return the variables of the configurations."""
         self.keys, self.upstream = KeyServer(), Upstream()
         stack.callback(self.keys.close)
@@ -76,6 +75,7 @@ class Bench:
             "CLOSED": f"http://127.0.0.1:{stack.enter_context(refusing_port())}",
             "SECRET": HS_SECRET,
             "ENCODED_SECRET": ENCODED_SECRET,
+            "KEYS_FILE": str(_keys_file(folder)),
         }
 
     def try_case(self, spec: dict[str, Any]) -> Trial:
