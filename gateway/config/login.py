@@ -168,9 +168,11 @@ def _provider(values: Values, providers: Mapping[str, Provider | None], reading:
     provider = providers[name]
     if provider is None:
         raise Unreadable
-    if provider.kind == "jwt":
+    if provider.kind in ("jwt", "keys"):
         hint = "expected one of an issuer: auth0, clerk, oidc or a preset of it"
-        reading.refuse(values.node(LOGIN_PROVIDER), f"found a provider of type jwt, at which nobody logs in, {hint}")
+        reading.refuse(
+            values.node(LOGIN_PROVIDER), f"found a provider of type {provider.kind}, at which nobody logs in, {hint}"
+        )
     return provider
 
 

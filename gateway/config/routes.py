@@ -198,6 +198,10 @@ class _Route:
 
     def _refuse_twins(self, first: Provider, second: Provider, node: Node) -> None:
         """The token picks its provider by issuer, then by algorithm: for no token may two be left."""
+        twice = sorted({first.machines[digest].key.name for digest in first.machines.keys() & second.machines.keys()})
+        if twice:
+            hint = "expected each key in one file ('roles' of a key tell its rights)"
+            self._reading.refuse(node, f"'{first.name}' and '{second.name}' both have the key {twice[0]}, {hint}")
         why = why_twins(first, second)
         if why is None:
             return

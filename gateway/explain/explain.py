@@ -94,6 +94,7 @@ def _refused(deny: Deny, found: Findings, request: str) -> Explanation:
         missing_scopes=deny.missing_scopes,
         allowed_methods=deny.allowed_methods,
         resource=deny.route.resource if deny.route is not None else None,
+        step_up=deny.step_up,
     )
     return Explanation(
         request,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from gateway.explain.hiding import without_signatures
-from gateway.explain.phrases import first_names, history_of, place_of, wanted_by
+from gateway.explain.phrases import first_names, history_of, place_of, said_by, wanted_by
 from gateway.explain.rules import explain_rules
 from gateway.explain.session import explain_session
 from gateway.explain.step import STEPS, Step, Verdict, shown
@@ -24,6 +24,8 @@ from gateway.policy.expressions import Facts
 from gateway.policy.guard import check_rules
 from gateway.policy.jwk import Key
 from gateway.policy.key_lookup import Keys, NoKey, without_key
+from gateway.policy.machine_keys import is_key
+from gateway.policy.machines import find_machine, is_for_machines
 from gateway.policy.model import Principal, RequestHead
 from gateway.policy.paths import Path, split_target
 from gateway.policy.providers import KeySource, Provider, issuers_of, key_source_of
@@ -113,13 +115,13 @@ class _Walk:
             return
         if credential.source.place == "session":
             self._session(credential, route)
-            self._rules_of(route)
-            self.ask_websocket(route)
-            return
-        token, provider = self._provider(credential, route)
-        # From here on nothing ends the walk: what else would refuse is told in one go.
-        self._claims(token, provider, route)
-        self._signature(token, provider)
+        elif is_for_machines(credential.token, route):
+            self._machine(credential, route)
+        else:
+            token, provider = self._provider(credential, route)
+            # From here on nothing ends the walk: what else would refuse is told in one go.
+            self._claims(token, provider, route)
+            self._signature(token, provider)
         self._rules_of(route)
         self.ask_websocket(route)
 
@@ -169,6 +171,10 @@ class _Walk:
         self.found.credential = found
         if found.source.place == "session":
             return found
+        if is_for_machines(found.token, route):
+            said = "a key" if is_key(found.token) else "no key"
+            self._say("token", "yes", f"{place_of(found.source)}, {len(found.token)} characters, {said}", expected)
+            return found
         try:
             self.found.token = token = parse_token(found.token)
         except Denied as no:
@@ -206,6 +212,21 @@ class _Walk:
         how = f"iss is {issuer}" if len(route.providers) > 1 or issuers_of(provider) else "the only one of the route"
         self._say("provider", "yes", f"{provider.name} ({provider.kind}): {how}", expected)
         return token, provider
+
+    def _machine(self, credential: Credential, route: Route) -> None:
+        """Tell of a key: which one it is, by its name in the file, and never what it is."""
+        found, expected = self.found, "; or ".join(map(wanted_by, route.keyed))
+        try:
+            machine, provider = find_machine(credential.token, route.keyed, found.now)
+            found.provider = provider
+            check_place(found.head, provider, credential)
+        except Denied as no:
+            self._refuse("key", no, expected)
+        found.principal, found.is_verified = machine.principal, True
+        self._say("provider", "yes", f"{provider.name} (keys)", expected)
+        self._say("claims", "note", f"a key has none; its line says {said_by(machine.key)}")
+        self._say("key", "yes", machine.key.name, "a key of the provider's file")
+        self._say("signature", "note", "a key has none")
 
     def _claims(self, token: Token, provider: Provider, route: Route) -> None:
         parts, refusal = explain_claims(token, provider, self.found.now, route.resource)
@@ -262,7 +283,7 @@ class _Walk:
         if found.principal is None or found.match is None or found.path is None:
             return
         source = found.credential.source if found.credential is not None else None
-        rules, withheld = found.policy.header_rules, route.withheld(source)
+        rules, withheld = found.policy.header_rules, route.withheld(source, found.principal.provider)
         facts = Facts(found.principal, found.head, found.path, found.match.captures, found.now, rules, withheld)
         parts = explain_rules(route, facts)
         hypothetical = " (were the token good)" if found.refusal is not None else ""

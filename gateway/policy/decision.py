@@ -8,12 +8,13 @@ from typing import Final
 from gateway.policy.cache import cache_key
 from gateway.policy.claims import principal_of
 from gateway.policy.credentials import Credential, check_place, find_credential
-from gateway.policy.denied import Denied, DeniedByRules, MethodNotAllowed
+from gateway.policy.denied import Denied, DeniedByRules, MethodNotAllowed, StepUp
 from gateway.policy.expressions import Facts
 from gateway.policy.guard import check_rules
 from gateway.policy.jwk import Key
 from gateway.policy.key_lookup import Keys, NoKey, verifying_one, without_key
 from gateway.policy.login import principal_of_session
+from gateway.policy.machines import is_for_machines, principal_of_key
 from gateway.policy.model import Principal, RequestHead
 from gateway.policy.onward import NOTHING, Line, Withheld
 from gateway.policy.parameters import without_parameter
@@ -70,6 +71,7 @@ class Deny:
     allowed_methods: tuple[str, ...]  # METHOD_NOT_ALLOWED
     missing_scopes: tuple[str, ...]  # INSUFFICIENT_SCOPE
     rule: str | None  # the rule that refused, as the file calls it
+    step_up: StepUp | None  # LOGIN_TOO_OLD
 
     def __init__(
         self,
@@ -84,7 +86,7 @@ class Deny:
         rule: str | None = None,
     ) -> None:
         self.reason, self.detail, self.route, self.principal = reason, detail, route, principal
-        self.provider, self.had_token, self.rule = provider, had_token, rule
+        self.provider, self.had_token, self.rule, self.step_up = provider, had_token, rule, None
         self.allowed_methods, self.missing_scopes = allowed_methods, missing_scopes
 
 
@@ -182,7 +184,7 @@ def _decide_guarded(asked: _Asked) -> Decision:
         if not isinstance(found, Principal):
             return found
         principal = found
-        withheld = route.withheld(credential.source)
+        withheld = route.withheld(credential.source, principal.provider)
         facts = asked.facts(principal, withheld)
         unenforced = None if route.public else check_rules(route, facts)
         if route.upstream.studio is not None and not route.public:
@@ -195,17 +197,20 @@ def _decide_guarded(asked: _Asked) -> Decision:
 
 
 def _deny(refusal: Denied, route: Route, principal: Principal | None, *, had_token: bool) -> Deny:
-    scopes, rule = (refusal.scopes, refusal.rule) if isinstance(refusal, DeniedByRules) else ((), None)
-    provider = _name(principal) or refusal.provider
-    return Deny(refusal.reason, refusal.detail, route, principal, provider, had_token, (), scopes, rule)
+    deny = Deny(refusal.reason, refusal.detail, route, principal, _name(principal) or refusal.provider, had_token)
+    if isinstance(refusal, DeniedByRules):
+        deny.missing_scopes, deny.rule, deny.step_up = refusal.scopes, refusal.rule, refusal.step_up
+    return deny
 
 
 def _principal(asked: _Asked, credential: Credential) -> Principal | NeedKey | NeedSession:
     """Return whom the token speaks for, from the cache or by verifying it."""
     if credential.source.place == "session":
         return _of_session(asked, credential)
-    verified, resource = asked.policy.verified, asked.match.route.resource
-    entry_key = cache_key(credential.token, asked.match.route.provider_names)
+    verified, route, resource = asked.policy.verified, asked.match.route, asked.match.route.resource
+    if route.keyed and is_for_machines(credential.token, route):
+        return principal_of_key(asked.head, credential, route.keyed, asked.now)
+    entry_key = cache_key(credential.token, route.provider_names)
     known = verified.get(entry_key, asked.now)
     if known is not None:
         # While the very key that verified it would be chosen again: a revoked key ends its tokens at once.
@@ -216,7 +221,7 @@ def _principal(asked: _Asked, credential: Credential) -> Principal | NeedKey | N
                 check_resource(known.principal.claims, resource)
             return known.principal
     token = parse_token(credential.token)
-    provider = pick_provider(token, asked.match.route.providers)
+    provider = pick_provider(token, route.providers)
     try:
         check_place(asked.head, provider, credential)
         check_claims(token, provider, asked.now)
@@ -287,7 +292,7 @@ def _let_pass(deny: Deny, asked: _Asked) -> Allow:
     route, credential = asked.match.route, None
     if deny.principal is not None:  # else the credential was not verified: at the upstream, too, it speaks for nobody
         credential = find_credential(asked.head, asked.query, route.sources)
-    withheld = route.withheld(credential.source if credential is not None else None)
+    withheld = route.withheld(credential.source if credential is not None else None, deny.provider or "")
     return Allow(route, asked.path.text + _sent_query(asked), deny.principal, withheld, deny)
 
 

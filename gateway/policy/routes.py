@@ -64,6 +64,7 @@ class Route:
     provider_names: tuple[str, ...] = field(init=False, repr=False, compare=False)
     sources: tuple[TokenSource, ...] = field(init=False, repr=False, compare=False)
     spent_parameters: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    keyed: tuple[Provider, ...] = field(init=False, repr=False, compare=False)  # those whose tokens are keys
     _withheld: tuple[tuple[TokenSource | None, Withheld], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -72,11 +73,17 @@ class Route:
         spent = () if not self.providers else tuple(dict.fromkeys((*in_query, MASTRA_PARAMETER)))
         object.__setattr__(self, "provider_names", tuple(provider.name for provider in self.providers))
         object.__setattr__(self, "sources", sources)
+        object.__setattr__(self, "keyed", tuple(one for one in self.providers if one.kind == "keys"))
         object.__setattr__(self, "spent_parameters", spent)
         object.__setattr__(self, "_withheld", tuple((source, self._stops(source)) for source in (None, *sources)))
 
-    def withheld(self, source: TokenSource | None) -> Withheld:
-        """Return what stops here of a request whose verified token stood in `source`; None: nothing was verified."""
+    def withheld(self, source: TokenSource | None, provider: str = "") -> Withheld:
+        """Return what stops here of a request whose verified token stood in `source`; None: nothing was verified.
+
+        `provider` is whose it was. A machine's key goes up nowhere: it counts here alone, and for long.
+        """
+        if self.keyed and any(one.name == provider for one in self.keyed):
+            source = None
         for one, stops in self._withheld:
             if one is source:  # most often: equal ones are hashed in Python
                 return stops

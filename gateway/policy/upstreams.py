@@ -21,6 +21,8 @@ FACTS: Final = (
     "permissions",
     "organization",
     "client",
+    "kind",
+    "actor",
 )
 
 

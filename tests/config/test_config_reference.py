@@ -58,6 +58,7 @@ MOUNTED = {
     "token": b"eyJ.eyJ.x",
     "client": b"a client's secret\n",
     "session": SECRET.encode(),
+    "keys.yaml": b"",
 }
 VARIABLES = {
     "UPSTREAM_KEY": "a constant",
