@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from gateway.config.model import ALLOW, DENY, Case, Config
 from gateway.explain.explain import decide_whole, explain
+from gateway.explain.findings import Findings
 from gateway.explain.issuer import StandInIssuer, complete_claims
 from gateway.explain.known_keys import key_of, with_known_keys
 from gateway.explain.request import Asked, NoProviderError, head_for, provider_for, route_of
 from gateway.explain.step import Explanation
-from gateway.explain.walk import Findings, walk
+from gateway.explain.walk import walk
 from gateway.policy.decision import Allow
 from gateway.policy.model import RequestHead
 

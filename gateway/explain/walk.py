@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import NoReturn
 
+from gateway.explain.findings import Findings
 from gateway.explain.hiding import without_signatures
 from gateway.explain.phrases import first_names, history_of, place_of, said_by, wanted_by
 from gateway.explain.rules import explain_rules
@@ -26,43 +26,16 @@ from gateway.policy.jwk import Key
 from gateway.policy.key_lookup import Keys, NoKey, without_key
 from gateway.policy.machine_keys import is_key
 from gateway.policy.machines import find_machine, is_for_machines
-from gateway.policy.model import Principal, RequestHead
-from gateway.policy.paths import Path, split_target
+from gateway.policy.model import RequestHead
+from gateway.policy.paths import split_target
 from gateway.policy.providers import KeySource, Provider, issuers_of, key_source_of
 from gateway.policy.reasons import Reason
-from gateway.policy.routes import Match, Policy, Route
+from gateway.policy.routes import Policy, Route
 from gateway.policy.token import Token, parse_token
 from gateway.policy.verify import check_signature, pick_provider
 from gateway.policy.words import listed
 
 StatusOf = Callable[[KeySource], SourceStatus | None]
-
-
-@dataclass(slots=True)
-class Findings:
-    """What the walk came upon, for whoever looks for the cause. `refusal` is the first no; None while all is well."""
-
-    policy: Policy
-    head: RequestHead
-    now: float
-    refusal: Denied | None = None
-    rules_refusal: DeniedByRules | None = None  # what the rules would say besides, were the token good
-    path: Path | None = None
-    query: str = ""
-    match: Match | None = None
-    credential: Credential | None = None
-    token: Token | None = None
-    provider: Provider | None = None
-    principal: Principal | None = None
-    key_source: KeySource | None = None
-    key_status: SourceStatus | None = None
-    is_verified: bool = False
-    steps: list[Step] = field(default_factory=list)
-
-    @property
-    def route(self) -> Route | None:
-        """The route of the request."""
-        return self.match.route if self.match is not None else None
 
 
 def walk(policy: Policy, keys: Keys, head: RequestHead, now: float, status_of: StatusOf) -> Findings:

@@ -17,7 +17,6 @@ from gateway.policy.login import principal_of_session
 from gateway.policy.machines import is_for_machines, principal_of_key
 from gateway.policy.model import Principal, RequestHead
 from gateway.policy.onward import NOTHING, Line, Withheld
-from gateway.policy.parameters import without_parameter
 from gateway.policy.paths import Path
 from gateway.policy.providers import KeySource, Provider, key_source_of
 from gateway.policy.reasons import Reason
@@ -86,7 +85,8 @@ class Deny:
         rule: str | None = None,
     ) -> None:
         self.reason, self.detail, self.route, self.principal = reason, detail, route, principal
-        self.provider, self.had_token, self.rule, self.step_up = provider, had_token, rule, None
+        self.provider = provider if principal is None else principal.provider
+        self.had_token, self.rule, self.step_up = had_token, rule, None
         self.allowed_methods, self.missing_scopes = allowed_methods, missing_scopes
 
 
@@ -178,7 +178,7 @@ def _decide_guarded(asked: _Asked) -> Decision:
         credential = find_credential(asked.head, asked.query, route.sources)
         if credential is None:
             if route.public:  # a token was optional
-                return Allow(route, asked.path.text + _sent_query(asked), None, route.withheld(None))
+                return Allow(route, asked.path.text + route.sent_query(asked.query), None, route.withheld(None))
             return Deny(Reason.TOKEN_MISSING, "no token where the route's providers look for one", route)
         found = _principal(asked, credential)
         if not isinstance(found, Principal):
@@ -193,11 +193,11 @@ def _decide_guarded(asked: _Asked) -> Decision:
         had_token = credential is not None or refusal.reason in _BROKEN_TOKENS
         return _deny(refusal, route, principal, had_token=had_token)
     would_deny = None if unenforced is None else _deny(unenforced, route, principal, had_token=True)
-    return Allow(route, asked.path.text + _sent_query(asked), principal, withheld, would_deny, said)
+    return Allow(route, asked.path.text + route.sent_query(asked.query), principal, withheld, would_deny, said)
 
 
 def _deny(refusal: Denied, route: Route, principal: Principal | None, *, had_token: bool) -> Deny:
-    deny = Deny(refusal.reason, refusal.detail, route, principal, _name(principal) or refusal.provider, had_token)
+    deny = Deny(refusal.reason, refusal.detail, route, principal, refusal.provider, had_token)
     if isinstance(refusal, DeniedByRules):
         deny.missing_scopes, deny.rule, deny.step_up = refusal.scopes, refusal.rule, refusal.step_up
     return deny
@@ -284,7 +284,7 @@ def _with_websocket_checked(allow: Allow, head: RequestHead) -> Allow | Deny:
     if allow.route.websocket or not head.wants_websocket:
         return allow
     detail = "a WebSocket was asked for on a route without `websocket: true`"
-    return Deny(Reason.WEBSOCKET_REFUSED, detail, allow.route, allow.principal, _name(allow.principal))
+    return Deny(Reason.WEBSOCKET_REFUSED, detail, allow.route, allow.principal)
 
 
 def _let_pass(deny: Deny, asked: _Asked) -> Allow:
@@ -293,16 +293,4 @@ def _let_pass(deny: Deny, asked: _Asked) -> Allow:
     if deny.principal is not None:  # else the credential was not verified: at the upstream, too, it speaks for nobody
         credential = find_credential(asked.head, asked.query, route.sources)
     withheld = route.withheld(credential.source if credential is not None else None, deny.provider or "")
-    return Allow(route, asked.path.text + _sent_query(asked), deny.principal, withheld, deny)
-
-
-def _sent_query(asked: _Asked) -> str:
-    query = asked.query
-    if query:
-        for name in asked.match.route.spent_parameters:
-            query = without_parameter(query, name)
-    return query
-
-
-def _name(principal: Principal | None) -> str | None:
-    return principal.provider if principal is not None else None
+    return Allow(route, asked.path.text + route.sent_query(asked.query), deny.principal, withheld, deny)

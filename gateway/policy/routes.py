@@ -13,6 +13,7 @@ from gateway.policy.fields import MASTRA_COOKIES, MASTRA_PARAMETER, HeaderRules
 from gateway.policy.login import Login
 from gateway.policy.memory import Remembered
 from gateway.policy.onward import AUTHORIZATION, NOTHING, Withheld
+from gateway.policy.parameters import without_parameter
 from gateway.policy.paths import Path, plain_readings, split_target
 from gateway.policy.providers import Provider, TokenSource, token_sources
 from gateway.policy.reasons import Reason
@@ -88,6 +89,13 @@ class Route:
             if one is source:  # most often: equal ones are hashed in Python
                 return stops
         return next(stops for one, stops in self._withheld if one == source)
+
+    def sent_query(self, query: str) -> str:
+        """Return a query without what was spent here: parameters that are for tokens."""
+        if query:
+            for name in self.spent_parameters:
+                query = without_parameter(query, name)
+        return query
 
     def _stops(self, source: TokenSource | None) -> Withheld:
         forwards = self.upstream.identity.authorization == "forward"
