@@ -71,17 +71,10 @@ class Deny:
     rule: str | None  # the rule that refused, as the file calls it
 
     def __init__(
-        self,
-        reason: Reason,
-        detail: str,
-        route: Route | None = None,
-        principal: Principal | None = None,
-        provider: str | None = None,
-        had_token: bool = False,
-        allowed_methods: tuple[str, ...] = (),
-        missing_scopes: tuple[str, ...] = (),
-        rule: str | None = None,
-    ) -> None:
+        self, reason: Reason, detail: str, route: Route | None = None, principal: Principal | None = None,
+        provider: str | None = None, had_token: bool = False, allowed_methods: tuple[str, ...] = (),
+        missing_scopes: tuple[str, ...] = (), rule: str | None = None,
+    ) -> None:  # fmt: skip
         self.reason, self.detail, self.route, self.principal = reason, detail, route, principal
         self.provider, self.had_token, self.rule = provider, had_token, rule
         self.allowed_methods, self.missing_scopes = allowed_methods, missing_scopes
