@@ -73,17 +73,10 @@ class Deny:
     step_up: StepUp | None  # LOGIN_TOO_OLD
 
     def __init__(
-        self,
-        reason: Reason,
-        detail: str,
-        route: Route | None = None,
-        principal: Principal | None = None,
-        provider: str | None = None,
-        had_token: bool = False,
-        allowed_methods: tuple[str, ...] = (),
-        missing_scopes: tuple[str, ...] = (),
-        rule: str | None = None,
-    ) -> None:
+        self, reason: Reason, detail: str, route: Route | None = None, principal: Principal | None = None,
+        provider: str | None = None, had_token: bool = False, allowed_methods: tuple[str, ...] = (),
+        missing_scopes: tuple[str, ...] = (), rule: str | None = None,
+    ) -> None:  # fmt: skip
         self.reason, self.detail, self.route, self.principal = reason, detail, route, principal
         self.provider = provider if principal is None else principal.provider
         self.had_token, self.rule, self.step_up = had_token, rule, None
