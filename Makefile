@@ -79,7 +79,7 @@ reference: .venv/.ready ## what sees a wire, and the attacks, once more with aio
 	GATEWAY_EXPRESS=off $(PYTEST) -m "not mastra and not node and not browser and not deploy and not engines" \
 		$(WIRELESS:%=--ignore %)
 
-browser: .venv/.ready ## the status page in Chromium (apt-get install chromium); SCREENSHOTS=folder keeps pictures
+browser: .venv/.ready ## the status page and Mastra's Studio in Chromium (apt-get install chromium); SCREENSHOTS=folder keeps pictures
 	$(PIP) install --quiet --require-hashes -r requirements-browser.lock
 	GATEWAY_REQUIRE_BROWSER=1 $(if $(SCREENSHOTS),GATEWAY_SCREENSHOTS=$(SCREENSHOTS)) \
 		.venv/bin/python -m pytest -W error -q tests/browser

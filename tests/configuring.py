@@ -12,7 +12,9 @@ from gateway.config.model import Config
 from gateway.policy.routes import Route
 
 SECRET = "wohYeequ8aish4ahQuoo4aiPh7aish2eeF0"
-ALL_TYPES = "jwt, clerk, auth0, oidc, google, entra, okta, keycloak, cognito, supabase, firebase, workos or better_auth"
+ALL_TYPES = (
+    "jwt, clerk, auth0, oidc, keys, google, entra, okta, keycloak, cognito, supabase, firebase, workos or better_auth"
+)
 BASE = {
     "upstream": "upstream: http://localhost:4111",
     "providers": f"providers: {{jobs: {{type: jwt, secret: {SECRET}}}}}",

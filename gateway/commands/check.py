@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.commands.call import BadCall, Command, add_file_option, environment_of, require_file
+from gateway.commands.live import look_at_upstreams, print_seen, report_of_seen
 from gateway.commands.operations import print_survey, report_of, survey_of
 from gateway.commands.printing import print_lines, print_mistakes, print_table
 from gateway.config.describe import Row, describe
@@ -28,13 +29,18 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="URL|FILE",
         help="the server's OpenAPI document: print every operation with the route that takes it and who may pass",
     )
-    parser.add_argument("--strict", action="store_true", help="with --openapi: exit 1 if something deserves a look")
+    parser.add_argument(
+        "--live", action="store_true", help="ask each upstream whether the Studio that it serves calls past the gateway"
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="with --openapi or --live: exit 1 if something deserves a look"
+    )
 
 
 def _run(call: argparse.Namespace) -> int:
     """Print the report; return 0 if the file can be used, else 1."""
-    if call.strict and call.openapi is None:
-        raise BadCall("--strict is about operations: add --openapi URL|FILE")
+    if call.strict and call.openapi is None and not call.live:
+        raise BadCall("--strict is about operations and upstreams: add --openapi URL|FILE, or --live")
     file = require_file(call.file)
     try:
         config = load(file, environment_of(call))
@@ -45,9 +51,12 @@ def _run(call: argparse.Namespace) -> int:
             print_mistakes(mistakes)
         return 1
     found = survey_of(config, call.openapi) if call.openapi is not None else None
-    status = 1 if found is not None and found.marks and call.strict else 0
+    seen = look_at_upstreams(config) if call.live else None
+    is_marked = (found is not None and found.marks) or any(one.is_mark for one in seen or ())
+    status = 1 if is_marked and call.strict else 0
     if call.json:
-        surveyed = {} if found is None else {"openapi": report_of(found)}
+        surveyed: dict[str, Any] = {} if found is None else {"openapi": report_of(found)}
+        surveyed |= {} if seen is None else {"live": report_of_seen(seen)}
         print(json.dumps(_report(file, config) | surveyed, indent=2))
         return status
     print_lines([(f"{file}: no mistakes", "green"), ("", "")])
@@ -60,6 +69,9 @@ def _run(call: argparse.Namespace) -> int:
     if found is not None:
         print_lines([("", "")])
         print_survey(found)
+    if seen is not None:
+        print_lines([("", "")])
+        print_seen(seen)
     return status
 
 
@@ -142,6 +154,7 @@ examples:
   gateway check                        gateway.yaml of the working directory
   gateway check -c /etc/gateway.yaml --json
   gateway check --openapi http://localhost:4111/api/openapi.json    who may call what of the server
+  gateway check --live                 whether Studio, as the upstreams serve it, works through the gateway
 """
 COMMAND = Command(
     "Print every mistake of a file with its place; or, if there is none, its warnings and its routes in words.",

@@ -49,6 +49,9 @@ listen: 0.0.0.0:8080
 admin: 127.0.0.1:9090          # health, metrics and the status page: open http://localhost:9090
 
 upstream: {upstream}
+# With Mastra's Studio these lines in place of that one, and those below: docs/how-to/studio.md
+#upstreams:
+#  mastra: {{url: {upstream}, studio: {{allow: callers}}}}
 
 providers:
 {provider}
@@ -61,6 +64,9 @@ routes:
     provider: callers
     allow: callers
   GET /health: {{public: true}}  # no token: for load balancers
+#  /chat: {{provider: callers, allow: callers}}   # chatRoute() of the AI SDK is not below /api
+#  GET /: {{public: true}}                        # Studio's pages: without answers from /api they show nothing
+#  GET /refresh-events: {{provider: callers, allow: callers}}   # counts the cookie of a login
 
 # What must stay true, whoever changes the rules.
 tests:

@@ -27,6 +27,7 @@ _SUMMARIES = {
     "test": "ask the cases beside the rules, and what a change would change",
     "report": "sum a log: who was refused, or would be, and by which rule",
     "token": "mint a test token for a provider of type jwt",
+    "key": "make a key for a machine, and its line for keys_file",
     "compile": "print the configuration of nginx, Envoy or another engine in front",
     "schema": "print the JSON Schema of the file",
     "demo": "run a gateway and a stand-in for Mastra, with lines to paste",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
 
 from gateway.commands.call import Refusal
+from gateway.commands.fetching import UnfetchedError, fetched, refused
 from gateway.commands.printing import counted, print_lines, print_table
 from gateway.config.model import Config
 from gateway.explain.operations import Covered, NotADocumentError, Survey, read_operations, survey
@@ -88,11 +86,6 @@ def _read(path: Path) -> bytes:
 
 def _fetched(address: str) -> bytes:
     try:
-        with urllib.request.urlopen(address, timeout=_SECONDS) as answer:  # noqa: S310  # http or https: see the caller
-            document: bytes = answer.read(_MAX_BYTES)
-    except urllib.error.HTTPError as problem:
-        raise Refusal(f"{address}: found status {problem.code}, expected an OpenAPI document", (_WAY_OUT,)) from None
-    except (OSError, HTTPException, ValueError) as problem:
-        why = getattr(problem, "reason", None) or problem
-        raise Refusal(f"{address}: cannot be fetched ({why}), expected an OpenAPI document") from None
-    return document
+        return fetched(address, _MAX_BYTES, _SECONDS)
+    except UnfetchedError as problem:
+        raise refused(address, problem, "an OpenAPI document", _WAY_OUT) from None

@@ -19,6 +19,7 @@ _INSTEAD = {
     "clerk": "Clerk signs them: in a browser that is signed in, `await window.Clerk.session.getToken()`",
     "auth0": "Auth0 signs them: the page of the API in its dashboard has a tab Test",
     "oidc": "its issuer signs them",
+    "keys": "its callers send keys: `gateway key NAME` makes one",
 }
 
 

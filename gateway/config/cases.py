@@ -69,6 +69,7 @@ CLAIMS = Field(
 PROVIDER = Field(
     "provider", text("a provider's name"), "whose token it is", "the one of its `iss`, or the route's first"
 )
+KEY = Field("key", text("the name of a key"), "the key of a machine, by its name, in place of claims", "none")
 HEADERS = Field(
     "headers", MappingOf(text("a header's value"), _header_name, "headers by name"), "further headers of the request"
 )
@@ -77,7 +78,7 @@ AT = Field("at", moment(), "when it is asked", "now")
 WOULD_DENY = Field(
     "would_deny", Scalar("a code such as access_denied", _code), "the code that `enforce: false` lets pass", "not asked"
 )
-CASE_RECORD = Record("a case", (NAME, REQUEST, PROVIDER, CLAIMS, HEADERS, IP, AT, EXPECT, WOULD_DENY))
+CASE_RECORD = Record("a case", (NAME, REQUEST, PROVIDER, CLAIMS, KEY, HEADERS, IP, AT, EXPECT, WOULD_DENY))
 
 
 class CaseReader:
@@ -88,6 +89,8 @@ class CaseReader:
         values = CASE_RECORD.read(node, reading)
         if values.broken:
             raise Unreadable
+        if KEY in values and CLAIMS in values:
+            reading.refuse_at(values.key_place(KEY), "found 'key' beside 'claims', expected one of them")
         method, target = values.need(REQUEST)
         headers = values.get(HEADERS) or {}
         return Case(
@@ -98,6 +101,7 @@ class CaseReader:
             where=f"{reading.source.file}:{node.place.line}:{node.place.column}",
             provider=values.get(PROVIDER),
             claims=values.get(CLAIMS),
+            key=values.get(KEY),
             headers=tuple((name, value) for name, value in headers.items() if value is not None),
             ip=values.get(IP, "127.0.0.1"),
             at=values.get(AT),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from gateway.config.addresses import NETWORK
 from gateway.config.claim_names import check_claim_name
@@ -13,11 +13,14 @@ from gateway.config.document import Entry, Fields, Items, Node, Text, kind_of
 from gateway.config.domains import EMAIL, EMAIL_DOMAIN
 from gateway.config.json_values import json_scalar
 from gateway.config.lists import some
-from gateway.config.readers import Mistake, Reader, Scalar, Schema, text
-from gateway.config.reading import Reading, attempt_each
+from gateway.config.readers import Mistake, Reader, Scalar, Schema, duration, one_of, text
+from gateway.config.reading import Reading, Unreadable, attempt_each
+from gateway.config.records import Field, Record
 from gateway.config.server import METHOD
 from gateway.config.targets import RULE_PATH
+from gateway.policy.callers import CallerKind
 from gateway.policy.claim_names import steps_of
+from gateway.policy.freshness import Fresh
 from gateway.policy.rules import (
     AddressIn,
     AllOf,
@@ -76,6 +79,27 @@ class _Claims:
         one: Schema = {"type": ["string", "number", "boolean", "null"]}
         value: Schema = {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
         return {"type": "object", "minProperties": 1, "additionalProperties": value}
+
+
+WITHIN = Field("within", duration(), "how long ago the login was at most")
+ACR = Field("acr", some(text("a class such as mfa"), "classes"), "`acr` of the token is one of these")
+AMR = Field("amr", some(text("a method such as otp"), "methods"), "`amr` of the token holds one of these")
+FRESH_RECORD = Record("fresh", (WITHIN, ACR, AMR))
+
+
+class _Fresh:
+    """`fresh: {within: 10m}`: what a login must be."""
+
+    def read(self, node: Node, reading: Reading) -> Rule:
+        values = FRESH_RECORD.read(node, reading)
+        if values.broken:
+            raise Unreadable
+        if not values.nodes:
+            reading.refuse(node, "found an empty mapping, expected 'within', 'acr' or 'amr': {within: 10m}")
+        return Fresh(values.get(WITHIN), values.get(ACR, ()), values.get(AMR, ()))
+
+    def schema(self) -> Schema:
+        return {**FRESH_RECORD.schema(), "minProperties": 1}
 
 
 # How a claim and its value are written elsewhere: `{name: plan, equals: free}` asks for two claims here.
@@ -142,6 +166,17 @@ READERS: dict[str, Condition] = {
         "the client's id (`azp`, `client_id`, `cid` or `appid`) is one of these",
         "batch-runner",
     ),
+    "kind": Condition(
+        _Made(some(one_of(*get_args(CallerKind)), "kinds"), lambda values: Equals("kind", frozenset(values))),
+        "the caller is a `human`, a `service` (a program with a token or key of its own) or an `agent` (its token has "
+        "`act`)",
+        "human",
+    ),
+    "actor": Condition(
+        _texts("an actor's subject", lambda values: Equals("actor", frozenset(values))),
+        "who acts for the caller (`sub` of the innermost `act`) is one of these; nobody is none of them",
+        "agent-7",
+    ),
     "role": Condition(
         _texts("a role", lambda values: HasAny("roles", frozenset(values))),
         "the caller has any of these roles",
@@ -166,6 +201,12 @@ READERS: dict[str, Condition] = {
         _Claims(),
         "each claim named equals the value, or contains it where it is an array; a list means any of these",
         "{https://example.com/plan: enterprise}",
+    ),
+    "fresh": Condition(
+        _Fresh(),
+        "the login was `within` this time, in one of the classes `acr`, by one of the methods `amr`, of which at least "
+        "one is named",
+        "{within: 10m, acr: [mfa]}",
     ),
     "method": Condition(
         _Made(some(METHOD, "methods"), lambda methods: MethodIs(frozenset(methods))),

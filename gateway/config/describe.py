@@ -35,13 +35,19 @@ def _row(route: Route) -> Row:
 def who_may_pass(route: Route) -> str:
     """Return in words who may pass a route."""
     if route.own:
-        return f"everybody: the gateway itself answers ({'mcp: true' if route.document is not None else 'login'})"
+        return f"everybody: the gateway itself answers ({_because(route)})"
     if route.public:
         return "everybody, with or without a token" if route.providers else "everybody, without a token"
     allow = "; or ".join(map(words_of, route.allow))
     deny = f"; never {'; nor '.join(map(words_of, route.deny))}" if route.deny else ""
     observed = "" if route.enforce else " (only logged, not enforced)"
     return f"{allow}{deny}{observed}"
+
+
+def _because(route: Route) -> str:
+    if route.document is not None:
+        return "mcp: true"
+    return "studio" if route.own in ("capabilities", "me") or not route.sealed else "login"
 
 
 def _specificity(route: Route) -> tuple[int, tuple[bool, ...], bool, bool]:

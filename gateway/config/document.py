@@ -14,8 +14,9 @@ MASK = "***"
 _MAX_SHOWN = 110
 # What the YAML reader counts as the end of a line.
 _LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
-# What is secret wherever it stands: a password in an address, the secret key of Clerk (or Stripe) in a wrong place.
-_SECRET_TEXT = re.compile(r"(?<=://)[^/\s@\"']+(?=@)|\bsk_(?:test|live)_\w+")
+# What is secret wherever it stands: a password in an address, the secret key of Clerk (or Stripe) or the key of a
+# machine in a wrong place.
+_SECRET_TEXT = re.compile(r"(?<=://)[^/\s@\"']+(?=@)|\bsk_(?:test|live)_\w+|\bgwk_[\w-]+")
 # Whatever a writer may have meant by such a key, its value is not shown.
 _SECRET_NAME = re.compile(r"[\w.-]*(?:secret|passw|private|api_?key)[\w.-]*|token", re.IGNORECASE)
 _NAMES_A_SECRET = re.compile(
@@ -215,6 +216,17 @@ def clip(line: str, caret: int, width: int) -> tuple[str, int]:
     return line[start : start + width], caret - start
 
 
+def _united(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return spans in their order, those that overlap as one: a part of a secret that is hidden hides no other part."""
+    united: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if united and start < united[-1][1]:
+            united[-1] = united[-1][0], max(end, united[-1][1])
+        else:
+            united.append((start, end))
+    return united
+
+
 class Source:
     """The lines of a file, as far as they may be shown: no value of a secret ever is."""
 
@@ -268,8 +280,8 @@ class Source:
         for first_line, first, last_line, last in self._masks:
             if first_line <= number <= last_line:
                 spans.append((first if number == first_line else 0, last if number == last_line else len(text)))
-        for start, end in sorted(spans, reverse=True):
-            if end <= start or _ONE_VARIABLE.fullmatch(text[start:end]) or MASK in text[start:end]:
+        for start, end in reversed(_united(spans)):
+            if end <= start or _ONE_VARIABLE.fullmatch(text[start:end]):
                 continue  # the name of a variable is no secret, and helps
             lead = len(text[start:end]) - len(text[start:end].lstrip())
             start += min(lead, end - start - 1)

@@ -92,13 +92,13 @@ def load_text(
 
 def _read(text: str, reading: Reading) -> Config:
     values = FILE_RECORD.read(parse(text, reading), reading)
-    upstreams = _upstreams(values, reading)
+    rules = RuleReader(_named_rules(values, reading), reading)
+    upstreams = _upstreams(values, rules, reading)
     providers = attempt(_providers, values)
     login = attempt(_login, values, providers, reading)
     if login is not None and providers is not None:
         own = providers[login.provider]
         providers = {**providers, login.provider: with_sessions(own, login) if own is not None else None}
-    rules = RuleReader(_named_rules(values, reading), reading)
     routes = _routes(values, Known(providers, upstreams, rules, login, LOGIN in values), reading)
     routes += own_routes(routes, login, reading)
     unused = rules.check_unused(captures_of(routes))
@@ -138,7 +138,7 @@ def _read(text: str, reading: Reading) -> Config:
     )
 
 
-def _upstreams(values: Values, reading: Reading) -> Mapping[str, Upstream | None] | None:
+def _upstreams(values: Values, rules: RuleReader, reading: Reading) -> Mapping[str, Upstream | None] | None:
     if UPSTREAM in values and UPSTREAMS in values:
         reading.add(values.key_place(UPSTREAM), "found upstream and upstreams, expected one of them")
         return None
@@ -154,7 +154,7 @@ def _upstreams(values: Values, reading: Reading) -> Mapping[str, Upstream | None
                 values.key_place(UPSTREAMS), "found no upstream, expected at least one: mastra: {url: http://...}"
             )
             return None
-        return {name: replace(one, name=name) if one else None for name, one in found.items()}
+        return {name: attempt(one.complete, name, rules, reading) if one else None for name, one in found.items()}
     if not {UPSTREAM.name, UPSTREAMS.name} & values.broken:
         reading.add(Place(1, 1, ""), "no upstream is named, expected 'upstream: http://localhost:4111' or 'upstreams:'")
     return None

@@ -95,8 +95,8 @@ def _lint_shared_secret(
 ) -> None:
     """Warn where callers' tokens and ours are made with the same secret: who can check one can make both."""
     secrets = {key.material for key in provider.secrets}
-    for upstream_name, upstream in (values.get(UPSTREAMS) or {}).items():
-        if upstream is not None and upstream.identity.secret and upstream.identity.secret in secrets:
+    for upstream_name, read in (values.get(UPSTREAMS) or {}).items():
+        if read is not None and read.upstream.identity.secret and read.upstream.identity.secret in secrets:
             words = (
                 f"its secret is the one that tokens for the upstream '{upstream_name}' are signed with "
                 "('authorization: sign'): that server can make callers' tokens, too; give each a secret of its own"

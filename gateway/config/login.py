@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")  # RFC 6265 section 4.1.1
 _DEFAULT_COOKIE, _COOKIE_ON_LOOPBACK = "__Host-gateway", "gateway"
+_KINDS = frozenset({"token_use", "typ"})  # which kind of token a preset asks for: of Cognito, of Keycloak
 _SCOPES = ("openid", "email", "profile")
 
 
@@ -167,9 +168,11 @@ def _provider(values: Values, providers: Mapping[str, Provider | None], reading:
     provider = providers[name]
     if provider is None:
         raise Unreadable
-    if provider.kind == "jwt":
+    if provider.kind in ("jwt", "keys"):
         hint = "expected one of an issuer: auth0, clerk, oidc or a preset of it"
-        reading.refuse(values.node(LOGIN_PROVIDER), f"found a provider of type jwt, at which nobody logs in, {hint}")
+        reading.refuse(
+            values.node(LOGIN_PROVIDER), f"found a provider of type {provider.kind}, at which nobody logs in, {hint}"
+        )
     return provider
 
 
@@ -192,7 +195,7 @@ def _for_id_tokens(provider: Provider, client_id: str) -> Provider:
         types=frozenset({"jwt", "id_token+jwt"}),
         authorized_parties=None,
         clients=None,
-        expected_claims=tuple(one for one in provider.expected_claims if one[0] != "token_use"),
+        expected_claims=tuple(one for one in provider.expected_claims if one[0] not in _KINDS),
         max_lifetime_seconds=None,
     )
 

@@ -131,6 +131,7 @@ class Case:
     where: str  # file:line:column
     provider: str | None = None
     claims: Mapping[str, Any] | None = None
+    key: str | None = None  # the name of a machine's, in place of claims
     headers: tuple[tuple[str, str], ...] = ()
     ip: str = "127.0.0.1"
     at: float | None = None

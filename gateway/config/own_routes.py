@@ -1,29 +1,31 @@
-"""The routes at which the gateway itself answers: what follows from `mcp: true` and from `login:`."""
+"""The routes at which the gateway itself answers: what follows from `mcp: true`, from `login:` and from `studio:`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from gateway.config.login import only_sessions
 from gateway.config.reading import Reading
 from gateway.config.resources import route_of_document
-from gateway.config.routes import ReadRoute
+from gateway.config.routes import ReadRoute, why_twins
 from gateway.config.targets import read_prefix
-from gateway.policy.login import Login
+from gateway.policy.login import PREFIX, Login
+from gateway.policy.providers import Provider
 from gateway.policy.routes import Route
+from gateway.policy.upstreams import Upstream
 
-# Of `login:`, below the prefix: method, path, and whether it matters who asks (whoever is nobody is none there either).
-_OWN_OF_LOGIN = (
-    ("GET", "sso/login", False),
-    ("GET", "sso/callback", False),
-    ("POST", "logout", True),
-    ("POST", "refresh", True),
-)
+_Row = tuple[str, str, tuple[Provider, ...]]
+# Below the prefix. Of a login, and without one of a Studio, which then hears that there is none.
+_OF_LOGIN = (("GET", "sso/login"), ("GET", "sso/callback"), ("POST", "logout"), ("POST", "refresh"))
+_WITHOUT_LOGIN = tuple(one for one in _OF_LOGIN if one[1] != "sso/callback")
+_ABOUT_SESSIONS = frozenset({"logout", "refresh"})
+_OF_STUDIO = (("GET", "capabilities"), ("GET", "me"))
+_FIRST_OF_STUDIO = ("agents",)  # what its first page lists, below the prefix
 
 
 def own_routes(routes: Sequence[ReadRoute], login: Login | None, reading: Reading) -> tuple[ReadRoute, ...]:
     """Return the gateway's own routes beside those of the file; one of the file at the same place is a mistake."""
-    return (*_documents(routes, reading), *_of_login(routes, login, reading))
+    return (*_documents(routes, reading), *_about_people(routes, login, reading))
 
 
 def _documents(routes: Sequence[ReadRoute], reading: Reading) -> list[ReadRoute]:
@@ -51,32 +53,70 @@ def _documents(routes: Sequence[ReadRoute], reading: Reading) -> list[ReadRoute]
     return found
 
 
-def _of_login(routes: Sequence[ReadRoute], login: Login | None, reading: Reading) -> list[ReadRoute]:
-    """Return the routes at which the gateway itself answers about logins."""
-    if login is None or not routes:
-        return []
+def _about_people(routes: Sequence[ReadRoute], login: Login | None, reading: Reading) -> list[ReadRoute]:
+    """Return the routes at which the gateway itself answers about logins, and to Studio about people."""
+    with_studio = [read for read in routes if read.route.upstream.studio is not None]
+    rows: list[_Row] = []
+    if login is not None and routes:
+        sessions = (only_sessions(login),)
+        rows += [(method, name, sessions if name in _ABOUT_SESSIONS else ()) for method, name in _OF_LOGIN]
+    elif with_studio:
+        rows += [(method, name, ()) for method, name in _WITHOUT_LOGIN]
+    if with_studio:
+        known = _providers_of_studio([read.route for read in with_studio])
+        rows += [(method, name, known) for method, name in _OF_STUDIO]
+    places: dict[tuple[str | None, object], ReadRoute] = {}
+    for read in routes:
+        places |= {(method, read.route.segments): read for method in read.route.methods or (None,)}
     found = []
-    taken = {(method, read.route.segments): read for read in routes for method in read.route.methods or ()}
-    for method, name, is_optional in _OWN_OF_LOGIN:
-        path = f"{login.prefix}/auth/{name}"
-        key = (method, read_prefix(path))
-        if key in taken:
-            said = f"the gateway itself answers {method} {path} ('login:'), expected no route of that path"
-            reading.add(taken[key].entry.key.place, said)
-        route = Route(
-            key=f"{method} {path}",
-            segments=key[1],
-            upstream=routes[0].route.upstream,
-            methods=frozenset({method}),
-            public=True,
-            exact=True,
-            providers=(only_sessions(login),) if is_optional else (),
-            enforce=not is_optional,
-            sealed=login.cookie,
-            own=name.rpartition("/")[2],
-        )
-        found.append(ReadRoute(route, routes[0].entry, is_ours=True))
+    for method, name, providers in rows:
+        path = f"{PREFIX}/auth/{name}"
+        segments = read_prefix(path)
+        taken = places.get((method, segments)) or places.get((None, segments))
+        if taken is not None:
+            because = "studio" if login is None or (method, name) in _OF_STUDIO else "login"
+            said = f"the gateway itself answers {method} {path} ('{because}:'), expected no route of that path"
+            reading.add(taken.entry.key.place, said)
+        first = (with_studio or routes)[0]
+        own = name.rpartition("/")[2]
+        found.append(ReadRoute(_own(method, path, own, providers, first.route.upstream, login), first.entry, True))
     return found
+
+
+def _own(
+    method: str, path: str, name: str, providers: tuple[Provider, ...], upstream: Upstream, login: Login | None
+) -> Route:
+    return Route(
+        key=f"{method} {path}",
+        segments=read_prefix(path),
+        upstream=upstream,
+        methods=frozenset({method}),
+        public=True,
+        exact=True,
+        providers=providers,
+        enforce=not providers,  # whose credential does not count is nobody there
+        sealed="" if login is None else login.cookie,
+        own=name,
+    )
+
+
+def _providers_of_studio(routes: Sequence[Route]) -> tuple[Provider, ...]:
+    """Return whose tokens say who uses Studio: first those that count where its first page lists agents.
+
+    Of two that no token could tell apart only the first is one of them.
+    """
+    listed = (*read_prefix(PREFIX), *_FIRST_OF_STUDIO)
+    around = [route for route in routes if route.segments == listed[: len(route.segments)]]
+    nearest = sorted(around, key=lambda route: len(route.segments), reverse=True)
+    found: list[Provider] = []
+    for provider in _each_once((*nearest, *routes)):
+        if all(why_twins(one, provider) is None for one in found):
+            found.append(provider)
+    return tuple(found)
+
+
+def _each_once(routes: Iterable[Route]) -> Iterable[Provider]:
+    return {provider.name: provider for route in routes for provider in route.providers}.values()
 
 
 def _takes_get(route: Route) -> bool:

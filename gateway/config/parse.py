@@ -50,22 +50,27 @@ def decode(file: str, data: bytes) -> str:
         raise ConfigError([Problem(file, len(lines), len(lines[-1]) + 1, "", found)]) from None
 
 
-def parse(text: str, reading: Reading) -> Fields:
-    """Return the file's mapping. Raises `Unreadable` if there is none to go on with; the why is in the reading."""
-    root = _Builder(text, reading).build()
+def parse(text: str, reading: Reading, expected: str = "upstream, providers and routes") -> Fields:
+    """Return the file's mapping. Raises `Unreadable` if there is none to go on with; the why is in the reading.
+
+    `expected`: what must be in it, for an empty one.
+    """
+    root = _Builder(text, reading, expected).build()
     if isinstance(root, Fields):
         return root
     if isinstance(root, Text) and root.is_broken:
         raise Unreadable
     found = "a list" if isinstance(root, Items) else "a single value"
-    reading.refuse(root, f"found {found}, expected keys and values: upstream, providers, routes, ...")
+    several = "upstream, providers, routes, ..." if expected.startswith("upstream") else expected
+    reading.refuse(root, f"found {found}, expected keys and values: {several}")
 
 
 class _Builder:
     """Builds the tree from the events of one document."""
 
-    def __init__(self, text: str, reading: Reading) -> None:
+    def __init__(self, text: str, reading: Reading, expected: str) -> None:
         self._reading = reading
+        self._expected = expected
         self._events = events_of(text)
         self._line = 1  # of the last event, from 1
         self._nodes = 0
@@ -83,7 +88,7 @@ class _Builder:
             if isinstance(event, yaml.NodeEvent):
                 root = self._node(event, place, "", depth=0, is_secret=False)
         if root is None or (isinstance(root, Text) and root.is_nothing and not root.is_broken):
-            self._reading.add(Place(1, 1, ""), "the file is empty, expected at least upstream, providers and routes")
+            self._reading.add(Place(1, 1, ""), f"the file is empty, expected at least {self._expected}")
             raise Unreadable
         return root
 

@@ -10,6 +10,7 @@ from gateway.config.issuer_names import ISSUER
 from gateway.config.key_files import JWKS_FILE_READER, PEM_FILE_READER
 from gateway.config.key_requests import JWKS
 from gateway.config.lists import ListOf, OrWord, some
+from gateway.config.machine_keys import KEYS_FILE_READER
 from gateway.config.origins import ORIGIN
 from gateway.config.presets import PRESETS
 from gateway.config.readers import BOOLEAN, Mistake, Scalar, duration, integer, one_of, text
@@ -21,7 +22,7 @@ from gateway.config.typescript import CLASSES
 from gateway.policy.jwk import SAME_ALGORITHM
 from gateway.policy.providers import ASYMMETRIC, SYMMETRIC
 
-KINDS = ("jwt", "clerk", "auth0", "oidc")
+KINDS = ("jwt", "clerk", "auth0", "oidc", "keys")
 TYPES = (*KINDS, *PRESETS)
 _ALGORITHMS = tuple(sorted(SYMMETRIC | ASYMMETRIC | {*SAME_ALGORITHM}))
 
@@ -81,6 +82,10 @@ JWKS_FILE = Field("jwks_file", JWKS_FILE_READER, "a JWKS file with the public ke
 PUBLIC_KEY_FILES = Field(
     "public_key_files", some(PEM_FILE_READER, "paths of PEM files"),
     "PEM files with the public keys, each tried in turn, read again when they change",
+)  # fmt: skip
+KEYS_FILE = Field(
+    "keys_file", KEYS_FILE_READER, "a file with the keys of machines, by their hashes, read again when it changes",
+    is_required=True,
 )  # fmt: skip
 CA_FILE = Field(
     "ca_file", CERTIFICATE_FILE, "certificates that the key server is verified with, instead of the system's"
@@ -162,6 +167,7 @@ _BY_TYPE = {
     "clerk": (TYPE, PUBLISHABLE_KEY, *_FETCHED, AUTHORIZED_PARTIES, AZP, ACCEPT, *_COMMON),
     "auth0": (TYPE, DOMAIN, *_FETCHED, *_COMMON),
     "oidc": (TYPE, *_FETCHED, *_COMMON),
+    "keys": (TYPE, KEYS_FILE, TOKEN_FROM, PAGES),
 }
 
 

@@ -1,4 +1,4 @@
-"""`providers:` four types, and presets of the fourth, each read into the same record."""
+"""`providers:` five types, and presets of the fourth, each read into the same record."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gateway.config.secrets import WAY_OUT, decoded_at
 from gateway.config.typescript import CLASSES
 from gateway.config.variables import set_instead
 from gateway.policy.jwk import SAME_ALGORITHM, secret_key
-from gateway.policy.providers import ASYMMETRIC, BEARER, PRESETS, SYMMETRIC, ClerkKind, Kind, Provider
+from gateway.policy.providers import API_KEY, ASYMMETRIC, BEARER, PRESETS, SYMMETRIC, ClerkKind, Kind, Provider
 from gateway.policy.secrets import check_secret
 from gateway.policy.words import listed
 
@@ -66,6 +66,8 @@ class ProviderReader:
         return replace(provider, expected_claims=expansion.expected_claims)
 
     def _read(self, kind: Kind, values: Values, reading: Reading) -> Provider:
+        if kind == "keys":
+            return _with_machines(values, reading)
         provider = attempt(_common, kind, values, reading)
         if PRESETS[kind].family is SYMMETRIC:
             return _with_secrets(provider, values, reading)
@@ -211,6 +213,22 @@ def _with_secrets(provider: Provider | None, values: Values, reading: Reading) -
         issuers=frozenset(Addresses(issuers, None).exact) if issuers else None,
         issuer_templates=Addresses(issuers or (), None).templates,
         requires_expiry=values.get(fields.EXPIRY) != "optional",
+    )
+
+
+def _with_machines(values: Values, reading: Reading) -> Provider:
+    """Return a provider whose tokens are keys of machines: of all that is said of tokens nothing is asked of them."""
+    _check_pages(values, reading)
+    if values.broken or fields.KEYS_FILE not in values:
+        raise Unreadable
+    return Provider(
+        name="",
+        kind="keys",
+        algorithms=frozenset(),
+        issuers=frozenset(),  # of no JWT
+        token_sources=values.get(fields.TOKEN_FROM, (BEARER, API_KEY)),
+        origins=frozenset(values.get(fields.PAGES) or []),
+        machine_keys=values.need(fields.KEYS_FILE),
     )
 
 

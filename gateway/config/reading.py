@@ -90,6 +90,15 @@ class Reading:
             self.refuse(node, f"found a file of {len(content)} bytes, expected at most {max_bytes // 1024**2} MiB")
         return path, content
 
+    def of_file(self, source: Source) -> Reading:
+        """Return a reading of a file that this one names, whose mistakes are of their own places; see `adopt`."""
+        return Reading(source, self.environment, self._folder, self._read_file)
+
+    def adopt(self, other: Reading) -> None:
+        """Take over what was found in another file."""
+        self._problems |= dict.fromkeys(map(other._with_line, other._problems))
+        self._warnings |= other._warnings
+
     @property
     def is_clean(self) -> bool:
         """True while no mistake was found."""
@@ -98,11 +107,11 @@ class Reading:
     @property
     def warnings(self) -> tuple[str, ...]:
         """The warnings in the order of the file, one line each."""
-        return tuple(warning.headline for warning in sorted(self._warnings, key=_order))
+        return tuple(warning.headline for warning in sorted(self._warnings, key=self._order))
 
     def error(self) -> ConfigError:
         """Return every mistake, in the order of the file."""
-        return ConfigError([self._with_line(problem) for problem in sorted(self._problems, key=_order)])
+        return ConfigError([self._with_line(problem) for problem in sorted(self._problems, key=self._order)])
 
     def error_of_typescript(self) -> ConfigError | None:
         """Return the one mistake of a text in which TypeScript was pasted, in place of all that follow from it."""
@@ -114,6 +123,8 @@ class Reading:
         return ConfigError([self._with_line(self._problem(Place(line, column, ""), message, ""))])
 
     def _with_line(self, problem: Problem) -> Problem:
+        if problem.file != self.source.file:  # it has its line
+            return problem
         # Only now is it known which parts of the line are secrets.
         line, caret = self.source.shown(problem.line, problem.column)
         return replace(problem, shown_line=line, caret=caret)
@@ -122,6 +133,9 @@ class Reading:
         # Keys, file names and parts of values are in them.
         path, words, more = (printable(without_secrets(text)) for text in (place.path, message, note))
         return Problem(self.source.file, place.line, place.column, path, words, note=more)
+
+    def _order(self, problem: Problem) -> tuple[bool, str, int, int]:
+        return problem.file != self.source.file, problem.file, problem.line, problem.column
 
     def _place_in_block(self, node: Text, offset: int) -> Place:
         before = node.written[:offset]
@@ -167,7 +181,3 @@ def nearest(word: str, known: Iterable[str]) -> str:
     by_fold = {name.lower(): name for name in known}
     found = difflib.get_close_matches(word.lower(), by_fold, n=1, cutoff=0.6)
     return f" (did you mean '{by_fold[found[0]]}'?)" if found else ""
-
-
-def _order(problem: Problem) -> tuple[int, int]:
-    return problem.line, problem.column

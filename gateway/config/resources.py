@@ -11,10 +11,11 @@ from gateway.config.document import Place
 from gateway.config.readers import Mistake
 from gateway.config.reading import Reading
 from gateway.config.targets import read_prefix
+from gateway.policy.asked import scopes_of
 from gateway.policy.providers import Provider, token_sources
 from gateway.policy.resources import Resource
 from gateway.policy.routes import Route, Segment
-from gateway.policy.rules import Rule, scopes_of
+from gateway.policy.rules import Rule
 from gateway.policy.upstreams import Upstream
 from gateway.policy.words import listed
 
@@ -35,11 +36,13 @@ def read_resource(
         if source.place == "query":
             hint = "expected none (MCP, \"Access Token Usage\"): a provider without 'token_from: [{query: ...}]'"
             reading.refuse_at(place, f"found a provider that takes tokens from the query on an MCP route, {hint}")
-    identifiers = [_identifier(literal, provider, place, reading) for provider in providers]
+    # A key of a machine is of this gateway's own file: it was given out for no other server.
+    issuing = [provider for provider in providers if provider.kind != "keys"]
+    identifiers = [_identifier(literal, provider, place, reading) for provider in issuing]
     if len(set(identifiers)) > 1:
         found = listed(dict.fromkeys(identifiers), "and")
         reading.refuse_at(place, f"found {found}, expected one address of this route in every provider's 'audience'")
-    issuers = [issuer for provider in providers for issuer in sorted(provider.issuers or ()) if _is_address(issuer)]
+    issuers = [issuer for provider in issuing for issuer in sorted(provider.issuers or ()) if _is_address(issuer)]
     if not issuers:
         hint = "expected the 'issuer' of one, an address: an MCP client asks there for its token"
         reading.refuse_at(place, f"found no authorization server among the route's providers, {hint}")

@@ -198,17 +198,13 @@ class _Route:
 
     def _refuse_twins(self, first: Provider, second: Provider, node: Node) -> None:
         """The token picks its provider by issuer, then by algorithm: for no token may two be left."""
-        algorithms = first.algorithms & second.algorithms
-        if not algorithms:
+        twice = sorted({first.machines[digest].key.name for digest in first.machines.keys() & second.machines.keys()})
+        if twice:
+            hint = "expected each key in one file ('roles' of a key tell its rights)"
+            self._reading.refuse(node, f"'{first.name}' and '{second.name}' both have the key {twice[0]}, {hint}")
+        why = why_twins(first, second)
+        if why is None:
             return
-        if first.issuers is not None and second.issuers is not None:
-            shared = _shared_issuer(first, second)
-            if shared is None:
-                return
-            why = f"both take {shared} and {min(algorithms)}"
-        else:
-            without = first.name if first.issuers is None else second.name
-            why = f"both take {min(algorithms)}, and '{without}' takes any issuer"
         ways = "'issuer' on each, other 'algorithms', or one provider ('secrets' and 'audience' take lists)"
         self._reading.refuse(
             node, f"no token can tell '{first.name}' and '{second.name}' apart: {why}, expected {ways}"
@@ -221,6 +217,18 @@ class _Route:
             # What it captures is unknown, so an expression could be blamed for nothing.
             raise Unreadable
         return self._known.rules.alternatives(node, names) if node is not None else ()
+
+
+def why_twins(first: Provider, second: Provider) -> str | None:
+    """Return why a token could be of either provider; None: each token tells them apart."""
+    algorithms = first.algorithms & second.algorithms
+    if not algorithms:
+        return None
+    if first.issuers is not None and second.issuers is not None:
+        shared = _shared_issuer(first, second)
+        return None if shared is None else f"both take {shared} and {min(algorithms)}"
+    without = first.name if first.issuers is None else second.name
+    return f"both take {min(algorithms)}, and '{without}' takes any issuer"
 
 
 def _shared_issuer(first: Provider, second: Provider) -> str | None:

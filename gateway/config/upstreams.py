@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from gateway.config.addresses import UPSTREAM_URL
@@ -12,10 +13,13 @@ from gateway.config.lists import ListOf
 from gateway.config.readers import Mistake, Scalar, Schema, duration, one_of
 from gateway.config.reading import Reading, Unreadable
 from gateway.config.records import Field, Record, Values
+from gateway.config.route_fields import RULES, Later
+from gateway.config.rules import RuleReader
 from gateway.config.secrets import CERTIFICATE_FILE, SECRET, SECRET_FILE
 from gateway.config.upstream_headers import ConstantHeaders, IdentityHeaders
 from gateway.policy.claim_names import steps_of
 from gateway.policy.fields import fold
+from gateway.policy.rules import Unenforced, rules_within
 from gateway.policy.upstreams import Fact, Identity, Upstream
 
 _SIGNED_BY_US = frozenset({"exp", "iat", "nbf"})
@@ -118,15 +122,41 @@ CONSTANTS = Field(
     ConstantHeaders(),
     "constants that this upstream gets with every request, each as `text:VALUE`; clients cannot send them",
 )
-UPSTREAM_RECORD = Record(
-    "upstreams", (URL, CONNECT_TIMEOUT, RESPONSE_TIMEOUT, IDLE_TIMEOUT, CA_FILE, ENCODED_SLASH, IDENTITY, CONSTANTS)
+STUDIO_ALLOW = Field(
+    "allow",
+    Later(RULES),
+    "who may use Studio: `authenticated`, a rule, the name of one, or a list of which one must hold",
+    is_required=True,
 )
+STUDIO_RECORD = Record("studio", (STUDIO_ALLOW,))
+STUDIO = Field("studio", STUDIO_RECORD, "Mastra's Studio is used through the gateway, by whom `allow` says")
+UPSTREAM_RECORD = Record(
+    "upstreams",
+    (URL, CONNECT_TIMEOUT, RESPONSE_TIMEOUT, IDLE_TIMEOUT, CA_FILE, ENCODED_SLASH, IDENTITY, CONSTANTS, STUDIO),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadUpstream:
+    """An upstream, still without its name, and who may use Studio there, while the file's rules are not known."""
+
+    upstream: Upstream
+    studio: Node | None = None
+
+    def complete(self, name: str, rules: RuleReader, reading: Reading) -> Upstream:
+        """Return the upstream. Raises `Unreadable`."""
+        if self.studio is None:
+            return replace(self.upstream, name=name)
+        allow = rules.alternatives(self.studio, frozenset())
+        if any(isinstance(one, Unenforced) for rule in allow for one in rules_within(rule)):
+            reading.refuse(self.studio, "found 'enforce: false', which lets nobody through here, expected none")
+        return replace(self.upstream, name=name, studio=allow)
 
 
 class UpstreamReader:
     """One server behind the gateway, still without its name."""
 
-    def read(self, node: Node, reading: Reading) -> Upstream:
+    def read(self, node: Node, reading: Reading) -> ReadUpstream:
         values = UPSTREAM_RECORD.read(node, reading)
         default = Upstream("", "")
         url = values.get(URL, "")
@@ -138,7 +168,8 @@ class UpstreamReader:
         identity, among = values.get(IDENTITY, (default.identity, ()))
         constants = values.get(CONSTANTS, ())
         self._check_names(values, {fold(name): name for name, _ in constants}, reading)
-        return Upstream(
+        studio = values.get(STUDIO)
+        upstream = Upstream(
             "",
             url,
             values.get(CONNECT_TIMEOUT, default.connect_timeout_seconds),
@@ -149,6 +180,7 @@ class UpstreamReader:
             identity,
             (*constants, *among),
         )
+        return ReadUpstream(upstream, None if studio is None else studio.need(STUDIO_ALLOW))
 
     def schema(self) -> Schema:
         return UPSTREAM_RECORD.schema()

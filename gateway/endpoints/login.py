@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from gateway.endpoints.issuer import Conversation, Fetch
+from gateway.endpoints.studio import studio_answer
 from gateway.keys.fetch import Fetcher
 from gateway.policy.cookies import cookie_values
 from gateway.policy.credentials import check_origin
@@ -72,6 +73,9 @@ class LoginDesk:
 
     async def answer(self, question: OwnQuestion) -> OwnAnswer:
         """Return the answer to a request at one of the gateway's own addresses. Raises `Denied`."""
+        told = studio_answer(self._login, question)
+        if told is not None:
+            return told
         answers = {
             "login": self._begin,
             "callback": self._finish,

@@ -146,6 +146,7 @@ def _provider(provider: Provider, keys: KeyStore) -> dict[str, Any]:
         "audiences": sorted(provider.audiences or ()),
         "algorithms": sorted(provider.algorithms),
         "secrets": len(provider.secrets),
+        "machine_keys": len(provider.machine_keys),
         "keys": _keys(as_one(provider, sources)),
         "sources": [_keys(source) for source in sources]
         if len(sources) > 1

@@ -42,6 +42,10 @@ def object_to_common(plan: Plan, objections: Objections) -> None:
                 f"the gateway itself answers {route.resource.metadata_path}, which an engine would send to the upstream"
             )
             objections.refuse(("routes", route.key, "mcp"), why, "let the gateway be the proxy for this server")
+    for upstream in config.upstreams:
+        if upstream.studio is not None:
+            why = "the gateway itself answers what Studio asks about people, which an engine would send to the upstream"
+            objections.refuse(("upstreams", upstream.name, "studio"), why, "let the gateway be the proxy for Studio")
 
 
 def object_to_body_size(plan: Plan, objections: Objections, engine: str) -> None:

@@ -17,8 +17,8 @@ from gateway.explain import (
     secret_causes,
     token_causes,
 )
+from gateway.explain.findings import Findings
 from gateway.explain.general import general_advice
-from gateway.explain.walk import Findings
 from gateway.policy.decision import Deny
 from gateway.policy.providers import Kind
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gateway.explain.walk import Findings
+from gateway.explain.findings import Findings
 from gateway.policy.denied import DeniedByRules
 from gateway.policy.expressions import Facts
 from gateway.policy.guard import label_of

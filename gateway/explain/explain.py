@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway.explain.causes import advice_for
+from gateway.explain.findings import Findings
 from gateway.explain.hiding import without_credentials
 from gateway.explain.identity import explain_identity
 from gateway.explain.step import Explanation, Step, shown
-from gateway.explain.walk import Findings, StatusOf, walk
+from gateway.explain.walk import StatusOf, walk
 from gateway.policy.decision import Allow, Deny, NeedKey, NeedSession, decide
 from gateway.policy.key_lookup import Keys
 from gateway.policy.model import RequestHead
@@ -94,6 +95,7 @@ def _refused(deny: Deny, found: Findings, request: str) -> Explanation:
         missing_scopes=deny.missing_scopes,
         allowed_methods=deny.allowed_methods,
         resource=deny.route.resource if deny.route is not None else None,
+        step_up=deny.step_up,
     )
     return Explanation(
         request,

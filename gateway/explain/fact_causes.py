@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gateway.explain.findings import Findings
 from gateway.explain.step import shown
-from gateway.explain.walk import Findings
 from gateway.policy.claim_values import parts
 from gateway.policy.decision import Deny
 from gateway.policy.reasons import Reason

@@ -7,8 +7,8 @@ import binascii
 import json
 import re
 
+from gateway.explain.findings import Findings
 from gateway.explain.step import shown
-from gateway.explain.walk import Findings
 from gateway.policy.decision import Deny
 from gateway.policy.fields import fold, is_free
 from gateway.policy.providers import BEARER, token_sources

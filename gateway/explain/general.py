@@ -67,9 +67,16 @@ ADVICE: dict[Reason, str] = {
     ),
     Reason.KEY_UNKNOWN: "Compare the token's `kid` with the issuer's key set; after a rotation sign in again.",
     Reason.SIGNATURE_INVALID: "The secret or key is another one, or the token was changed on the way.",
+    Reason.KEY_REFUSED: (
+        "Send a whole key (`gwk_` and 48 characters) whose hash is in `keys_file`; `detail` says if it was mistyped."
+    ),
     Reason.ACCESS_DENIED: "Compare the token's claims with the route's `allow`.",
     Reason.DENIED_BY_RULE: (
         "A missing claim refuses here, too: give it to every token, or write `when: has(claims.NAME) && claims.NAME`."
+    ),
+    Reason.LOGIN_TOO_OLD: (
+        "Log in anew, with `max_age` and `acr_values` of `WWW-Authenticate` (RFC 9470). A token without `auth_time` "
+        "never counts as fresh: have the issuer put it in."
     ),
     Reason.INSUFFICIENT_SCOPE: "Ask the issuer for the scopes in `WWW-Authenticate`.",
     Reason.ORIGIN_REFUSED: "Call from the gateway's own origin or a listed one, or send the token in `Authorization`.",

@@ -27,12 +27,15 @@ def explain_identity(allow: Allow, now: float) -> tuple[Step, Denied | None]:
             signed_token(identity, principal, now)  # would say so if it could not
     except Denied as no:
         return Step("identity", "no", no.detail), no
-    parts = (*constants, *(Step(name, "yes", shown(value)) for name, value in lines))
-    return Step("identity", "yes", _authorization(identity), parts=parts), None
+    parts = (*constants, *(Step(name, "yes", shown(value)) for name, value in (*lines, *allow.said)))
+    is_keyed = any(provider.name == principal.provider for provider in allow.route.keyed)
+    return Step("identity", "yes", _authorization(identity, is_keyed=is_keyed), parts=parts), None
 
 
-def _authorization(identity: Identity) -> str:
+def _authorization(identity: Identity, *, is_keyed: bool) -> str:
     match identity.authorization:
+        case "forward" if is_keyed:
+            return "no Authorization: the key of a machine goes up nowhere"
         case "forward":
             return "Authorization: the caller's token, as it came"
         case "strip":

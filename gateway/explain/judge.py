@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from gateway.config.model import ALLOW, DENY, Case, Config
 from gateway.explain.explain import decide_whole, explain
+from gateway.explain.findings import Findings
 from gateway.explain.issuer import StandInIssuer, complete_claims
+from gateway.explain.known_keys import key_of, with_known_keys
 from gateway.explain.request import Asked, NoProviderError, head_for, provider_for, route_of
 from gateway.explain.step import Explanation
-from gateway.explain.walk import Findings, walk
+from gateway.explain.walk import walk
 from gateway.policy.decision import Allow
 from gateway.policy.model import RequestHead
 
@@ -43,7 +45,7 @@ class Judge:
     """Asks one configuration. Tokens are signed by a stand-in issuer; the decision is that of `serve`."""
 
     def __init__(self, config: Config, issuer: StandInIssuer, now: float) -> None:
-        self._config = config
+        self._config = with_known_keys(config)
         self._issuer = issuer
         self._now = now
 
@@ -70,6 +72,10 @@ class Judge:
 
     def _head(self, case: Case) -> RequestHead:
         asked = Asked(case.method, case.target, case.headers, case.ip)
+        if case.key is not None:
+            route = route_of(self._config, case.method, case.target)
+            token, source = key_of(case.key, route, case.provider)
+            return head_for(asked, self._config, token, source)
         if case.claims is None:
             return head_for(asked, self._config, None)
         route = route_of(self._config, case.method, case.target)

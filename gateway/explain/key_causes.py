@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gateway.explain.findings import Findings
 from gateway.explain.step import shown
-from gateway.explain.walk import Findings
 from gateway.policy.decision import Deny
 from gateway.policy.providers import ASYMMETRIC, SYMMETRIC, KeySource
 from gateway.policy.reasons import Reason

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from gateway.explain.findings import Findings
 from gateway.explain.form_causes import object_in, sent_token
-from gateway.explain.walk import Findings
 from gateway.policy.decision import Deny
 from gateway.policy.reasons import Reason
 

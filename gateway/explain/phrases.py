@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.explain.step import shown
+from gateway.explain.token import moment_of
 from gateway.keys.status import SourceStatus
+from gateway.policy.machine_keys import PREFIX, MachineKey
 from gateway.policy.providers import Provider, TokenSource, issuers_of
 from gateway.policy.words import listed
 
@@ -34,9 +36,19 @@ def place_of(source: TokenSource) -> str:
 
 def wanted_by(provider: Provider) -> str:
     """Return what a token must say to be of a provider."""
+    if provider.kind == "keys":
+        return f"{provider.name} (keys): a key, which begins with {PREFIX}"
     names = issuers_of(provider)
     issuer = f"iss {listed(names)}, " if names else ""
     return f"{provider.name} ({provider.kind}): {issuer}alg {listed(sorted(provider.algorithms))}"
+
+
+def said_by(key: MachineKey) -> str:
+    """Return what the line of a machine's key says, without its hash."""
+    several = {name: getattr(key, name) for name in ("roles", "groups", "scopes")}
+    rights = [f"{name} {shown(list(values))}" for name, values in several.items() if values]
+    end = f"until {moment_of(key.expires_at)}" if key.expires_at is not None else "without an end"
+    return ", ".join([f"subject {shown(key.subject)}", *rights, end])
 
 
 def first_names(names: Sequence[str]) -> str:

@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.explain.findings import Findings
 from gateway.explain.keycloak_causes import is_of_keycloak
 from gateway.explain.opaque_causes import SIGNED_IN
 from gateway.explain.step import shown
-from gateway.explain.walk import Findings
 from gateway.policy.decision import Deny
 from gateway.policy.providers import Provider, issuers_of
 from gateway.policy.reasons import Reason

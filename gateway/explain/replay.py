@@ -39,7 +39,7 @@ ALLOW, UNKNOWN = "allow", "unknown"
 _NEEDS_TOKEN = "a token is needed"  # noqa: S105  # words, not a token
 _MAX_PATH = 256  # the log cuts longer ones
 _UNDECIDED = HasAny("roles", frozenset())  # of a principal without roles it cannot be decided
-_TOKEN_STATUS = 401
+_OF_TOKENS = frozenset(one.code for one in Reason if one.status == 401 and one is not Reason.LOGIN_TOO_OLD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def _verdict(request: Logged, config: Config) -> _Verdict:
 
 def _guarded(request: Logged, head: RequestHead, path: Path, match: Match) -> str:
     route = match.route
-    if request.code is not None and any(r.code == request.code and r.status == _TOKEN_STATUS for r in Reason):
+    if request.code in _OF_TOKENS:
         return request.code  # a token that was refused is refused again
     if request.provider is None:
         return _NEEDS_TOKEN  # on a public route nobody looked at one

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -34,15 +34,16 @@ class NoProviderError(ValueError):
     """There is no provider whose token the claims could be."""
 
 
-def head_for(asked: Asked, config: Config, token: str | None) -> RequestHead:
-    """Return the head of a request, with the token where its route looks for one first."""
+def head_for(asked: Asked, config: Config, token: str | None, source: TokenSource | None = None) -> RequestHead:
+    """Return the head of a request, with the token where its route looks for one first, or in `source`."""
     target, lines = asked.target, asked.headers
     given = list(lines)
     if not any(name.lower() == "host" for name, _ in given):
         given.insert(0, ("Host", asked.host))
     if token is not None:
         route = route_of(config, asked.method, target)
-        source = route.providers[0].token_sources[0] if route is not None and route.providers else BEARER
+        first = route.providers[0].token_sources[0] if route is not None and route.providers else BEARER
+        source = source or first
         target, given = _with_token(token, source, target, given)
     headers = Headers(given)
     client, scheme, _ = client_told(config.trusted_proxies, asked.ip, asked.scheme, headers)
@@ -85,16 +86,26 @@ def provider_for(claims: Mapping[str, Any], route: Route | None, name: str | Non
     if name is not None:
         for provider in config.providers:
             if provider.name == name:
+                _refuse_keyed((provider,))
                 return provider
         known = ", ".join(provider.name for provider in config.providers) or "none"
         raise NoProviderError(f"the file has no provider {name}; it has {known}")
     providers = route.providers if route is not None and route.providers else config.providers
     if not providers:
         raise NoProviderError("claims were given, and the file has no provider whose they could be")
+    providers = tuple(one for one in providers if one.kind != "keys") or _refuse_keyed(providers)
     issuer = claims.get("iss")
     if not isinstance(issuer, str):
         return providers[0]
     return next((p for p in providers if p.issuers is not None and p.takes_issuer(issuer, claims)), providers[0])
+
+
+def _refuse_keyed(providers: Sequence[Provider]) -> tuple[Provider, ...]:
+    """Return the providers, unless all of them take keys of machines, which no claims are."""
+    if all(provider.kind == "keys" for provider in providers):
+        names = ", ".join(provider.name for provider in providers)
+        raise NoProviderError(f"claims were given, and {names} takes keys (in a case: `key: NAME`)")
+    return tuple(providers)
 
 
 def _with_token(

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from gateway.config.lint import asks_email
 from gateway.explain.branches import MAX_BRANCHES, missed
 from gateway.explain.fact_causes import named_alike, rules_of
+from gateway.explain.findings import Findings
 from gateway.explain.keycloak_causes import is_of_keycloak, missing_email, missing_roles
 from gateway.explain.preset_causes import way_to_email, way_to_scopes, way_to_verified_email
 from gateway.explain.rules import condition_step, unverified_flag
 from gateway.explain.step import shown, type_of
-from gateway.explain.walk import Findings
 from gateway.policy.claim_names import has_claim, read_claim
 from gateway.policy.decision import Deny
 from gateway.policy.emails import email_claim, verified_flags, verified_names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from gateway.explain.step import Step, Verdict, shown, type_of
 from gateway.policy.claim_names import claim_at, has_claim, read_claim
 from gateway.policy.emails import email_claim, only_email, read_email, verified_flags, verified_names
 from gateway.policy.expressions import Expression, Facts
+from gateway.policy.freshness import Fresh, ages_of
 from gateway.policy.guard import label_of
 from gateway.policy.model import Principal
 from gateway.policy.providers import Provider
@@ -96,12 +98,16 @@ class _Teller:
                 return "a verified token"
             case EmailDomain() | Equals("email"):
                 return _seen_email(principal, self._provider)
+            case Equals("actor") if principal.actor is None:
+                return "nobody acts for the caller"
             case Equals(fact) | HasAny(fact) | HasAll(fact):
                 value = getattr(principal, fact)
                 return f"the token has no {fact}" if value is None else _listed(value)
             case Claim(name, steps):
                 is_there, value = claim_at(principal.claims, steps)
                 return shown(value) if is_there else f"the token has no claim {name}"
+            case Fresh():
+                return _seen_login(facts)
             case MethodIs():
                 return facts.head.method
             case PathUnder():
@@ -131,6 +137,18 @@ def _seen_email(principal: Principal, provider: Provider) -> str:
         return f"the email does not count: {shown(value)} is not one plain ASCII address"
     names = listed(verified_names(name, provider))
     return f"the email does not count: the token does not say that it is verified (by {names})"
+
+
+def _seen_login(facts: Facts) -> str:
+    """Return what the token says of the login, as `fresh` reads it."""
+    claims = facts.principal.claims
+    said = [f"{name} {shown(claims[name])}" for name in ("auth_time", "fva", "acr", "amr") if name in claims]
+    try:
+        ages = [age for age in ages_of(claims, facts.now) if age is not None and math.isfinite(age)]
+    except ValueError as problem:
+        return f"{', '.join(said)}: {problem} cannot be read"
+    since = [f"logged in {ages[0]:.0f} s ago"] if ages else ["the token does not say when"]
+    return ", ".join([*since, *said])
 
 
 def unverified_flag(principal: Principal, provider: Provider) -> tuple[str, object] | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 
-from gateway.explain.walk import Findings
+from gateway.explain.findings import Findings
 from gateway.policy.decision import Deny
 from gateway.policy.denied import Denied
 from gateway.policy.jwk import secret_key

@@ -138,6 +138,7 @@ EXPECTED: dict[str, Callable[[Provider], str]] = {
     "sts": lambda p: "not pending" if p.preset.refuses_pending else "",
     "azp": _parties,
     "cnf": lambda p: "",
+    "act": lambda p: "",
     "client": lambda p: listed(sorted(p.clients or ())),
     "lifetime": lambda p: f"at most {p.max_lifetime_seconds:g} s" if p.max_lifetime_seconds is not None else "",
     "required": lambda p: listed(p.required_claims, "and"),

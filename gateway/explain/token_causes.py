@@ -7,10 +7,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.config.addresses import is_loopback
+from gateway.explain.findings import Findings
 from gateway.explain.keycloak_causes import is_of_keycloak, missing_audience, missing_subject
 from gateway.explain.step import shown
 from gateway.explain.token import moment_of, span
-from gateway.explain.walk import Findings
 from gateway.policy.claim_names import read_claim
 from gateway.policy.claims import client_of
 from gateway.policy.clerk import kind_of

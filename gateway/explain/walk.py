@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import NoReturn
 
+from gateway.explain.findings import Findings
 from gateway.explain.hiding import without_signatures
-from gateway.explain.phrases import first_names, history_of, place_of, wanted_by
+from gateway.explain.phrases import first_names, history_of, place_of, said_by, wanted_by
 from gateway.explain.rules import explain_rules
 from gateway.explain.session import explain_session
 from gateway.explain.step import STEPS, Step, Verdict, shown
@@ -24,43 +24,18 @@ from gateway.policy.expressions import Facts
 from gateway.policy.guard import check_rules
 from gateway.policy.jwk import Key
 from gateway.policy.key_lookup import Keys, NoKey, without_key
-from gateway.policy.model import Principal, RequestHead
-from gateway.policy.paths import Path, split_target
+from gateway.policy.machine_keys import is_key
+from gateway.policy.machines import find_machine, is_for_machines
+from gateway.policy.model import RequestHead
+from gateway.policy.paths import split_target
 from gateway.policy.providers import KeySource, Provider, issuers_of, key_source_of
 from gateway.policy.reasons import Reason
-from gateway.policy.routes import Match, Policy, Route
+from gateway.policy.routes import Policy, Route
 from gateway.policy.token import Token, parse_token
 from gateway.policy.verify import check_signature, pick_provider
 from gateway.policy.words import listed
 
 StatusOf = Callable[[KeySource], SourceStatus | None]
-
-
-@dataclass(slots=True)
-class Findings:
-    """What the walk came upon, for whoever looks for the cause. `refusal` is the first no; None while all is well."""
-
-    policy: Policy
-    head: RequestHead
-    now: float
-    refusal: Denied | None = None
-    rules_refusal: DeniedByRules | None = None  # what the rules would say besides, were the token good
-    path: Path | None = None
-    query: str = ""
-    match: Match | None = None
-    credential: Credential | None = None
-    token: Token | None = None
-    provider: Provider | None = None
-    principal: Principal | None = None
-    key_source: KeySource | None = None
-    key_status: SourceStatus | None = None
-    is_verified: bool = False
-    steps: list[Step] = field(default_factory=list)
-
-    @property
-    def route(self) -> Route | None:
-        """The route of the request."""
-        return self.match.route if self.match is not None else None
 
 
 def walk(policy: Policy, keys: Keys, head: RequestHead, now: float, status_of: StatusOf) -> Findings:
@@ -113,13 +88,13 @@ class _Walk:
             return
         if credential.source.place == "session":
             self._session(credential, route)
-            self._rules_of(route)
-            self.ask_websocket(route)
-            return
-        token, provider = self._provider(credential, route)
-        # From here on nothing ends the walk: what else would refuse is told in one go.
-        self._claims(token, provider, route)
-        self._signature(token, provider)
+        elif is_for_machines(credential.token, route):
+            self._machine(credential, route)
+        else:
+            token, provider = self._provider(credential, route)
+            # From here on nothing ends the walk: what else would refuse is told in one go.
+            self._claims(token, provider, route)
+            self._signature(token, provider)
         self._rules_of(route)
         self.ask_websocket(route)
 
@@ -152,7 +127,7 @@ class _Walk:
         captures = "".join(f"; {{{name}}} is {shown(value)}" for name, value in found.match.captures.items())
         is_by_get = found.head.method == "HEAD" and route.methods is not None and "HEAD" not in route.methods
         why += "; a route for GET takes HEAD as well" if is_by_get else ""
-        observed = "" if route.enforce else "; enforce: false, so refusals are only logged"
+        observed = "" if route.enforce or route.own else "; enforce: false, so refusals are only logged"
         self._say("route", "yes", f"{route.key}{why}{captures}{observed}")
         return route
 
@@ -168,6 +143,10 @@ class _Walk:
             self._refuse("token", no, expected)
         self.found.credential = found
         if found.source.place == "session":
+            return found
+        if is_for_machines(found.token, route):
+            said = "a key" if is_key(found.token) else "no key"
+            self._say("token", "yes", f"{place_of(found.source)}, {len(found.token)} characters, {said}", expected)
             return found
         try:
             self.found.token = token = parse_token(found.token)
@@ -206,6 +185,21 @@ class _Walk:
         how = f"iss is {issuer}" if len(route.providers) > 1 or issuers_of(provider) else "the only one of the route"
         self._say("provider", "yes", f"{provider.name} ({provider.kind}): {how}", expected)
         return token, provider
+
+    def _machine(self, credential: Credential, route: Route) -> None:
+        """Tell of a key: which one it is, by its name in the file, and never what it is."""
+        found, expected = self.found, "; or ".join(map(wanted_by, route.keyed))
+        try:
+            machine, provider = find_machine(credential.token, route.keyed, found.now)
+            found.provider = provider
+            check_place(found.head, provider, credential)
+        except Denied as no:
+            self._refuse("key", no, expected)
+        found.principal, found.is_verified = machine.principal, True
+        self._say("provider", "yes", f"{provider.name} (keys)", expected)
+        self._say("claims", "note", f"a key has none; its line says {said_by(machine.key)}")
+        self._say("key", "yes", machine.key.name, "a key of the provider's file")
+        self._say("signature", "note", "a key has none")
 
     def _claims(self, token: Token, provider: Provider, route: Route) -> None:
         parts, refusal = explain_claims(token, provider, self.found.now, route.resource)
@@ -262,7 +256,7 @@ class _Walk:
         if found.principal is None or found.match is None or found.path is None:
             return
         source = found.credential.source if found.credential is not None else None
-        rules, withheld = found.policy.header_rules, route.withheld(source)
+        rules, withheld = found.policy.header_rules, route.withheld(source, found.principal.provider)
         facts = Facts(found.principal, found.head, found.path, found.match.captures, found.now, rules, withheld)
         parts = explain_rules(route, facts)
         hypothetical = " (were the token good)" if found.refusal is not None else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from gateway.policy.callers import caller_of
 from gateway.policy.claim_names import Claims, claim_at, read_claim, steps_of
 from gateway.policy.claim_values import Reading, merged, parts, shown_value, spaced, strings
 from gateway.policy.denied import Denied
@@ -25,15 +26,17 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 def principal_of(claims: Claims, provider: Provider) -> Principal:
     """Return whom verified claims speak for.
 
-    Raises `Denied` (CLAIM_INVALID) for a subject that is not one clean string, and for an `exp` beyond all numbers.
+    Raises `Denied` (CLAIM_INVALID) for a subject or an actor that is not one clean string, and for an `exp` beyond all
+    numbers.
     """
     email_name = email_claim(claims, provider)
     email, domain = counted_email(claims, email_name, provider)
     organization, roles, permissions = organization_of(claims, provider)
-    issuer = claims.get("iss")
+    issuer, subject = claims.get("iss"), subject_of(claims, provider)
+    kind, actor = caller_of(claims, subject, provider)
     return Principal(
         provider=provider.name,
-        subject=subject_of(claims, provider),
+        subject=subject,
         issuer=issuer if isinstance(issuer, str) else None,
         claims=claims,
         expires_at=_expiry(claims),
@@ -46,6 +49,8 @@ def principal_of(claims: Claims, provider: Provider) -> Principal:
         groups=merged(_readings(claims, provider.groups_claim, provider, "groups", "group")),
         scopes=_scopes(claims, provider),
         permissions=_permissions(claims, permissions, provider),
+        kind=kind,
+        actor=actor,
     )
 
 

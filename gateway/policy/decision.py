@@ -8,21 +8,22 @@ from typing import Final
 from gateway.policy.cache import cache_key
 from gateway.policy.claims import principal_of
 from gateway.policy.credentials import Credential, check_place, find_credential
-from gateway.policy.denied import Denied, DeniedByRules, MethodNotAllowed
+from gateway.policy.denied import Denied, DeniedByRules, MethodNotAllowed, StepUp
 from gateway.policy.expressions import Facts
 from gateway.policy.guard import check_rules
 from gateway.policy.jwk import Key
 from gateway.policy.key_lookup import Keys, NoKey, verifying_one, without_key
 from gateway.policy.login import principal_of_session
+from gateway.policy.machines import is_for_machines, principal_of_key
 from gateway.policy.model import Principal, RequestHead
-from gateway.policy.onward import NOTHING, Withheld
-from gateway.policy.parameters import without_parameter
+from gateway.policy.onward import NOTHING, Line, Withheld
 from gateway.policy.paths import Path
 from gateway.policy.providers import KeySource, Provider, key_source_of
 from gateway.policy.reasons import Reason
 from gateway.policy.resources import check_resource
 from gateway.policy.routes import Match, Policy, Route
 from gateway.policy.session import ABOUT_SESSIONS, RENEW_SECONDS, Session
+from gateway.policy.studio import client_type_lines
 from gateway.policy.token import Token, parse_token
 from gateway.policy.verify import check_claims, check_signature, pick_provider
 
@@ -37,7 +38,8 @@ class Allow:
     """The request may go on, as `target`: the canonical path that was judged, with its query.
 
     `principal` is None on public routes, and where a token did not count. Credentials in the query are no longer in
-    `target`; `withheld` says which of the head's go no further. `would_deny` is what `enforce: false` let through.
+    `target`; `withheld` says which of the head's go no further, `said` goes up besides. `would_deny` is what
+    `enforce: false` let through.
     """
 
     route: Route
@@ -45,17 +47,14 @@ class Allow:
     principal: Principal | None
     withheld: Withheld
     would_deny: Deny | None
+    said: tuple[Line, ...]
 
     def __init__(
-        self,
-        route: Route,
-        target: str,
-        principal: Principal | None = None,
-        withheld: Withheld = NOTHING,
-        would_deny: Deny | None = None,
-    ) -> None:
+        self, route: Route, target: str, principal: Principal | None = None, withheld: Withheld = NOTHING,
+        would_deny: Deny | None = None, said: tuple[Line, ...] = (),
+    ) -> None:  # fmt: skip
         self.route, self.target, self.principal = route, target, principal
-        self.withheld, self.would_deny = withheld, would_deny
+        self.withheld, self.would_deny, self.said = withheld, would_deny, said
 
 
 @dataclass(slots=True, init=False)  # made for every request, as `_Asked`
@@ -71,21 +70,16 @@ class Deny:
     allowed_methods: tuple[str, ...]  # METHOD_NOT_ALLOWED
     missing_scopes: tuple[str, ...]  # INSUFFICIENT_SCOPE
     rule: str | None  # the rule that refused, as the file calls it
+    step_up: StepUp | None  # LOGIN_TOO_OLD
 
     def __init__(
-        self,
-        reason: Reason,
-        detail: str,
-        route: Route | None = None,
-        principal: Principal | None = None,
-        provider: str | None = None,
-        had_token: bool = False,
-        allowed_methods: tuple[str, ...] = (),
-        missing_scopes: tuple[str, ...] = (),
-        rule: str | None = None,
-    ) -> None:
+        self, reason: Reason, detail: str, route: Route | None = None, principal: Principal | None = None,
+        provider: str | None = None, had_token: bool = False, allowed_methods: tuple[str, ...] = (),
+        missing_scopes: tuple[str, ...] = (), rule: str | None = None,
+    ) -> None:  # fmt: skip
         self.reason, self.detail, self.route, self.principal = reason, detail, route, principal
-        self.provider, self.had_token, self.rule = provider, had_token, rule
+        self.provider = provider if principal is None else principal.provider
+        self.had_token, self.rule, self.step_up = had_token, rule, None
         self.allowed_methods, self.missing_scopes = allowed_methods, missing_scopes
 
 
@@ -172,37 +166,44 @@ def _decide_guarded(asked: _Asked) -> Decision:
     route = asked.match.route
     credential: Credential | None = None
     principal: Principal | None = None
+    said: tuple[Line, ...] = ()
     try:
         credential = find_credential(asked.head, asked.query, route.sources)
         if credential is None:
             if route.public:  # a token was optional
-                return Allow(route, asked.path.text + _sent_query(asked), None, route.withheld(None))
+                return Allow(route, asked.path.text + route.sent_query(asked.query), None, route.withheld(None))
             return Deny(Reason.TOKEN_MISSING, "no token where the route's providers look for one", route)
         found = _principal(asked, credential)
         if not isinstance(found, Principal):
             return found
         principal = found
-        withheld = route.withheld(credential.source)
-        unenforced = None if route.public else check_rules(route, asked.facts(principal, withheld))
+        withheld = route.withheld(credential.source, principal.provider)
+        facts = asked.facts(principal, withheld)
+        unenforced = None if route.public else check_rules(route, facts)
+        if route.upstream.studio is not None and not route.public:
+            said = client_type_lines(route.upstream.studio, facts)
     except Denied as refusal:
         had_token = credential is not None or refusal.reason in _BROKEN_TOKENS
         return _deny(refusal, route, principal, had_token=had_token)
     would_deny = None if unenforced is None else _deny(unenforced, route, principal, had_token=True)
-    return Allow(route, asked.path.text + _sent_query(asked), principal, withheld, would_deny)
+    return Allow(route, asked.path.text + route.sent_query(asked.query), principal, withheld, would_deny, said)
 
 
 def _deny(refusal: Denied, route: Route, principal: Principal | None, *, had_token: bool) -> Deny:
-    scopes, rule = (refusal.scopes, refusal.rule) if isinstance(refusal, DeniedByRules) else ((), None)
-    provider = _name(principal) or refusal.provider
-    return Deny(refusal.reason, refusal.detail, route, principal, provider, had_token, (), scopes, rule)
+    deny = Deny(refusal.reason, refusal.detail, route, principal, refusal.provider, had_token)
+    if isinstance(refusal, DeniedByRules):
+        deny.missing_scopes, deny.rule, deny.step_up = refusal.scopes, refusal.rule, refusal.step_up
+    return deny
 
 
 def _principal(asked: _Asked, credential: Credential) -> Principal | NeedKey | NeedSession:
     """Return whom the token speaks for, from the cache or by verifying it."""
     if credential.source.place == "session":
         return _of_session(asked, credential)
-    verified, resource = asked.policy.verified, asked.match.route.resource
-    entry_key = cache_key(credential.token, asked.match.route.provider_names)
+    verified, route, resource = asked.policy.verified, asked.match.route, asked.match.route.resource
+    if route.keyed and is_for_machines(credential.token, route):
+        return principal_of_key(asked.head, credential, route.keyed, asked.now)
+    entry_key = cache_key(credential.token, route.provider_names)
     known = verified.get(entry_key, asked.now)
     if known is not None:
         # While the very key that verified it would be chosen again: a revoked key ends its tokens at once.
@@ -213,7 +214,7 @@ def _principal(asked: _Asked, credential: Credential) -> Principal | NeedKey | N
                 check_resource(known.principal.claims, resource)
             return known.principal
     token = parse_token(credential.token)
-    provider = pick_provider(token, asked.match.route.providers)
+    provider = pick_provider(token, route.providers)
     try:
         check_place(asked.head, provider, credential)
         check_claims(token, provider, asked.now)
@@ -276,7 +277,7 @@ def _with_websocket_checked(allow: Allow, head: RequestHead) -> Allow | Deny:
     if allow.route.websocket or not head.wants_websocket:
         return allow
     detail = "a WebSocket was asked for on a route without `websocket: true`"
-    return Deny(Reason.WEBSOCKET_REFUSED, detail, allow.route, allow.principal, _name(allow.principal))
+    return Deny(Reason.WEBSOCKET_REFUSED, detail, allow.route, allow.principal)
 
 
 def _let_pass(deny: Deny, asked: _Asked) -> Allow:
@@ -284,17 +285,5 @@ def _let_pass(deny: Deny, asked: _Asked) -> Allow:
     route, credential = asked.match.route, None
     if deny.principal is not None:  # else the credential was not verified: at the upstream, too, it speaks for nobody
         credential = find_credential(asked.head, asked.query, route.sources)
-    withheld = route.withheld(credential.source if credential is not None else None)
-    return Allow(route, asked.path.text + _sent_query(asked), deny.principal, withheld, deny)
-
-
-def _sent_query(asked: _Asked) -> str:
-    query = asked.query
-    if query:
-        for name in asked.match.route.spent_parameters:
-            query = without_parameter(query, name)
-    return query
-
-
-def _name(principal: Principal | None) -> str | None:
-    return principal.provider if principal is not None else None
+    withheld = route.withheld(credential.source if credential is not None else None, deny.provider or "")
+    return Allow(route, asked.path.text + route.sent_query(asked.query), deny.principal, withheld, deny)

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from mypy_extensions import mypyc_attr
 
 from gateway.policy.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class StepUp:
+    """What a client asks its authorization server for, to be let in: RFC 9470 section 3."""
+
+    max_age_seconds: int | None
+    acr_values: tuple[str, ...]
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -30,9 +40,15 @@ class MethodNotAllowed(Denied):
 
 
 class DeniedByRules(Denied):
-    """A rule said no. `rule` names it as the file does; `scopes` are those that alone are missing (RFC 6750)."""
+    """A rule said no. `rule` names it as the file does; `scopes` are those that alone are missing (RFC 6750).
 
-    def __init__(self, reason: Reason, detail: str, rule: str, scopes: tuple[str, ...] = ()) -> None:
+    `step_up` is the login that alone is missing (RFC 9470).
+    """
+
+    def __init__(
+        self, reason: Reason, detail: str, rule: str, scopes: tuple[str, ...] = (), step_up: StepUp | None = None
+    ) -> None:
         super().__init__(reason, detail)
         self.rule = rule
         self.scopes = scopes
+        self.step_up = step_up

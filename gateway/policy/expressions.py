@@ -35,6 +35,8 @@ VARIABLES: Final[Mapping[str, Any]] = {
     "user.permissions": _TEXTS,
     "user.organization": _TEXT,
     "user.client": _TEXT,
+    "user.kind": _TEXT,
+    "user.actor": _TEXT,
     "request.method": _TEXT,
     "request.path": _TEXT,
     "request.host": _TEXT,

@@ -41,6 +41,7 @@ UNTRUSTED: Final = (
     "X-Cluster-Client-IP",
     "X-Mastra-Public-Host",
     "X-Mastra-Dev-Playground",  # switches Mastra's own check off
+    "X-Mastra-Client-Type",  # selects Mastra's `studio.auth`: see `studio`
     "X-Original-URL",  # CVE-2018-14773
     "X-Original-URI",
     "X-Original-Method",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gateway.policy.asked import scopes_of, step_up_of
 from gateway.policy.denied import DeniedByRules
 from gateway.policy.expressions import Facts
 from gateway.policy.reasons import Reason
@@ -18,7 +19,6 @@ from gateway.policy.rules import (
     Rule,
     evaluate,
     rules_within,
-    scopes_of,
 )
 from gateway.policy.words import listed, words_of
 
@@ -26,7 +26,7 @@ from gateway.policy.words import listed, words_of
 def check_rules(route: Route, facts: Facts) -> DeniedByRules | None:
     """Return None if the route's rules let the caller pass; what they would refuse, if only unenforced ones do.
 
-    Raises `DeniedByRules` (DENIED_BY_RULE, INSUFFICIENT_SCOPE, ACCESS_DENIED).
+    Raises `DeniedByRules` (DENIED_BY_RULE, INSUFFICIENT_SCOPE, LOGIN_TOO_OLD, ACCESS_DENIED).
     """
     if not route.deny:  # the common case, in few steps; a refusal has more to say
         for rule in route.allow:
@@ -56,7 +56,11 @@ def _refusal(route: Route, facts: Facts, *, is_strict: bool) -> DeniedByRules | 
         return None
     labels = [label_of(rule, f"allow[{number}]") for number, rule in enumerate(route.allow)]
     for label, rule in zip(labels, route.allow, strict=True):
-        if evaluate(rule, facts, grant_scopes=True, unenforced=lenient) is True:
+        if evaluate(rule, facts, granted="login", unenforced=lenient) is True:
+            return DeniedByRules(
+                Reason.LOGIN_TOO_OLD, f"needs a login anew: {words_of(rule)}", label, (), step_up_of(rule)
+            )
+        if evaluate(rule, facts, granted="scopes", unenforced=lenient) is True:
             scopes = tuple(dict.fromkeys(scopes_of(rule)))
             return DeniedByRules(Reason.INSUFFICIENT_SCOPE, f"needs the scopes {' '.join(scopes)}", label, scopes)
     asked = "; ".join(words_of(rule) for rule in route.allow)
@@ -81,6 +85,8 @@ def _fact_of(rule: Rule) -> str | None:
     match rule:
         case EmailDomain():
             return "email"
+        case Equals("actor"):
+            return None  # that there is none is an answer
         case Equals(fact) | HasAny(fact) | HasAll(fact):
             return fact
         case _:

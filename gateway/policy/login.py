@@ -14,6 +14,7 @@ from gateway.policy.reasons import Reason
 from gateway.policy.seal import Seal
 from gateway.policy.session import Session
 
+PREFIX: Final = "/api"  # Mastra's own, before what is about people
 CALLBACK: Final = "/auth/sso/callback"
 
 
@@ -35,7 +36,7 @@ class Login:
     cookie: str
     public_url: str
     pages: Origins = field(repr=False, compare=False)  # that may end a session
-    prefix: str = "/api"
+    prefix: str = PREFIX
 
     @property
     def provider(self) -> str:

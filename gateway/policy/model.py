@@ -115,6 +115,8 @@ class Principal:
     scopes: tuple[str, ...] | None
     permissions: tuple[str, ...] | None
     email_name: str  # of the claim that the email is read from: nobody is told what is in it but `email`
+    kind: str  # human, service or agent: see `callers`
+    actor: str | None  # who acts for the subject; None: nobody does, which is known
     session: Session | None = field(init=False, compare=False)  # that it logged in with, where it was no token
     # What others make of it once, and keep with it: its headers for an upstream.
     kept: dict[str, bytes] = field(init=False, compare=False)
@@ -135,11 +137,14 @@ class Principal:
         scopes: tuple[str, ...] | None = None,
         permissions: tuple[str, ...] | None = None,
         email_name: str = "email",
+        kind: str = "human",
+        actor: str | None = None,
     ) -> None:
         self.provider, self.subject, self.issuer, self.claims = provider, subject, issuer, claims
         self.expires_at, self.organization, self.client = expires_at, organization, client
         self.email, self.email_domain, self.email_name = email, email_domain, email_name
         self.roles, self.groups, self.scopes, self.permissions = roles, groups, scopes, permissions
+        self.kind, self.actor = kind, actor
         self.kept = {}
         self.session = None
 

@@ -13,9 +13,10 @@ from typing import Any, Final, Literal
 
 from gateway.policy.issuers import IssuerTemplate
 from gateway.policy.jwk import Key, KeySet
+from gateway.policy.machine_keys import Machine, MachineKey, machines_of
 from gateway.policy.origins import Origins
 
-Kind = Literal["jwt", "clerk", "auth0", "oidc"]
+Kind = Literal["jwt", "clerk", "auth0", "oidc", "keys"]
 ClerkKind = Literal["session", "template", "oauth", "machine", ""]  # empty: whatever the rest of the token says
 
 SYMMETRIC: Final = frozenset({"HS256", "HS384", "HS512"})
@@ -33,6 +34,8 @@ class Preset:
     types: frozenset[str] = frozenset({"jwt", "at+jwt"})  # of the header's `typ`, lower case
     categories: Mapping[str, ClerkKind] = field(default_factory=dict)  # values of the header's `cat`, and what each is
     machine_prefix: str = ""  # subjects that begin so are no people
+    service_suffix: str = ""  # nor are those that end so
+    service_marks: tuple[tuple[str, str], ...] = ()  # a claim with this text: of a program's own token
     refuses_pending: bool = False  # `sts: pending`: the session still waits for a task of its user
     compares_azp: bool = False  # with `authorized_parties`: it is the origin of a page
     client_claims: tuple[str, ...] = ("azp", "client_id", "cid", "appid")  # Okta's, and Entra's in version 1
@@ -42,6 +45,8 @@ class Preset:
     organization_permissions: str = ""
 
 
+# Auth0's, whose tenants are also known as `oidc`, and Entra's.
+_SERVICE_MARKS: Final = (("gty", "client-credentials"), ("idtyp", "app"))
 PRESETS: Final[Mapping[Kind, Preset]] = {
     "jwt": Preset(SYMMETRIC, "HS256"),
     "clerk": Preset(
@@ -62,8 +67,11 @@ PRESETS: Final[Mapping[Kind, Preset]] = {
         organization_role="org_role",
         organization_permissions="org_permissions",
     ),
-    "auth0": Preset(ASYMMETRIC, "RS256", has_namespaced_claims=True),
-    "oidc": Preset(ASYMMETRIC, "RS256"),
+    "auth0": Preset(
+        ASYMMETRIC, "RS256", has_namespaced_claims=True, service_suffix="@clients", service_marks=_SERVICE_MARKS
+    ),
+    "oidc": Preset(ASYMMETRIC, "RS256", service_suffix="@clients", service_marks=_SERVICE_MARKS),
+    "keys": Preset(frozenset(), ""),  # no token: see `machines`
 }
 
 
@@ -131,6 +139,7 @@ class TokenSource:
 
 
 BEARER: Final = TokenSource("bearer")
+API_KEY: Final = TokenSource("header", "x-api-key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +179,13 @@ class Provider:
     requires_authorized_party: bool = True  # False: `azp: if_present`
     clerk_kinds: frozenset[ClerkKind] = frozenset({"session"})
     origins: frozenset[str] = frozenset()  # of pages that may send the cookie, besides the gateway's own origin
+    machine_keys: tuple[MachineKey, ...] = field(default=(), repr=False)  # keys: in place of all of that
     preset: Preset = field(init=False, repr=False, compare=False)  # of its kind; a field, since a property is a call
     has_conditions: bool = field(init=False, repr=False, compare=False)
     _by_issuer: Mapping[str | None, KeySource] = field(init=False, repr=False, compare=False)
     parties: Origins = field(init=False, repr=False, compare=False)  # `authorized_parties` and `origins` with patterns
     pages: Origins = field(init=False, repr=False, compare=False)
+    machines: Mapping[bytes, Machine] = field(init=False, repr=False, compare=False)  # by the digests of their keys
 
     def __post_init__(self) -> None:
         preset = PRESETS[self.kind]
@@ -185,6 +196,7 @@ class Provider:
         object.__setattr__(self, "_by_issuer", {source.issuer: source for source in self.issuer_sources})
         object.__setattr__(self, "parties", Origins(self.authorized_parties or ()))
         object.__setattr__(self, "pages", Origins(self.origins))
+        object.__setattr__(self, "machines", machines_of(self.name, self.machine_keys))
 
     def __repr__(self) -> str:
         return f"Provider({self.name!r}, {self.kind!r})"

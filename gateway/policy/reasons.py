@@ -58,7 +58,9 @@ class Reason(Enum):
     TOKEN_NOT_YET_VALID = Answer(401, _INVALID, "the token is not valid yet")
     KEY_UNKNOWN = Answer(401, _INVALID, "the issuer has no fitting key for the token")
     SIGNATURE_INVALID = Answer(401, _INVALID, "the signature does not verify")
+    KEY_REFUSED = Answer(401, _INVALID, "no key of a machine that counts here")
 
+    LOGIN_TOO_OLD = Answer(401, _WHO, "a more recent login, or one of another kind, is asked for here")
     LOGIN_REFUSED = Answer(401, _WHO, "the issuer did not log the person in")
 
     # 403: the caller is known, and may not.

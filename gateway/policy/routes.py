@@ -13,6 +13,7 @@ from gateway.policy.fields import MASTRA_COOKIES, MASTRA_PARAMETER, HeaderRules
 from gateway.policy.login import Login
 from gateway.policy.memory import Remembered
 from gateway.policy.onward import AUTHORIZATION, NOTHING, Withheld
+from gateway.policy.parameters import without_parameter
 from gateway.policy.paths import Path, plain_readings, split_target
 from gateway.policy.providers import Provider, TokenSource, token_sources
 from gateway.policy.reasons import Reason
@@ -64,6 +65,7 @@ class Route:
     provider_names: tuple[str, ...] = field(init=False, repr=False, compare=False)
     sources: tuple[TokenSource, ...] = field(init=False, repr=False, compare=False)
     spent_parameters: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    keyed: tuple[Provider, ...] = field(init=False, repr=False, compare=False)  # those whose tokens are keys
     _withheld: tuple[tuple[TokenSource | None, Withheld], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -72,15 +74,28 @@ class Route:
         spent = () if not self.providers else tuple(dict.fromkeys((*in_query, MASTRA_PARAMETER)))
         object.__setattr__(self, "provider_names", tuple(provider.name for provider in self.providers))
         object.__setattr__(self, "sources", sources)
+        object.__setattr__(self, "keyed", tuple(one for one in self.providers if one.kind == "keys"))
         object.__setattr__(self, "spent_parameters", spent)
         object.__setattr__(self, "_withheld", tuple((source, self._stops(source)) for source in (None, *sources)))
 
-    def withheld(self, source: TokenSource | None) -> Withheld:
-        """Return what stops here of a request whose verified token stood in `source`; None: nothing was verified."""
+    def withheld(self, source: TokenSource | None, provider: str = "") -> Withheld:
+        """Return what stops here of a request whose verified token stood in `source`; None: nothing was verified.
+
+        `provider` is whose it was. A machine's key goes up nowhere: it counts here alone, and for long.
+        """
+        if self.keyed and any(one.name == provider for one in self.keyed):
+            source = None
         for one, stops in self._withheld:
             if one is source:  # most often: equal ones are hashed in Python
                 return stops
         return next(stops for one, stops in self._withheld if one == source)
+
+    def sent_query(self, query: str) -> str:
+        """Return a query without what was spent here: parameters that are for tokens."""
+        if query:
+            for name in self.spent_parameters:
+                query = without_parameter(query, name)
+        return query
 
     def _stops(self, source: TokenSource | None) -> Withheld:
         forwards = self.upstream.identity.authorization == "forward"

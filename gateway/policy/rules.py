@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from gateway.policy.addresses import Network, is_within
 from gateway.policy.claim_names import claim_at
 from gateway.policy.expressions import Expression, Facts
+from gateway.policy.freshness import Fresh, is_fresh, login_may_do
 from gateway.policy.likeness import Value, is_alike, is_same, some_alike
 from gateway.policy.paths import is_under
 
@@ -35,7 +36,7 @@ class EmailDomain:
 class Equals:
     """A single fact of the principal equals one of these. For `email` the domain is compared in any case."""
 
-    fact: Literal["email", "subject", "organization", "client"]
+    fact: Literal["email", "subject", "organization", "client", "kind", "actor"]
     values: frozenset[str]
 
 
@@ -134,52 +135,44 @@ class Unenforced:
     rule: Rule
 
 
-Condition = Authenticated | EmailDomain | Equals | HasAny | HasAll | Claim | MethodIs | PathUnder | AddressIn | When
+Granted = Literal["", "scopes", "login"]
+Condition = (
+    Authenticated | EmailDomain | Equals | HasAny | HasAll | Claim | MethodIs | PathUnder | AddressIn | When | Fresh
+)
 Rule = Condition | AllOf | AnyOf | Not | Named | Unenforced
 
 
-def evaluate(rule: Rule, facts: Facts, *, grant_scopes: bool = False, unenforced: bool | None = None) -> bool | None:
+def evaluate(rule: Rule, facts: Facts, *, granted: Granted = "", unenforced: bool | None = None) -> bool | None:
     """Return True if the rule holds, False if not, None if it cannot be decided.
 
-    With `grant_scopes` the caller is taken to have every scope: what a refusal then says is that only scopes
-    are missing (RFC 6750 section 3.1, insufficient_scope). `unenforced` is what a rule with `enforce: false` counts
-    as: None for what it says, else what keeps it from refusing, True in `allow` and False in `deny`. Never raises.
+    With "scopes" `granted` the caller is taken to have every scope: what a refusal then says is that only scopes
+    are missing (RFC 6750 section 3.1, insufficient_scope); with "login" to have logged in just now (RFC 9470).
+    `unenforced` is what a rule with `enforce: false` counts as: None for what it says, else what keeps it from
+    refusing, True in `allow` and False in `deny`. Never raises.
     """
     holds = CONDITIONS.get(type(rule))
-    if holds is not None and not grant_scopes:
+    if holds is not None and not granted:
         return holds(rule, facts)
     match rule:
         case AllOf(rules):
-            return _all(rules, facts, grant_scopes, unenforced)
+            return _all(rules, facts, granted, unenforced)
         case AnyOf(rules):
-            return _any(rules, facts, grant_scopes, unenforced)
+            return _any(rules, facts, granted, unenforced)
         case Not(inner):
-            # Below `not` a granted scope would turn into its opposite: there scopes are what they are.
+            # Below `not` what is granted would turn into its opposite: there all is what it is.
             harmless = None if unenforced is None else not unenforced
             verdict = evaluate(inner, facts, unenforced=harmless)
             return None if verdict is None else not verdict
         case Named(_, inner):
-            return evaluate(inner, facts, grant_scopes=grant_scopes, unenforced=unenforced)
+            return evaluate(inner, facts, granted=granted, unenforced=unenforced)
         case Unenforced(inner):
-            return evaluate(inner, facts, grant_scopes=grant_scopes) if unenforced is None else unenforced
-        case HasAll(fact="scopes") if grant_scopes:
+            return evaluate(inner, facts, granted=granted) if unenforced is None else unenforced
+        case HasAll(fact="scopes") if granted == "scopes":
             return True
+        case Fresh() if granted == "login":
+            return login_may_do(rule, facts)
         case _:
             return CONDITIONS[type(rule)](rule, facts)
-
-
-def scopes_of(rule: Rule) -> Iterator[str]:
-    """Yield the scopes that a rule asks for, outside `not`."""
-    match rule:
-        case AllOf(rules) | AnyOf(rules):
-            for member in rules:
-                yield from scopes_of(member)
-        case Named(_, inner) | Unenforced(inner):
-            yield from scopes_of(inner)
-        case HasAll("scopes", values):
-            yield from values
-        case _:
-            return
 
 
 def rules_within(rule: Rule) -> Iterator[Rule]:
@@ -206,7 +199,7 @@ def _email_domain(condition: EmailDomain, facts: Facts) -> bool | None:
 def _equals(condition: Equals, facts: Facts) -> bool | None:
     single = getattr(facts.principal, condition.fact)
     if single is None:
-        return None
+        return False if condition.fact == "actor" else None  # nobody acts: tokens say so by their silence
     if condition.fact == "email":
         is_one = _same_email(single) in map(_same_email, condition.values)
     else:
@@ -230,20 +223,20 @@ def _has_all(condition: HasAll, facts: Facts) -> bool | None:
 
 
 # Loops, so that a rule behind one that decides is not asked: compiled, a generator is a list.
-def _all(rules: Sequence[Rule], facts: Facts, grant_scopes: bool, unenforced: bool | None) -> bool | None:
+def _all(rules: Sequence[Rule], facts: Facts, granted: Granted, unenforced: bool | None) -> bool | None:
     undecided = False
     for rule in rules:
-        verdict = evaluate(rule, facts, grant_scopes=grant_scopes, unenforced=unenforced)
+        verdict = evaluate(rule, facts, granted=granted, unenforced=unenforced)
         if verdict is False:
             return False
         undecided = undecided or verdict is None
     return None if undecided else True
 
 
-def _any(rules: Sequence[Rule], facts: Facts, grant_scopes: bool, unenforced: bool | None) -> bool | None:
+def _any(rules: Sequence[Rule], facts: Facts, granted: Granted, unenforced: bool | None) -> bool | None:
     undecided = False
     for rule in rules:
-        verdict = evaluate(rule, facts, grant_scopes=grant_scopes, unenforced=unenforced)
+        verdict = evaluate(rule, facts, granted=granted, unenforced=unenforced)
         if verdict is True:
             return True
         undecided = undecided or verdict is None
@@ -286,4 +279,5 @@ CONDITIONS: Final[dict[type, Callable[[Any, Facts], bool | None]]] = {
     PathUnder: lambda condition, facts: _some([is_under(facts.path.segments, one) for one in condition.prefixes]),
     AddressIn: lambda condition, facts: is_within(facts.head.client_ip, condition.networks),
     When: lambda condition, facts: condition.expression.holds(facts),
+    Fresh: is_fresh,
 }

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from gateway.policy.rules import Rule
+from gateway.policy.studio import CLIENT_TYPE
+
 SIGNED_ISSUER: Final = "mastra-gateway"  # `iss` of the tokens that the gateway signs; never that of a caller's
 # Facts about a principal, by the names that rules (`user.NAME`) and identity headers use.
 FACTS: Final = (
@@ -18,6 +21,8 @@ FACTS: Final = (
     "permissions",
     "organization",
     "client",
+    "kind",
+    "actor",
 )
 
 
@@ -50,7 +55,8 @@ class Identity:
 class Upstream:
     """A server behind the gateway. `url` is `scheme://host[:port]` with no path.
 
-    `constants` are header lines that go there with every request; their values are secrets.
+    `constants` are header lines that go there with every request; their values are secrets. `studio` says who may use
+    Mastra's Studio there: one of these rules must hold. None: it is not asked about.
     """
 
     name: str
@@ -62,8 +68,10 @@ class Upstream:
     ca_file: str | None = None
     identity: Identity = Identity()
     constants: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    studio: tuple[Rule, ...] | None = None
 
     @property
     def own_names(self) -> tuple[str, ...]:
         """The names of headers that only the gateway may say to this upstream."""
-        return (*(name for name, _ in self.constants), *(name for name, _ in self.identity.headers))
+        told = (*(name for name, _ in self.constants), *(name for name, _ in self.identity.headers))
+        return told if self.studio is None else (*told, CLIENT_TYPE)

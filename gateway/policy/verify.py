@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 from jwt.algorithms import get_default_algorithms
 
+from gateway.policy.callers import actor_of
 from gateway.policy.claim_values import date_of, shown_value
 from gateway.policy.claims import subject_of
 from gateway.policy.clerk import category_of, is_machine, kind_of
@@ -194,6 +195,10 @@ def _check_binding(token: Token, provider: Provider, now: float) -> None:
         )
 
 
+def _check_actor(token: Token, provider: Provider, now: float) -> None:
+    actor_of(token.claims)
+
+
 # In this order, by the header member or claim that each is about. Each raises `Denied`, or is content.
 _OF_EVERY_TOKEN: Final[Mapping[str, Callable[[Token, Provider, float], None]]] = {
     "typ": _check_type,
@@ -211,6 +216,7 @@ _OF_EVERY_TOKEN: Final[Mapping[str, Callable[[Token, Provider, float], None]]] =
     "sts": _check_session,
     "azp": _check_authorized_party,
     "cnf": _check_binding,
+    "act": _check_actor,
 }
 CLAIM_CHECKS: Final[Mapping[str, Callable[[Token, Provider, float], None]]] = {**_OF_EVERY_TOKEN, **CONDITIONS}
 _ALWAYS: Final = tuple(_OF_EVERY_TOKEN.values())

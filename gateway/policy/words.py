@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Final
 
+from gateway.policy.freshness import Fresh
 from gateway.policy.likeness import Value
 from gateway.policy.rules import (
     AddressIn,
@@ -53,6 +54,8 @@ def words_of(rule: Rule) -> str:
             return f"address in {listed(map(str, networks))}"
         case When(expression):
             return f"when {' '.join(expression.text.split())}"
+        case Fresh():
+            return _fresh(rule)
         case AllOf(rules):
             return " and ".join(map(_inner, rules))
         case AnyOf(rules):
@@ -63,6 +66,20 @@ def words_of(rule: Rule) -> str:
             return f"{name} ({words_of(inner)})"
         case Unenforced(inner):
             return f"{_inner(inner)} (only logged, not enforced)"
+
+
+def _fresh(rule: Fresh) -> str:
+    within = f"at most {duration_of(rule.within_seconds)} ago" if rule.within_seconds is not None else ""
+    kinds = [f"{name} {listed(texts)}" for name, texts in (("acr", rule.acr), ("amr", rule.amr)) if texts]
+    return f"login {listed([part for part in (within, *kinds) if part], 'and')}"
+
+
+def duration_of(seconds: float) -> str:
+    """Return a length of time as the file writes it: `10m`, `90s`."""
+    for unit, size in (("h", 3600), ("m", 60)):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g}{unit}"
+    return f"{seconds:g}s"
 
 
 def _inner(rule: Rule) -> str:

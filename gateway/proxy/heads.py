@@ -11,6 +11,7 @@ from gateway.http1.fields import CRLF, STATUS_LINES, written
 from gateway.http1.request import CHUNKED_LENGTH, ORDINARY_METHODS, REFUSED_METHODS, RequestRead
 from gateway.http1.response import ResponseRead
 from gateway.policy.decision import Allow, Deny
+from gateway.policy.denied import StepUp
 from gateway.policy.fields import Verdict
 from gateway.policy.model import Headers, RequestHead
 from gateway.policy.onward import NOTHING, Line, Withheld
@@ -58,6 +59,8 @@ def request_head(
         framing = b"Content-Length: %d\r\n" % length_bytes
     if trace:
         framing += written(trace)
+    if allow.said:
+        framing += written(allow.said)
     if request.is_websocket:
         framing += written(UPGRADE)
     forwarded_for = request.forwarded_for or request.client_ip
@@ -183,7 +186,7 @@ def refusal(runtime: Runtime, head: RequestHead, deny: Deny, request_id: str) ->
     """Return the status line with the lines, and the body, of a refusal."""
     allowed_methods = ORDINARY_METHODS if head.method in REFUSED_METHODS else deny.allowed_methods
     resource = None if deny.route is None else deny.route.resource
-    start, body = _refusal(deny.reason, deny.had_token, deny.missing_scopes, allowed_methods, resource)
+    start, body = _refusal(deny.reason, deny.had_token, deny.missing_scopes, allowed_methods, resource, deny.step_up)
     own = request_id.encode("ascii")
     whole = b"%bX-Request-Id: %b\r\n" % (start, own)
     if runtime.config.cors is not None:
@@ -198,6 +201,7 @@ def _refusal(
     missing_scopes: tuple[str, ...],
     allowed_methods: tuple[str, ...],
     resource: Resource | None,
+    step_up: StepUp | None,
 ) -> tuple[bytes, bytes]:
     """Return all that does not differ from one refusal to the next: status with lines, none of them Vary, and body.
 
@@ -210,6 +214,7 @@ def _refusal(
         missing_scopes=missing_scopes,
         allowed_methods=allowed_methods,
         resource=resource,
+        step_up=step_up,
     )
     lines = (*said, ("Content-Length", str(len(body))))
     return STATUS_LINES[reason.status] + written(lines), body

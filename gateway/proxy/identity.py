@@ -125,6 +125,10 @@ def _claim_value(name: str, principal: Principal) -> Any:
             return principal.client
         case "provider":
             return principal.provider
+        case "kind":
+            return principal.kind
+        case "actor":
+            return principal.actor
     return told_claim(principal, name)
 
 
@@ -161,6 +165,10 @@ def _value_of(fact: Fact, principal: Principal) -> Any:
             return principal.organization
         case "client":
             return principal.client
+        case "kind":
+            return principal.kind
+        case "actor":
+            return principal.actor
     raise AssertionError(f"no fact is called {fact.name}")
 
 

@@ -12,6 +12,7 @@ from gateway.policy.cookies import cookie_values
 from gateway.policy.login import Login
 from gateway.policy.model import Principal, RequestHead
 from gateway.policy.onward import Line
+from gateway.policy.reasons import Reason
 from gateway.policy.session import Session, part_names, parts_of
 from gateway.policy.upstreams import Upstream
 
@@ -20,7 +21,8 @@ from gateway.policy.upstreams import Upstream
 class OwnQuestion:
     """A request to one of the gateway's own addresses, by its name. `query` begins with `?`, or is empty.
 
-    `principal` and `session` are of whoever asks; None: nobody, as far as is known.
+    `principal` and `session` are of whoever asks; None: nobody, as far as is known. `refused` is why the credential
+    that came did not count.
     """
 
     name: str
@@ -30,6 +32,7 @@ class OwnQuestion:
     principal: Principal | None
     session: Session | None
     now: float  # Unix seconds
+    refused: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)

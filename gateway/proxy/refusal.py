@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
+from gateway.policy.denied import StepUp
 from gateway.policy.onward import Line
 from gateway.policy.reasons import Reason
 from gateway.policy.resources import Resource
@@ -29,10 +30,13 @@ def refusal_lines(
     missing_scopes: Sequence[str] = (),
     allowed_methods: Sequence[str] = (),
     resource: Resource | None = None,
+    step_up: StepUp | None = None,
 ) -> list[Line]:
     """Return the headers of a refusal, without length, request id and CORS, which every response gets."""
     lines: list[Line] = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
     challenge = _challenge(reason, had_token=had_token, missing_scopes=missing_scopes, resource=resource)
+    if step_up is not None and challenge is not None:
+        challenge += _step_up(step_up)
     if challenge is not None:
         lines.append(("WWW-Authenticate", challenge))
     if reason is Reason.METHOD_NOT_ALLOWED:
@@ -55,12 +59,19 @@ def _challenge(
     if reason.status == 401:
         if resource is not None and resource.challenge:
             base += f', scope="{_quotable(resource.challenge)}"'
-        return f'{base}, error="invalid_token", error_description="{reason.value.meaning}"' if had_token else base
+        error = "insufficient_user_authentication" if reason is Reason.LOGIN_TOO_OLD else "invalid_token"
+        return f'{base}, error="{error}", error_description="{reason.value.meaning}"' if had_token else base
     if reason is Reason.SEVERAL_CREDENTIALS:
         return f'{base}, error="invalid_request", error_description="{reason.value.meaning}"'
     if reason is Reason.INSUFFICIENT_SCOPE:
         return f'{base}, error="insufficient_scope", scope="{_quotable(missing_scopes)}"'
     return None
+
+
+def _step_up(wanted: StepUp) -> str:
+    """Return the parameters of RFC 9470 section 3."""
+    age = f', max_age="{wanted.max_age_seconds}"' if wanted.max_age_seconds is not None else ""
+    return age + (f', acr_values="{_quotable(wanted.acr_values)}"' if wanted.acr_values else "")
 
 
 def _quotable(scopes: Sequence[str]) -> str:

@@ -46,6 +46,8 @@ def yes(
         told, unnamed = _of_client(names, runtime, allow, request)
     if trace:
         told += written(trace)
+    if allow.said:
+        told += written(allow.said)
     if dialect.removes:
         said = identity + told
         said_names = (dialect.name.encode(), *_NAME_OF_LINE.findall(said))

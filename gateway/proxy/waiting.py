@@ -125,7 +125,8 @@ class Waiting(Relay):
         session = None if principal is None else principal.session
         query = "".join(self._request.target.partition("?")[1:])
         self._begin_to_wait()
-        question = OwnQuestion(route.own, self._request, query, route.upstream, principal, session, now)
+        refused = None if allow.would_deny is None else allow.would_deny.reason
+        question = OwnQuestion(route.own, self._request, query, route.upstream, principal, session, now, refused)
         self._waits_for = self._host.answer(question, self._own_answer_came)
 
     def _own_answer_came(self, answer: OwnAnswer | Denied) -> None:

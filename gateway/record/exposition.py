@@ -57,6 +57,8 @@ def _counted(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
     yield _by_label("gateway_ended", "How requests ended.", "ended", metrics.ended)
     wires = "Requests by what read them: our own grammar, or aiohttp's parser."
     yield _by_label("gateway_wire_requests", wires, "wire", metrics.wires)
+    callers = "Requests whose caller is known, by its kind: human, service or agent."
+    yield _by_label("gateway_callers", callers, "kind", metrics.callers)
     asked = "Questions of engines, each of which is among `gateway_requests`, by who asked."
     yield _by_label("gateway_questions", asked, "asked_by", metrics.questions)
     yield _by_label("gateway_reloads", "Reloads by result.", "result", metrics.reloads)

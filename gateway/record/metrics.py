@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, get_args
 
 from gateway.keys.status import SourceStatus
+from gateway.policy.callers import CallerKind
 from gateway.record.counters import Histogram, added
 from gateway.record.outcome import ENDINGS, WIRES, Outcome
 from gateway.record.reachability import LONG_SECONDS, Upstreams
@@ -45,6 +46,7 @@ class Metrics:
         self.would_deny: dict[tuple[str, str], int] = {}
         self.ended: dict[str, int] = dict.fromkeys(ENDINGS, 0)
         self.wires: dict[str, int] = dict.fromkeys(WIRES, 0)
+        self.callers: dict[str, int] = dict.fromkeys(get_args(CallerKind), 0)
         self.questions: dict[str, int] = {}
         self.reloads = {"ok": 0, "failed": 0}
         self.session_renewals = dict.fromkeys(RENEWALS, 0)
@@ -68,6 +70,8 @@ class Metrics:
         self.requests[series] = self.requests.get(series, 0) + 1
         self.ended[outcome.ended] += 1
         self.wires[outcome.wire] += 1
+        if outcome.kind is not None:
+            self.callers[outcome.kind] += 1
         if outcome.asked_by is not None:
             self.questions[outcome.asked_by] = self.questions.get(outcome.asked_by, 0) + 1
         began_at, decided_at, first_byte_at = outcome.began_at, outcome.decided_at, outcome.first_byte_at

@@ -8,6 +8,7 @@ from json.encoder import encode_basestring_ascii as _text
 from typing import Any, Final, Literal, get_args
 
 from gateway.policy.decision import Allow, Deny
+from gateway.policy.model import Principal
 from gateway.policy.reasons import Reason
 from gateway.policy.upstreams import Upstream
 
@@ -36,6 +37,7 @@ class Outcome:
     upstream: Upstream | None = None
     provider: str | None = None
     subject: str | None = None
+    kind: str | None = None  # of the caller: human, service or agent
     decision: Literal["allow", "deny", "none"] = "none"
     code: str | None = None
     would_deny: str | None = None
@@ -82,7 +84,7 @@ class Outcome:
         self.decision, self.route, self.upstream = "allow", allow.route.key, allow.route.upstream
         principal, would = allow.principal, allow.would_deny
         if principal is not None:
-            self.provider, self.subject = principal.provider, principal.subject
+            self.provider, self.subject, self.kind = principal.provider, principal.subject, principal.kind
         if would is not None:
             self.would_deny, self.detail, self.rule = would.reason.code, would.detail, would.rule
             self.provider = self.provider or would.provider
@@ -91,7 +93,7 @@ class Outcome:
         """The gateway answers by itself, and whom."""
         self.decision, self.route = "allow", allow.route.key
         if allow.principal is not None:
-            self.provider, self.subject = allow.principal.provider, allow.principal.subject
+            self._note_caller(allow.principal)
 
     def note_deny(self, deny: Deny) -> None:
         """The gateway answers by itself, and why; also when the upstream failed after the request was allowed."""
@@ -105,7 +107,10 @@ class Outcome:
             self.route = deny.route.key
         self.provider = self.provider or deny.provider
         if deny.principal is not None:
-            self.provider, self.subject = deny.principal.provider, deny.principal.subject
+            self._note_caller(deny.principal)
+
+    def _note_caller(self, principal: Principal) -> None:
+        self.provider, self.subject, self.kind = principal.provider, principal.subject, principal.kind
 
     def note_first_byte(self) -> None:
         """The upstream's response has begun."""
@@ -127,7 +132,7 @@ def log_line(outcome: Outcome, subject_hash: str | None) -> str:
     o, began_at = outcome, outcome.began_at
     detail = None if o.detail is None else o.detail[:_MAX_FIELD_CHARACTERS]
     upstream = None if o.upstream is None else o.upstream.name
-    said = _where(o.route, upstream, o.provider)
+    said = _where(o.route, upstream, o.provider, o.kind)
     if subject_hash is not None:
         said += f', "subject": {_text(subject_hash)}'
     said += _said(o.decision, o.code, o.would_deny, o.rule, detail)
@@ -176,9 +181,9 @@ def _sender(host: str, user_agent: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _where(route: str | None, upstream: str | None, provider: str | None) -> str:
-    """Return the part of a line that says where a request was meant to go, and who vouches for its caller."""
-    return _members({"route": route, "upstream": upstream, "provider": provider})
+def _where(route: str | None, upstream: str | None, provider: str | None, kind: str | None) -> str:
+    """Return the part of a line that says where a request was meant to go, and who vouches for what kind of caller."""
+    return _members({"route": route, "upstream": upstream, "provider": provider, "kind": kind})
 
 
 @lru_cache(maxsize=1024)  # without the caller, of whom there may be many more
@@ -207,6 +212,7 @@ def log_fields(outcome: Outcome, subject_hash: str | None) -> dict[str, Any]:
         "route": outcome.route,
         "upstream": None if outcome.upstream is None else outcome.upstream.name,
         "provider": outcome.provider,
+        "kind": outcome.kind,
         "subject": subject_hash,
         "decision": outcome.decision,
         "code": outcome.code,

@@ -163,7 +163,7 @@ class Gateway(Errands):
 
     def is_ready(self) -> bool:
         """True while requests are welcome: listening, not stopping, key servers tried, some tokens can be judged."""
-        has_secret = any(provider.secrets for provider in self.config.providers)
+        has_secret = any(provider.secrets or provider.kind == "keys" for provider in self.config.providers)
         is_serving = self._server is not None and not self.is_draining
         return is_serving and self.store.is_ready(needs_keys=not has_secret)
 

@@ -1,1 +1,1 @@
-"""The status page in a real browser (Chromium by Playwright)."""
+"""The status page, and Mastra's Studio behind the gateway, in a real browser (Chromium by Playwright)."""

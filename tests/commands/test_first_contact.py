@@ -58,6 +58,21 @@ def test_init_writes_a_file_that_passes_check_and_its_own_cases(
     assert printed.count("warning:") == (expected is not None) and (expected or "") in printed
     assert run_command(["test", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["cases"]) == (4 if domain else 3)
+
+
+@pytest.mark.parametrize("kind", FLAGS)
+def test_lines_that_init_leaves_in_comments_are_good_ones(
+    kind: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["init", "--type", kind, *FLAGS[kind], "--upstream", "http://mastra:4111"]) == 0
+    text = (folder / "gateway.yaml").read_text()
+    text, count = re.subn(r"^#(?=upstreams:|  mastra: |  /chat: |  GET )", "", text, flags=re.MULTILINE)
+    assert count == 5
+    (folder / "gateway.yaml").write_text(text.replace("upstream: http://mastra:4111\n", ""))
+    capsys.readouterr()
+    assert run_command(["check", "--json"]) == 0
+    routes = {route["route"] for route in json.loads(capsys.readouterr().out)["routes"]}
+    assert {"/chat", "GET /", "GET /refresh-events", "GET /api/auth/capabilities"} <= routes
     assert (folder / "gateway.yaml").read_text().count("#") > 6, "it explains itself"
 
 

@@ -558,6 +558,7 @@ UPSTREAM_MISTAKES = [
             "X-Request-Id",
             "X-Clerk-Auth-Status",
             "X-Mastra-Dev-Playground",
+            "X-Mastra-Client-Type",
             "X-HTTP-Method-Override",
             "X-Original-URL",
             "True-Client-IP",
@@ -567,6 +568,12 @@ UPSTREAM_MISTAKES = [
             "X-Playground-Access",
         )
     ),
+    ("{url: http://x, studio: true}", "expected"),
+    ("{url: http://x, studio: {}}", "'allow' is missing, expected who may use Studio"),
+    ("{url: http://x, studio: {allow: []}}", "found an empty list, which is no rule"),
+    ("{url: http://x, studio: {allow: nobody}}", "unknown rule 'nobody'"),
+    ("{url: http://x, studio: {allow: {email_domain: x.com, enforce: false}}}", "found 'enforce: false'"),
+    ("{url: http://x, studio: {allow: authenticated, deny: {role: x}}}", "unknown key"),
 ]
 
 

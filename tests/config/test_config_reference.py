@@ -25,7 +25,7 @@ from gateway.config.rules import KEYS
 from gateway.config.schema import json_schema
 from gateway.config.sections import FILE_RECORD
 from gateway.config.server import CORS_RECORD, LIMITS_RECORD, TLS_RECORD
-from gateway.config.upstreams import IDENTITY_RECORD, UPSTREAM_RECORD
+from gateway.config.upstreams import IDENTITY_RECORD, STUDIO_RECORD, UPSTREAM_RECORD
 from tests.configuring import SECRET, read
 from tests.keyserver import private_key, public_pem, to_jwk
 
@@ -40,6 +40,7 @@ SECTIONS = {
     "session": SESSION_RECORD,
     "upstreams": UPSTREAM_RECORD,
     "identity": IDENTITY_RECORD,
+    "studio": STUDIO_RECORD,
     "jwks": JWKS_RECORD,
     "routes": ROUTE_RECORD,
     "tests": CASE_RECORD,
@@ -57,6 +58,7 @@ MOUNTED = {
     "token": b"eyJ.eyJ.x",
     "client": b"a client's secret\n",
     "session": SECRET.encode(),
+    "keys.yaml": b"",
 }
 VARIABLES = {
     "UPSTREAM_KEY": "a constant",

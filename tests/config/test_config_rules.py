@@ -6,6 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 
+from gateway.policy.freshness import Fresh
 from gateway.policy.rules import (
     AddressIn,
     AllOf,
@@ -43,6 +44,11 @@ ADMIN = HasAny("roles", frozenset({"admin"}))
         ("{subject: [12, auth0|x]}", Equals("subject", frozenset({"12", "auth0|x"}))),
         ("{organization: org_1}", Equals("organization", frozenset({"org_1"}))),
         ("{client: c}", Equals("client", frozenset({"c"}))),
+        ("{kind: human}", Equals("kind", frozenset({"human"}))),
+        ("{kind: [service, agent]}", Equals("kind", frozenset({"service", "agent"}))),
+        ("{actor: agent-7}", Equals("actor", frozenset({"agent-7"}))),
+        ("{fresh: {within: 10m}}", Fresh(600.0)),
+        ("{fresh: {within: 1h, acr: mfa, amr: [otp, hwk]}}", Fresh(3600.0, ("mfa",), ("otp", "hwk"))),
         ("{role: admin}", ADMIN),
         ("{role: true}", HasAny("roles", frozenset({"true"}))),
         ("{group: [a, b]}", HasAny("groups", frozenset({"a", "b"}))),
@@ -134,6 +140,13 @@ MISTAKES = [
     ("{roles: admin}", "unknown condition (did you mean 'role'?)"),
     ("{rule: admin}", "unknown condition (did you mean 'role'?)"),
     ("{admins: true}", "unknown condition"),
+    ("{fresh: 10m}", "found '10m', expected a mapping"),
+    ("{fresh: {}}", "found an empty mapping, expected 'within', 'acr' or 'amr': {within: 10m}"),
+    ("{fresh: {within: 10}}", "found '10' without a unit, expected a duration such as 500ms, 5s, 10m or 1h"),
+    ("{fresh: {within: 0s}}", "found '0s' which is no time at all, expected a duration"),
+    ("{fresh: {max_age: 10m}}", "unknown key"),
+    ("{fresh: {acr: []}}", "found an empty list, expected classes"),
+    ("{kind: robot}", "found 'robot', expected human, service or agent"),
     ("{role: []}", "found an empty list"),
     ("{role: {a: b}}", "found a mapping"),
     ("{role: ''}", "found an empty value"),

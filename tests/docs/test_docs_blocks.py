@@ -116,6 +116,8 @@ def _mounted(path: Path) -> bytes:
             return public_pem(rsa_key())
         case ".crt":
             return b"-----BEGIN CERTIFICATE-----"
+        case ".yaml":
+            return b""
     return SECRET.encode()
 
 

@@ -44,7 +44,7 @@ class EngineBench(Bench):
     """The bench of the attacks behind an engine. `ports` has the engine's port for each profile."""
 
     def __init__(self, stack: ExitStack, folder: Path, engine: Engine) -> None:
-        environment = self._start_peers(stack)
+        environment = self._start_peers(stack, folder)
         self.ports: dict[str, int] = {}
         self.logs: list[Path] = []
         for profile, text in _profiles(engine).items():

@@ -33,6 +33,7 @@ READINGS = (
     "ours",
     "places",
     "origins",
+    "key",
 )
 FAMILIES = ("path", "header", "jwt", *READINGS)
 # A token in the query, in any spelling of its name.

@@ -24,6 +24,16 @@ StartMastra = Callable[..., contextlib.AbstractContextManager[str]]
 RunNode = Callable[..., dict[str, Any]]
 
 
+@contextlib.contextmanager
+def mastra_server(node: str, folder: Path, **settings: str) -> Iterator[str]:
+    """Run Mastra for the length of a block, its log in `folder`; gives its address. Settings: see `server.mjs`."""
+    address = f"http://127.0.0.1:{(port := free_port())}"
+    environment = {"PORT": str(port), "MASTRA_JWT_SECRET": GUIDE_SECRET, **settings}
+    command = [node, str(HERE / "server.mjs")]
+    with process(command, folder / "mastra.log", lambda: status_of(f"{address}/health") == 200, environment):
+        yield address
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
@@ -43,11 +53,7 @@ def start_mastra(node: str, tmp_path_factory: pytest.TempPathFactory) -> StartMa
 
     @contextlib.contextmanager
     def start(**settings: str) -> Iterator[str]:
-        address = f"http://127.0.0.1:{(port := free_port())}"
-        log = tmp_path_factory.mktemp("mastra") / "mastra.log"
-        environment = {"PORT": str(port), "MASTRA_JWT_SECRET": GUIDE_SECRET, **settings}
-        command = [node, str(HERE / "server.mjs")]
-        with process(command, log, lambda: status_of(f"{address}/health") == 200, environment):
+        with mastra_server(node, tmp_path_factory.mktemp("mastra"), **settings) as address:
             yield address
 
     return start

@@ -4,12 +4,14 @@
 //   PORT=4111                     on 127.0.0.1
 //   AUTH=none|jwt                 Mastra's own auth (default none); jwt: MastraJwtAuth with MASTRA_JWT_SECRET
 //   MAP_RESOURCE=1                mapUserToResourceId: user => user.sub
+//   STUDIO=1                      with its Studio, that of the package `mastra`
 //
 // GET /rig/model-log and GET /rig/arrivals tell a test what the model did and which requests reached this server.
 process.env.MASTRA_TELEMETRY_DISABLED ??= '1';
 process.env.DO_NOT_TRACK ??= '1';
 
 import { createHash } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
 import { MastraJwtAuth } from '@mastra/auth';
 import { Agent } from '@mastra/core/agent';
 import { Mastra } from '@mastra/core/mastra';
@@ -24,7 +26,8 @@ import { Memory } from '@mastra/memory';
 import { z } from 'zod';
 import { mockModel, modelLog } from './model.mjs';
 
-const { PORT = '4111', AUTH = 'none', MAP_RESOURCE, MASTRA_JWT_SECRET } = process.env;
+const { PORT = '4111', AUTH = 'none', MAP_RESOURCE, STUDIO, MASTRA_JWT_SECRET } = process.env;
+process.env.MASTRA_STUDIO_PATH = fileURLToPath(new URL('node_modules/mastra/dist/studio', import.meta.url));
 const port = Number(PORT);
 
 // ---- the agent, with everything a client can ask of one -----------------------
@@ -122,5 +125,5 @@ const mastra = new Mastra({
   },
 });
 
-await createNodeServer(mastra, { tools: [], studio: false, isDev: false });
+await createNodeServer(mastra, { tools: [], studio: STUDIO === '1', isDev: false });
 console.log(JSON.stringify({ mastra: 'listening', port, auth: AUTH }));

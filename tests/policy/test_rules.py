@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
+from gateway.policy.asked import scopes_of
 from gateway.policy.expressions import Facts, compile_expression
 from gateway.policy.model import Headers, Principal, RequestHead
 from gateway.policy.paths import split_target
@@ -30,7 +31,6 @@ from gateway.policy.rules import (
     Unenforced,
     When,
     evaluate,
-    scopes_of,
 )
 
 YES, NO = MethodIs(frozenset({"GET"})), MethodIs(frozenset({"PUT"}))
@@ -216,9 +216,9 @@ def test_only_scopes_are_missing() -> None:
     scope = HasAll("scopes", ("a", "b"))
     rule = Named("r", AllOf((YES, AnyOf((scope, NO)))))
     assert evaluate(rule, facts(scopes=())) is False
-    assert evaluate(rule, facts(scopes=()), grant_scopes=True) is True
-    assert evaluate(AllOf((scope, NO)), facts(), grant_scopes=True) is False
-    assert evaluate(Not(scope), facts(scopes=("a", "b")), grant_scopes=True) is False
+    assert evaluate(rule, facts(scopes=()), granted="scopes") is True
+    assert evaluate(AllOf((scope, NO)), facts(), granted="scopes") is False
+    assert evaluate(Not(scope), facts(scopes=("a", "b")), granted="scopes") is False
     assert list(scopes_of(rule)) == ["a", "b"]
     assert list(scopes_of(Not(scope))) == []
     assert list(scopes_of(HasAll("permissions", ("x",)))) == []

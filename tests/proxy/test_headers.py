@@ -62,7 +62,6 @@ ORDINARY = [
     ("Host", "gw.test:8443"),
     ("Accept", "text/event-stream"),
     ("content-type", "application/json"),
-    ("X-Mastra-Client-Type", "studio"),
     ("mcp-session-id", "s"),
     ("Accept", "*/*"),
     ("Sec-WebSocket-Key", "k"),
@@ -98,7 +97,8 @@ def test_built_in_name_is_removed_in_any_spelling(name: str, public: bool) -> No
     [
         # Source: product.md's list, kept here by hand so that shortening the module's list turns red.
         "X-Forwarded-For X-Forwarded-Host X-Forwarded-Proto X-Forwarded-User Forwarded X-Real-IP True-Client-IP",
-        "X-Client-IP X-Cluster-Client-IP X-Mastra-Public-Host X-Mastra-Dev-Playground X-Original-URL X-Original-URI",
+        "X-Client-IP X-Cluster-Client-IP X-Mastra-Public-Host X-Mastra-Dev-Playground X-Mastra-Client-Type",
+        "X-Original-URL X-Original-URI",
         "X-Original-Method X-Rewrite-URL X-HTTP-Method X-HTTP-Method-Override X-Method-Override X-Clerk-Auth-Status",
         "Connection Keep-Alive Proxy-Authorization Proxy-Connection TE Trailer Transfer-Encoding Upgrade Expect",
         "HTTP2-Settings Content-Length X-Request-Id",

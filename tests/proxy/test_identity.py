@@ -33,6 +33,8 @@ SOMEBODY = Principal(
     groups=("a,b", "c%"),
     scopes=("read:x", "write:x"),
     permissions=(),
+    kind="agent",
+    actor="agent-7",
 )
 
 
@@ -58,6 +60,8 @@ FACT_VALUES = {
     "permissions": "",
     "organization": "org_1",
     "client": "app",
+    "kind": "agent",
+    "actor": "agent-7",
 }
 
 
@@ -66,7 +70,7 @@ def test_fact_becomes_a_header(name: str) -> None:
     assert identity_lines(Identity(headers=(("X-Fact", Fact(name)),)), SOMEBODY) == [("X-Fact", FACT_VALUES[name])]
 
 
-@pytest.mark.parametrize("name", sorted(set(FACTS) - {"subject", "provider"}))
+@pytest.mark.parametrize("name", sorted(set(FACTS) - {"subject", "provider", "kind"}))
 def test_fact_that_the_token_does_not_state_gives_no_header(name: str) -> None:
     bare = Principal("staff", "u", None, {"email": "unverified@example.com"})
     assert identity_lines(Identity(headers=(("X-Fact", Fact(name)),)), bare) == []
@@ -194,6 +198,8 @@ SIGNING = Identity(
         "permissions",
         "client",
         "provider",
+        "kind",
+        "actor",
         "https://example.com/plan",
     ),
 )
@@ -217,6 +223,8 @@ def test_signed_token_holds_the_claims_that_the_file_lists() -> None:
         "permissions": [],
         "client": "app",
         "provider": "staff",
+        "kind": "agent",
+        "actor": "agent-7",
         "https://example.com/plan": "pro",
         "iss": SIGNED_ISSUER,
         "iat": 1_800_000_000,
@@ -228,7 +236,7 @@ def test_signed_token_leaves_out_what_is_not_known() -> None:
     # An email that is not verified is among the claims, and must not get through by that name.
     bare = Principal("staff", "u", None, {"email": "raw@example.com", "roles": "admin", "scope": 1, "none": None})
     identity = replace(SIGNING, claims=(*SIGNING.claims, "none", "absent"))
-    assert set(opened(signed_token(identity, bare, NOW))) == {"sub", "provider", "iss", "iat", "exp"}
+    assert set(opened(signed_token(identity, bare, NOW))) == {"sub", "provider", "kind", "iss", "iat", "exp"}
 
 
 def test_listed_claims_cannot_replace_what_is_ours_to_say() -> None:

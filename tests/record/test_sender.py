@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from gateway.record.sender import MAX_HOST_CHARACTERS, MAX_USER_AGENT_CHARACTERS, shown_user_agent, trace_id_of
+from tests.machines import key_named
 from tests.minting import mint
 from tests.processes import refusing_port
 from tests.rawpeer import RawUpstream, ask
@@ -25,6 +26,7 @@ PARENT = "00f067aa0ba902b7"
         pytest.param("x" * 500, "x" * MAX_USER_AGENT_CHARACTERS, id="long"),
         pytest.param("app/1 eyJhbGciOiJIUzI1NiJ9.eyJzdWIi.c2ln (x)", "app/1 (token) (x)", id="token"),
         pytest.param("a" * 195 + "eyJhbGciOiJIUzI1NiJ9", "a" * 195 + "(toke", id="token-at-the-end-is-not-cut-open"),
+        pytest.param(f"app/1 {key_named('a')}", "app/1 (token)", id="key-of-a-machine"),
         pytest.param("heyJude/1.0", "h(token)/1.0", id="what-looks-like-one"),
         pytest.param("", "", id="none"),
     ],

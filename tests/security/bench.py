@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.machines import key_named, line_of
 from tests.processes import gateway_process, refusing_port
 from tests.security.casebook import FOLDER
 from tests.security.forge import ENCODED_SECRET, HS_SECRET, jwk, token_for
@@ -45,7 +47,7 @@ class Bench:
     """`ports` has the public port of each profile."""
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
-        environment = self._start_peers(stack)
+        environment = self._start_peers(stack, folder)
         self.sealed = Sealed(FOLDER / "gateway-login.yaml", environment, f"{self.keys.url}/idp")
         text = (FOLDER / "gateway.yaml").read_text()
         self.ports: dict[str, int] = {}
@@ -62,7 +64,7 @@ class Bench:
             self.ports[profile] = urlsplit(url).port or 0
             self.logs.append(log)
 
-    def _start_peers(self, stack: ExitStack) -> dict[str, str]:
+    def _start_peers(self, stack: ExitStack, folder: Path) -> dict[str, str]:
         """Start all but gateways, and return the variables of the configurations."""
         self.keys, self.upstream = KeyServer(), Upstream()
         stack.callback(self.keys.close)
@@ -81,6 +83,7 @@ class Bench:
             "CLOSED": f"http://127.0.0.1:{stack.enter_context(refusing_port())}",
             "SECRET": HS_SECRET,
             "ENCODED_SECRET": ENCODED_SECRET,
+            "KEYS_FILE": str(_keys_file(folder)),
         }
 
     def try_case(self, spec: dict[str, Any]) -> Trial:
@@ -126,7 +129,12 @@ class Bench:
         return self.filled(text.replace("{given}", token or ""), now).encode("latin-1")
 
     def filled(self, text: str, now: float) -> str:
-        """Return a text with `{token}` (a good one) and `{evil}` (a forged one) filled in."""
+        """Return a text with `{token}` (a good one) and `{evil}` (a forged one) filled in.
+
+        `{key}` is the key of a machine, `{key:NAME}` the one of that name: only `caller` and `expired` are in the file.
+        """
+        text = text.replace("{key}", "{key:caller}")
+        text = re.sub(r"\{key:(\w+)\}", lambda found: key_named(found[1]), text)
         if "{token}" in text:
             text = text.replace("{token}", token_for({}, now))
         if any(name in text for name in ("{session", "{begun", "{state}", "{id-token}")):
@@ -139,6 +147,13 @@ class Bench:
     def ask(self, target: str, profile: str = "main") -> Answer:
         """Send an honest request without a token."""
         return exchange(self.ports[profile], f"GET {target} HTTP/1.1\r\nHost: gw.test\r\n\r\n".encode())
+
+
+def _keys_file(folder: Path) -> Path:
+    path = folder / "keys.yaml"
+    lines = line_of("caller", "subject: user-1", "roles: [operator]"), line_of("expired", "expires: 2020-01-01")
+    path.write_text("".join(lines))
+    return path
 
 
 def _present(value: Any) -> str | None:

@@ -20,6 +20,7 @@ READINGS = (
     "ours",
     "places",
     "origins",
+    "key",
 )
 LOGIN = ("session", "login", "optional", "mcp")
 PROFILES = {**dict.fromkeys(READINGS, "readings"), "claims": "claims", **dict.fromkeys(LOGIN, "login")}

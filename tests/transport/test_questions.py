@@ -33,6 +33,7 @@ FILE = """
         url: {url}
         identity: {{headers: {{X-Auth-Subject: subject, X-Auth-Email: email}}}}
         headers: {{X-Upstream-Key: "text:{{a constant}} of-the=file"}}
+        studio: {{allow: {{email_domain: example.com}}}}
     strip_headers: [X-User-*, Remote-User]
     trusted_proxies: [10.0.0.0/8]
     providers:
@@ -86,6 +87,7 @@ OTHERS: Lines = [
     ("X-Edge-Assertion", POOR), ("X-Edge-Assertion", "not-a-token"), ("X_Edge_Assertion", TOKEN),
     ("Connection", "X-Edge-Assertion"), ("X-Upstream-Key", "mine"), ("x_upstream_key", "mine"),
     ("Connection", "X-Upstream-Key"), ("X-Mastra-Dev-Playground", "true"),
+    ("x-mastra-client-type", "studio"), ("X_Mastra_Client_Type", "studio"), ("Connection", "X-Mastra-Client-Type"),
     ("TE", "trailers"), ("Content-Type", "text/plain"),
 ]  # fmt: skip
 _OWN = re.compile(rb'(?<=X-Request-Id: )[0-9a-f]{32}|(?<="request_id":")[0-9a-f]{32}')
