@@ -6,6 +6,7 @@ is judged by the functions that judge every token, with the client's id as audie
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import json
@@ -35,6 +36,7 @@ from gateway.policy.verify import check_claims, check_signature, pick_provider
 
 _log: Final = logging.getLogger("gateway.login")
 _METADATA_SECONDS: Final = 600.0
+_QUIET_SECONDS: Final = 5.0  # as long as a client is told to wait
 _MAX_LIFETIME_SECONDS: Final = 30 * 86400.0
 _DEFAULT_LIFETIME_SECONDS: Final = 300.0
 _ADDRESS: Final = re.compile(r"[!\x23-\x3b\x3d\x3f-\x5b\x5d\x5f\x61-\x7a~]+")  # RFC 3986; it goes into a Location
@@ -67,20 +69,34 @@ class Conversation:
         self._fetcher, self._keys, self._fetch_keys, self._clock = fetcher, keys, fetch_keys, clock
         self._metadata: Metadata | None = None
         self._metadata_until = 0.0
+        self._asking: asyncio.Task[None] | None = None
+        self._failed, self._quiet_until = "", 0.0
 
     async def metadata(self) -> Metadata:
-        """Return the issuer's metadata, at most ten minutes old; older ones while it is down. Raises `Denied`."""
+        """Return the issuer's metadata, at most ten minutes old; older ones while it is down. Raises `Denied`.
+
+        Anybody can begin a login, so the issuer is asked once however many wait, and not again for a while where it
+        gives no answer (CWE-770).
+        """
         if self._metadata is not None and self._clock() < self._metadata_until:
             return self._metadata
+        if self._asking is None and self._clock() >= self._quiet_until:
+            self._asking = asyncio.get_running_loop().create_task(self._ask_for_metadata())
+        if self._asking is not None:
+            await asyncio.wait({self._asking})  # who leaves, leaves it and the others alone
+        if self._metadata is None:
+            raise Denied(Reason.LOGIN_UNAVAILABLE, f"the issuer's metadata: {self._failed}")
+        return self._metadata
+
+    async def _ask_for_metadata(self) -> None:
+        source = self.login.source
         try:
-            source = self.login.source
-            found = _read_metadata(await self._fetcher.metadata(source), source.issuer or "")
+            self._metadata = _read_metadata(await self._fetcher.metadata(source), source.issuer or "")
+            self._metadata_until = self._clock() + _METADATA_SECONDS
         except FetchError as problem:
-            if self._metadata is not None:
-                return self._metadata
-            raise Denied(Reason.LOGIN_UNAVAILABLE, f"the issuer's metadata: {problem}") from None
-        self._metadata, self._metadata_until = found, self._clock() + _METADATA_SECONDS
-        return found
+            self._failed, self._quiet_until = str(problem), self._clock() + _QUIET_SECONDS
+        finally:
+            self._asking = None
 
     async def address(self, state: str, nonce: str, verifier: str) -> str:
         """Return where a person logs in. Raises `Denied` (LOGIN_UNAVAILABLE)."""

@@ -57,6 +57,7 @@ class Idp:
     gate: asyncio.Event | None = None  # the token endpoint waits for it
     waiting: asyncio.Event = field(default_factory=asyncio.Event)  # set once somebody waits
     issuer: str = ""
+    metadata_asked: int = 0
     clock: Callable[[], float] = time.time
 
     def metadata(self) -> dict[str, Any]:
@@ -160,6 +161,7 @@ class Idp:
 
     def app(self) -> web.Application:
         async def metadata(request: web.Request) -> web.StreamResponse:
+            self.metadata_asked += 1
             return web.Response(status=503) if self.settings.is_down else web.json_response(self.metadata())
 
         async def jwks(request: web.Request) -> web.StreamResponse:

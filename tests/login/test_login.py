@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from urllib.parse import quote
@@ -237,14 +238,22 @@ async def test_a_callback_that_comes_too_late() -> None:
 
 async def test_an_issuer_that_is_down() -> None:
     async with house() as here:
-        here.idp.settings.is_down = True
-        answer = await here.browser().ask(BEGIN)
-        assert (answer.status, answer.code) == (503, "login_unavailable")
+        [source] = here.gateway.runtime.key_sources()
+        await here.gateway.store.fetch(source)  # which asks for the same document
+        here.idp.settings.is_down, before = True, here.idp.metadata_asked
+        # Anybody can begin a login: the issuer is asked once for all, and then left alone for a while (CWE-770).
+        for _ in range(2):
+            answers = await asyncio.gather(*(here.browser().ask(BEGIN) for _ in range(20)))
+            assert {(answer.status, answer.code) for answer in answers} == {(503, "login_unavailable")}
+        asked = here.idp.metadata_asked
         here.idp.settings.is_down = False
+        assert (await here.browser().ask(BEGIN)).status == 503
+        here.clock.now += 5
         ann = here.browser()
         back = await ann.begin()
         here.idp.settings.is_down = True
         assert (await ann.open(back)).code == "login_unavailable"
+        assert (asked - before, here.idp.metadata_asked - before) == (1, 2)
 
 
 async def test_our_own_secret_is_wrong_and_nobody_is_told_to_try_again() -> None:
