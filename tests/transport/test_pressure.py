@@ -17,6 +17,7 @@ from gateway.proxy.exchange import MAX_AHEAD_BYTES
 from gateway.transport.client import ClientConnection
 from gateway.transport.cork import Cork
 from tests.desk import Desk, Wire
+from tests.processes import free_port
 from tests.proxy.test_tunnel import accept as accepted
 from tests.rawpeer import OK, RawClient, RawUpstream, Visit, ask
 from tests.running import config_for, running, upstream_at
@@ -622,8 +623,8 @@ async def test_client_that_is_slow_when_it_is_closed_gets_the_time_for_closing(d
 
 async def test_address_that_leads_nowhere_does_not_cost_the_others_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
     # RFC 8305: the first address takes connections and never answers one, as a broken IPv6 does.
-    with socket.create_server(("127.0.0.2", 0), backlog=0) as full:
-        port = full.getsockname()[1]
+    port = free_port()  # of both addresses: one that the kernel gives may be somebody's on the other
+    with socket.create_server(("127.0.0.2", port), backlog=0):
         with socket.create_connection(("127.0.0.2", port)), socket.socket() as held:
             held.setblocking(False)
             held.connect_ex(("127.0.0.2", port))
