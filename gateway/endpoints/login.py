@@ -102,9 +102,11 @@ class LoginDesk:
     async def _next(self, session: Session) -> Session:
         """Return a session with the issuer's next word. Raises `Denied` (SESSION_EXPIRED, LOGIN_UNAVAILABLE)."""
         now = self._clock()
-        kept = self._renewed.get(session.id)
-        if kept is not None and kept[0] > now and _is_next(kept[1], session, now):
-            return kept[1]
+        until, kept = self._renewed.get(session.id, (0.0, session))
+        if until > now and kept.good_until >= session.good_until:
+            if now < kept.good_until - (RENEW_SECONDS if kept.good_until == session.good_until else 0.0):
+                return kept
+            session = kept  # its refresh token is the one that counts
         until, reason, detail = self._paused.get(session.id, _NO_PAUSE)
         if until > now:
             raise Denied(reason, detail)
@@ -246,12 +248,6 @@ def _begun(login: Login, state: str, head: RequestHead) -> tuple[str, Mapping[st
         if begun is not None and hmac.compare_digest(str(begun["state"]).encode(), state.encode()):
             return name, begun
     raise Denied(Reason.LOGIN_INVALID, "no login of this state was begun in this browser")
-
-
-def _is_next(kept: Session, session: Session, now: float) -> bool:
-    """Return whether a session that was renewed lately is the next one of that which came, or it itself, still good."""
-    is_later = kept.good_until > session.good_until
-    return is_later or (kept.good_until == session.good_until and now < kept.good_until - RENEW_SECONDS)
 
 
 def _keep(kept: OrderedDict[str, T], key: str, value: T) -> None:

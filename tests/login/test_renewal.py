@@ -74,6 +74,20 @@ async def test_a_former_cookie_gets_what_was_given_already() -> None:
         assert _refreshes(here) == 1
 
 
+@pytest.mark.parametrize(("refuses", "status"), [(False, 200), (True, 401)])
+async def test_a_former_cookie_lives_no_longer_than_what_was_given_for_it(refuses: bool, status: int) -> None:
+    async with house() as here:
+        here.idp.settings.lifetime = 120.0  # less than what was given is remembered for
+        ann = await _ann(here)
+        former = f"gateway={ann.cookies['gateway']}"
+        here.clock.now += 110
+        assert (await ann.ask("/page")).status == 200
+        here.idp.settings.refuses_refresh = refuses
+        here.clock.now += 120
+        assert (await here.browser().ask("/page", Cookie=former)).status == status
+        assert _refreshes(here) == 2  # the second time with the token of the first: the former's is used up
+
+
 async def test_a_client_that_leaves_loses_nothing() -> None:
     async with house() as here:
         ann = await _ann(here)
