@@ -76,6 +76,14 @@ class Opened:
     def see(self, text: str) -> None:
         self.page.get_by_text(text).first.wait_for(timeout=20_000)
 
+    def until_nobody(self) -> None:
+        """Wait until the gateway takes this browser for nobody."""
+        for _ in range(80):
+            if self.page.evaluate("fetch('/api/auth/me').then(answer => answer.json())") is None:
+                return
+            self.page.wait_for_timeout(250)  # polls another process; nothing is ordered by it
+        raise AssertionError("the session goes on")
+
     def picture(self, name: str) -> None:
         folder = os.environ.get("GATEWAY_SCREENSHOTS")
         if folder is not None:
@@ -203,6 +211,7 @@ def test_session_that_the_issuer_ends_leads_back_to_the_login(
             opened.page.get_by_text("Sign in with").click()
             opened.see("Weather Agent")
             control(issuer, refuses_refresh=True)
+            opened.until_nobody()  # its last word is good for another second
             opened.go("/agents")
             opened.see("Sign in to continue")
         finally:
