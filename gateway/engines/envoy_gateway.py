@@ -64,9 +64,7 @@ def _object_to_unseen(plan: Plan, objections: Objections) -> None:
             why = f"{_ENGINE} sends fields by whole names: one that begins as {name} would go on unseen"
             objections.refuse(("strip_headers", number), why, "name each, or print the bootstrap for Envoy")
     for route in config.policy.routes:
-        if any(
-            isinstance(one, AddressIn) or (isinstance(one, When) and _IP in one.expression.names) for one in _all(route)
-        ):
+        if any(_asks_address(one) for one in _all(route)):
             why = f"a rule asks for the client's address, and {_ENGINE} does not say who is connected"
             objections.refuse(("routes", route.key), why, "take that condition away, or print the bootstrap for Envoy")
 
