@@ -71,6 +71,13 @@ class LoginDesk:
         self._revoking: set[asyncio.Task[None]] = set()
         self._note = note_renewal
 
+    def take_over(self, former: LoginDesk) -> None:
+        """Remember what the desk of the former configuration gave: a refresh token in a former cookie is used up.
+
+        What was sealed for another purpose never comes here, so nothing of it counts.
+        """
+        self._renewed = former._renewed
+
     async def answer(self, question: OwnQuestion) -> OwnAnswer:
         """Return the answer to a request at one of the gateway's own addresses. Raises `Denied`."""
         told = studio_answer(self._login, question)
@@ -259,8 +266,12 @@ def _keep(kept: OrderedDict[str, T], key: str, value: T) -> None:
 
 
 def desk_of(gateway: Gateway) -> LoginDesk:
-    """Return the desk of a gateway's configuration in force."""
+    """Return the desk of a gateway's configuration in force, in place of the former's."""
     login = gateway.config.policy.login
-    return LoginDesk(
+    desk = LoginDesk(
         login, gateway.fetcher, gateway.store, gateway.store.fetch, gateway.clock, gateway.metrics.note_renewal
     )
+    former = getattr(gateway, "desk", None)
+    if isinstance(former, LoginDesk):
+        desk.take_over(former)
+    return desk

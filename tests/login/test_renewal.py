@@ -335,6 +335,34 @@ async def test_a_reload_keeps_sessions_and_begun_logins() -> None:
         assert (await ann.open(back)).status == 302
 
 
+async def test_a_reload_forgets_no_session_that_was_renewed() -> None:
+    """The former cookie's refresh token is used up: asked for again, issuers end the whole login."""
+    async with house() as here:
+        ann = await _ann(here)
+        former = f"gateway={ann.cookies['gateway']}"
+        here.clock.now += 3580
+        await ann.ask("/page")
+        await here.reload(here.text.replace("/ann:", "/anna:"))
+        assert (await here.browser().ask("/page", Cookie=former)).status == 200
+        assert _refreshes(here) == 1
+
+
+async def test_a_mistake_at_the_desk_ends_the_request_that_waits(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def mistaken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    async with house() as here:
+        ann = await _ann(here)
+        monkeypatch.setattr(here.gateway.desk, "renew", mistaken)
+        monkeypatch.setattr(here.gateway.desk, "answer", mistaken)
+        here.clock.now += 3580
+        for answer in (await ann.ask("/page"), await ann.ask("/api/auth/sso/login")):
+            assert (answer.status, answer.code) == (500, "internal_error")
+    assert caplog.text.count("an errand failed") == 2
+
+
 async def test_a_file_without_a_login_has_no_sessions() -> None:
     async with house() as here:
         ann = await _ann(here)
