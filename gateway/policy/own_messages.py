@@ -79,9 +79,7 @@ def pin_ids(treatment: Treatment, ids: Sequence[tuple[_Path, str]], thread: str)
     return True
 
 
-def _stored_ids(
-    treatment: Treatment, ids: Sequence[str], thread: str
-) -> Generator[Question, Told, set[str]]:
+def _stored_ids(treatment: Treatment, ids: Sequence[str], thread: str) -> Generator[Question, Told, set[str]]:
     """Ask which of these ids belong to messages that the owner has already.
 
     Where Mastra does not say, none do: then a message may stand twice in the owner's own thread, and nothing worse.

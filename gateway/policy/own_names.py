@@ -20,7 +20,7 @@ OWNED: Final = frozenset(
 CARRIERS: Final = OWNERS | OWNED
 # A query can hold all of a body's names, and what it names stands in for what the body has not.
 OF_BODIES: Final = CARRIERS | {"messages", "ifidle", "streamoptions", "tracingoptions", "signal", "message"}
-# Who the caller is: the gateway says that, and nobody else. Mastra drops `organizationId` and `mastra__*` itself, but not
+# Who the caller is: the gateway says that, and nobody else. Mastra drops `organizationId` and `mastra__*` itself, not
 # `MastraMemory`, by which its own memory is told the thread and whose it is, nor what its controllers leave there.
 _IDENTITY: Final = frozenset(
     {

@@ -8,8 +8,8 @@ from typing import Final
 
 from gateway.policy.denied import Denied
 from gateway.policy.enquiries import Asking, Question, Told
-from gateway.policy.own_bodies import clean_context, refuse_the_rest
 from gateway.policy.own_lookups import need_own
+from gateway.policy.own_options import clean_context, refuse_the_rest
 from gateway.policy.own_treatment import Treatment
 from gateway.policy.reasons import Reason
 

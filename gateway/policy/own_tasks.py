@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from gateway.policy.denied import Denied
 from gateway.policy.enquiries import Asking, Question
-from gateway.policy.own_bodies import clean_context, refuse_the_rest
 from gateway.policy.own_ids import is_own_id, new_id
 from gateway.policy.own_names import OWNERS, is_identity, text_of, unknown_shape
+from gateway.policy.own_options import clean_context, refuse_the_rest
 from gateway.policy.own_query import folded
 from gateway.policy.own_treatment import Treatment, need
 from gateway.policy.reasons import Reason

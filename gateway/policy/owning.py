@@ -11,11 +11,12 @@ from gateway.policy.denied import Denied
 from gateway.policy.enquiries import Asking, Owning, Sent
 from gateway.policy.json_edits import read_object
 from gateway.policy.mastra_routes import Carrier, Row
-from gateway.policy.own_bodies import KINDS, clean_context, pin_tracing, refuse_the_rest
+from gateway.policy.own_bodies import KINDS
 from gateway.policy.own_context import clean_query
 from gateway.policy.own_lookups import bring_run_home, captured_text, look_up, need_own
 from gateway.policy.own_messages import need_own_included
 from gateway.policy.own_names import OF_BODIES, text_of
+from gateway.policy.own_options import clean_context, pin_tracing, refuse_the_rest
 from gateway.policy.own_query import Query, folded
 from gateway.policy.own_responses import pin_response
 from gateway.policy.own_tasks import pin_task
@@ -39,9 +40,7 @@ def takes_files(row: Row) -> bool:
     return any(carrier.kind == "upload" for carrier in row.carriers)
 
 
-def owning(
-    row: Row, ownership: Ownership, owner: str | None, method: str, target: str, body: bytes | None
-) -> Owning:
+def owning(row: Row, ownership: Ownership, owner: str | None, method: str, target: str, body: bytes | None) -> Owning:
     """Treat a request of an owner (None: nobody is known to ask). `target` is in canonical form.
 
     `body` None: there is none, or it is not read. Raises `Denied`: NOT_OWNER, OWNER_UNKNOWN, BODY_MALFORMED.
