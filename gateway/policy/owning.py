@@ -32,7 +32,8 @@ _KINDS: Final = {**KINDS, "a2a": pin_task, "responses": pin_response}
 
 def needs_body(row: Row, method: str) -> bool:
     """Return whether the body of a request is to be read whole, and is JSON or not there at all."""
-    return method in _WITH_BODY and row.way != "close"
+    is_named_as_nobodys = row.way == "none" and not row.path
+    return method in _WITH_BODY and row.way != "close" and not is_named_as_nobodys
 
 
 def takes_files(row: Row) -> bool:
