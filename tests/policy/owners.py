@@ -21,7 +21,7 @@ NOT_FOUND = Told(404, {"error": "not found"})
 
 @dataclass
 class Mastra:
-    """What it has, each thing by its id with its owner; `messages` by id with their owner. `asked` is what was asked."""
+    """What it has, each thing by its id with its owner. `asked` is what was asked."""
 
     threads: Mapping[str, str] = field(default_factory=dict)
     runs: Mapping[str, str | None] = field(default_factory=dict)

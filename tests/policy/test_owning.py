@@ -31,12 +31,30 @@ def chat(**more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "query",
-    ["", "?resourceId=alice", "?resourceId=", "?resourceId=alice&resourceId=bob", "?resource%49d=alice",
-     "?resourceId%5B%5D=alice", "?resourceId[]=alice", "?resource_id=alice", "?RESOURCEID=alice", "?[resourceId]=alice",
-     "?resourceId[x]=alice", "?resourceId"],
-)  # fmt: skip
-@pytest.mark.parametrize("method, path", [("GET", "/api/memory/threads"), ("DELETE", "/api/memory/threads/T"),
-                                          ("GET", "/api/observability/traces"), ("HEAD", "/api/memory/threads/T")])  # fmt: skip
+    [
+        "",
+        "?resourceId=alice",
+        "?resourceId=",
+        "?resourceId=alice&resourceId=bob",
+        "?resource%49d=alice",
+        "?resourceId%5B%5D=alice",
+        "?resourceId[]=alice",
+        "?resource_id=alice",
+        "?RESOURCEID=alice",
+        "?[resourceId]=alice",
+        "?resourceId[x]=alice",
+        "?resourceId",
+    ],
+)
+@pytest.mark.parametrize(
+    "method, path",
+    [
+        ("GET", "/api/memory/threads"),
+        ("DELETE", "/api/memory/threads/T"),
+        ("GET", "/api/observability/traces"),
+        ("HEAD", "/api/memory/threads/T"),
+    ],
+)
 def test_owner_is_put_into_the_query_in_place_of_all_that_could_be_one(method: str, path: str, query: str) -> None:
     assert treat(method, path + query).target == f"{path}?resourceId=bob"
 
@@ -55,14 +73,24 @@ def test_owner_is_encoded() -> None:
 @pytest.mark.parametrize(
     "method, target, body, sent",
     [
-        pytest.param("GET", "/api/memory/threads/T?threadId=theirs", None, "/api/memory/threads/T?resourceId=bob",
-                     id="what-the-path-says"),
+        pytest.param(
+            "GET",
+            "/api/memory/threads/T?threadId=theirs",
+            None,
+            "/api/memory/threads/T?resourceId=bob",
+            id="what-the-path-says",
+        ),
         pytest.param("POST", f"{AGENT}/generate?agentId=other", chat(), f"{AGENT}/generate", id="agent-of-the-path"),
-        pytest.param("POST", f"{AGENT}/generate?memory[resource]=alice&threadId=t&runId=r", chat(), f"{AGENT}/generate",
-                     id="what-the-body-has-not"),
+        pytest.param(
+            "POST",
+            f"{AGENT}/generate?memory[resource]=alice&threadId=t&runId=r",
+            chat(),
+            f"{AGENT}/generate",
+            id="what-the-body-has-not",
+        ),
         pytest.param("GET", "/api/workflows/w/runs/R?runId=theirs", None, "/api/workflows/w/runs/R", id="run"),
     ],
-)  # fmt: skip
+)
 def test_query_does_not_stand_in_for_path_or_body(method: str, target: str, body: Any, sent: str) -> None:
     # Mastra merges path, query and body, the later over the earlier.
     assert treat(method, target, body, Mastra(runs={"R": OWNER})).target == sent
@@ -76,35 +104,68 @@ def test_list_may_be_filtered() -> None:
 # ---- requestContext -------------------------------------------------------------
 
 FORGED = {
-    "user": {"sub": "root"}, "userId": "root", "userRoles": ["admin"], "userPermissions": ["*"], "user_roles": ["x"],
-    "mastra__resourceId": "alice", "MastraMemory": {"resourceId": "alice"}, "organizationId": "o", "resourceId": "alice",
-    "__mastra_x": 1, "mastra:goal": 1, "controller": {}, "USER": 1, "tier": "gold", "locale": {"user": "de"},
-}  # fmt: skip
+    "user": {"sub": "root"},
+    "userId": "root",
+    "userRoles": ["admin"],
+    "userPermissions": ["*"],
+    "user_roles": ["x"],
+    "mastra__resourceId": "alice",
+    "MastraMemory": {"resourceId": "alice"},
+    "organizationId": "o",
+    "resourceId": "alice",
+    "__mastra_x": 1,
+    "mastra:goal": 1,
+    "controller": {},
+    "USER": 1,
+    "tier": "gold",
+    "locale": {"user": "de"},
+}
 CLEAN = {"tier": "gold", "locale": {"user": "de"}}
 
 
-@pytest.mark.parametrize("encode", [json.dumps, lambda value: base64.b64encode(json.dumps(value).encode()).decode(),
-                                    lambda value: base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")],
-                         ids=["json", "base64", "base64url"])  # fmt: skip
+@pytest.mark.parametrize(
+    "encode",
+    [
+        json.dumps,
+        lambda value: base64.b64encode(json.dumps(value).encode()).decode(),
+        lambda value: base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("="),
+    ],
+    ids=["json", "base64", "base64url"],
+)
 def test_nobody_says_who_they_are_in_the_query(encode: Any) -> None:
     sent = treat("GET", f"/api/agents?requestContext={quote(encode(FORGED))}")
     assert sent.target == f"/api/agents?requestContext={quote(json.dumps(CLEAN, separators=(',', ':')), safe='')}"
 
 
 @pytest.mark.parametrize(
-    "value", ["user", "%5B%5D", "NaN", "%7B%22a%22%3ANaN%7D", "", "{}", "!!!!eyJ1c2VyIjoxfQ==", "a&requestContext=b",
-              "%7B%7D&request%43ontext=%7B%22user%22%3A1%7D"],
-)  # fmt: skip
+    "value",
+    [
+        "user",
+        "%5B%5D",
+        "NaN",
+        "%7B%22a%22%3ANaN%7D",
+        "",
+        "{}",
+        "!!!!eyJ1c2VyIjoxfQ==",
+        "a&requestContext=b",
+        "%7B%7D&request%43ontext=%7B%22user%22%3A1%7D",
+    ],
+)
 def test_context_that_is_none_to_us_is_none_to_mastra(value: str) -> None:
     assert treat("GET", f"/api/agents?requestContext={value}").target == "/api/agents"
 
 
 @pytest.mark.parametrize(
     "target, at",
-    [(f"{AGENT}/generate", ()), (f"{AGENT}/tools/t/execute", ()), ("/api/tools/t/execute", ()),
-     ("/api/workflows/w/start", ()), ("/api/mcp/s/tools/t/execute", ()),
-     (f"{AGENT}/send-message", ("ifIdle", "streamOptions"))],
-)  # fmt: skip
+    [
+        (f"{AGENT}/generate", ()),
+        (f"{AGENT}/tools/t/execute", ()),
+        ("/api/tools/t/execute", ()),
+        ("/api/workflows/w/start", ()),
+        ("/api/mcp/s/tools/t/execute", ()),
+        (f"{AGENT}/send-message", ("ifIdle", "streamOptions")),
+    ],
+)
 def test_nobody_says_who_they_are_in_a_body(target: str, at: tuple[str, ...]) -> None:
     inner: dict[str, Any] = {"requestContext": FORGED}
     body: Any = inner
@@ -150,24 +211,43 @@ def test_agent_without_memory_stays_without() -> None:
 @pytest.mark.parametrize(
     "more",
     [
-        {"memory": "alice"}, {"memory": ["alice"]}, {"memory": {"thread": ["T"]}}, {"memory": {"thread": {"id": 5}}},
-        {"memory": {"thread": "T", "resourceId": "alice"}}, {"memory": {"thread": "T", "Resource": "alice"}},
-        {"memory": {"thread": {"id": "T", "resource": "alice"}}}, {"memory": {"thread": "T", "options": {"resourceId": "a"}}},
-        {"messages": [["x"]]}, {"messages": 5}, {"messages": [{"role": "user", "resource_id": "alice"}]},
-        {"messages": [{"id": 5}], "memory": {"thread": "T"}}, {"threadId": 5}, {"runId": ["r"]}, {"resource_id": "alice"},
-        {"options": {"memory": {"resource": "alice"}}}, {"new": [{"deep": {"threadId": "T"}}]}, {"RequestContext": {}},
-        {"tracingOptions": "x"}, {"tracingOptions": {"requestContextKeys": ["resourceId"]}},
-        {"tracingOptions": {"requestContextKeys": ["user.id"]}}, {"tracingOptions": {"metadata": "x"}},
+        {"memory": "alice"},
+        {"memory": ["alice"]},
+        {"memory": {"thread": ["T"]}},
+        {"memory": {"thread": {"id": 5}}},
+        {"memory": {"thread": "T", "resourceId": "alice"}},
+        {"memory": {"thread": "T", "Resource": "alice"}},
+        {"memory": {"thread": {"id": "T", "resource": "alice"}}},
+        {"memory": {"thread": "T", "options": {"resourceId": "a"}}},
+        {"messages": [["x"]]},
+        {"messages": 5},
+        {"messages": [{"role": "user", "resource_id": "alice"}]},
+        {"messages": [{"id": 5}], "memory": {"thread": "T"}},
+        {"threadId": 5},
+        {"runId": ["r"]},
+        {"resource_id": "alice"},
+        {"options": {"memory": {"resource": "alice"}}},
+        {"new": [{"deep": {"threadId": "T"}}]},
+        {"RequestContext": {}},
+        {"tracingOptions": "x"},
+        {"tracingOptions": {"requestContextKeys": ["resourceId"]}},
+        {"tracingOptions": {"requestContextKeys": ["user.id"]}},
+        {"tracingOptions": {"metadata": "x"}},
     ],
-)  # fmt: skip
+)
 def test_carrier_of_an_unknown_shape_or_place_is_refused(more: dict[str, Any]) -> None:
     assert reason("POST", f"{AGENT}/generate", chat(**more)) is Reason.NOT_OWNER
 
 
 def test_what_a_caller_may_fill_freely_passes() -> None:
     free = {"resourceId": "alice", "memory": {"resource": "alice"}, "properties": {"threadId": {"type": "string"}}}
-    body = chat(structuredOutput={"schema": free}, clientTools={"t": free}, providerOptions=free, instructions=[free],
-                messages=[{"role": "user", "content": [free], "metadata": free, "parts": [free]}])  # fmt: skip
+    body = chat(
+        structuredOutput={"schema": free},
+        clientTools={"t": free},
+        providerOptions=free,
+        instructions=[free],
+        messages=[{"role": "user", "content": [free], "metadata": free, "parts": [free]}],
+    )
     sent = sent_body("POST", f"{AGENT}/generate", body)
     assert {name: sent[name] for name in body} == body
 
@@ -245,10 +325,23 @@ def test_run_that_a_client_chose_is_brought_home() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["approve-tool-call", "decline-tool-call", "approve-tool-call-generate", "decline-tool-call-generate",
-             "approve-network-tool-call", "decline-network-tool-call", "observe", "recover", "resume-stream",
-             "resume-stream-until-idle", "send-message", "queue-message", "signals"],
-)  # fmt: skip
+    "name",
+    [
+        "approve-tool-call",
+        "decline-tool-call",
+        "approve-tool-call-generate",
+        "decline-tool-call-generate",
+        "approve-network-tool-call",
+        "decline-network-tool-call",
+        "observe",
+        "recover",
+        "resume-stream",
+        "resume-stream-until-idle",
+        "send-message",
+        "queue-message",
+        "signals",
+    ],
+)
 def test_run_of_another_is_met_by_nobody(name: str) -> None:
     mastra = Mastra(suspended={"a": OTHER, "b": OWNER})
     theirs = own_id(OTHER, "x")
@@ -275,8 +368,15 @@ def test_who_speaks_to_a_thread_is_the_owner(name: str) -> None:
         assert sent["resourceId"] == OWNER
 
 
-@pytest.mark.parametrize("name, at", [("send-message", ("ifIdle", "streamOptions")), ("queue-message", ("ifIdle", "streamOptions")),
-                                      ("signals", ("ifIdle", "streamOptions")), ("send-tool-approval", ("streamOptions",))])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, at",
+    [
+        ("send-message", ("ifIdle", "streamOptions")),
+        ("queue-message", ("ifIdle", "streamOptions")),
+        ("signals", ("ifIdle", "streamOptions")),
+        ("send-tool-approval", ("streamOptions",)),
+    ],
+)
 def test_options_for_a_thread_at_rest_are_the_owners(name: str, at: tuple[str, ...]) -> None:
     def body(options: Any) -> Any:
         for step in reversed(at):
@@ -288,8 +388,14 @@ def test_options_for_a_thread_at_rest_are_the_owners(name: str, at: tuple[str, .
     for step in at:
         sent = sent[step]
     assert sent["memory"] == {"thread": MINE, "resource": OWNER}
-    for options in ({"memory": {"thread": THEIRS}}, {"memory": {"thread": {"id": THEIRS}}}, {"resourceId": "alice"}, "x",
-                    {"threadId": THEIRS}, {"new": {"resourceId": "alice"}}):  # fmt: skip
+    for options in (
+        {"memory": {"thread": THEIRS}},
+        {"memory": {"thread": {"id": THEIRS}}},
+        {"resourceId": "alice"},
+        "x",
+        {"threadId": THEIRS},
+        {"new": {"resourceId": "alice"}},
+    ):
         assert reason("POST", f"{AGENT}/{name}", body(options), mastra) is Reason.NOT_OWNER
 
 
@@ -353,9 +459,14 @@ def test_network_is_asked_for_its_thread() -> None:
         ("POST", "/api/workflows/w/runs/R/cancel", {"runId": "theirs", "workflowId": "v"}, {}),
         ("POST", "/api/workflows/w/resume?runId=R", {"runId": "theirs", "step": "s"}, {"step": "s"}),
         ("POST", "/api/memory/messages/delete", {"messageIds": ["m"], "resourceId": "alice"}, {"messageIds": ["m"]}),
-        ("PATCH", "/api/memory/threads/mine", {"threadId": "theirs", "title": "t"}, {"title": "t", "resourceId": OWNER}),
+        (
+            "PATCH",
+            "/api/memory/threads/mine",
+            {"threadId": "theirs", "title": "t"},
+            {"title": "t", "resourceId": OWNER},
+        ),
     ],
-)  # fmt: skip
+)
 def test_body_does_not_overrule_the_path(method: str, target: str, body: Any, left: Any) -> None:
     assert sent_body(method, target, body, Mastra(threads=BOTH, runs={"R": OWNER, "theirs": OTHER})) == left
 
@@ -377,11 +488,18 @@ def test_body_with_two_readings_is_refused(body: bytes) -> None:
 
 @pytest.mark.parametrize(
     "method, target",
-    [("GET", "/api/workflows/w/runs/{}"), ("DELETE", "/api/workflows/w/runs/{}"), ("POST", "/api/workflows/w/runs/{}/cancel"),
-     ("POST", "/api/workflows/w/resume-async?runId={}"), ("POST", "/api/workflows/w/time-travel?runId={}"),
-     ("POST", "/api/workflows/w/restart?runId={}"), ("POST", "/api/workflows/w/observe?runId={}"),
-     ("POST", "/api/agent-builder/w/resume?runId={}"), ("GET", "/api/agent-builder/w/runs/{}")],
-)  # fmt: skip
+    [
+        ("GET", "/api/workflows/w/runs/{}"),
+        ("DELETE", "/api/workflows/w/runs/{}"),
+        ("POST", "/api/workflows/w/runs/{}/cancel"),
+        ("POST", "/api/workflows/w/resume-async?runId={}"),
+        ("POST", "/api/workflows/w/time-travel?runId={}"),
+        ("POST", "/api/workflows/w/restart?runId={}"),
+        ("POST", "/api/workflows/w/observe?runId={}"),
+        ("POST", "/api/agent-builder/w/resume?runId={}"),
+        ("GET", "/api/agent-builder/w/runs/{}"),
+    ],
+)
 def test_run_of_a_workflow_is_asked_for(method: str, target: str) -> None:
     mastra = Mastra(runs={"mine": OWNER, "theirs": OTHER, "nobodys": None})
     assert reason(method, target.format("mine"), None, mastra) is None
@@ -410,18 +528,33 @@ def test_workflow_begins_for_its_owner(name: str) -> None:
         pytest.param([{**ROOT, "resourceId": OTHER}], Reason.NOT_OWNER, id="anothers"),
         pytest.param([{**ROOT, "resourceId": None}], Reason.NOT_OWNER, id="nobodys"),
         pytest.param([{**ROOT, "resourceId": OWNER}, {**ROOT, "resourceId": OTHER}], Reason.NOT_OWNER, id="two-roots"),
-        pytest.param([{**ROOT, "resourceId": OWNER}, {**ROOT, "resourceId": None}], Reason.NOT_OWNER, id="root-beside-nobodys"),
-        pytest.param([{**ROOT, "resourceId": OWNER}, {"parentSpanId": "r", "resourceId": OTHER}], Reason.NOT_OWNER, id="span-of-another"),
+        pytest.param(
+            [{**ROOT, "resourceId": OWNER}, {**ROOT, "resourceId": None}], Reason.NOT_OWNER, id="root-beside-nobodys"
+        ),
+        pytest.param(
+            [{**ROOT, "resourceId": OWNER}, {"parentSpanId": "r", "resourceId": OTHER}],
+            Reason.NOT_OWNER,
+            id="span-of-another",
+        ),
         pytest.param([], Reason.NOT_OWNER, id="none"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("below", ["", "/light", "/spans/s", "/trajectory", "/s/scores"])
 def test_trace_is_the_owners_with_all_its_spans(spans: Any, refused: Reason | None, below: str) -> None:
     assert reason("GET", f"/api/observability/traces/T{below}", None, Mastra(traces={"T": spans})) is refused
 
 
-@pytest.mark.parametrize("method, target", [("GET", "/api/background-tasks/{}"), ("GET", "/api/schedules/{}"), ("PATCH", "/api/schedules/{}"),
-                                            ("DELETE", "/api/schedules/{}"), ("POST", "/api/schedules/{}/run"), ("GET", "/api/schedules/{}/triggers")])  # fmt: skip
+@pytest.mark.parametrize(
+    "method, target",
+    [
+        ("GET", "/api/background-tasks/{}"),
+        ("GET", "/api/schedules/{}"),
+        ("PATCH", "/api/schedules/{}"),
+        ("DELETE", "/api/schedules/{}"),
+        ("POST", "/api/schedules/{}/run"),
+        ("GET", "/api/schedules/{}/triggers"),
+    ],
+)
 def test_thing_by_its_id_is_asked_for(method: str, target: str) -> None:
     mastra = Mastra(things={"mine": OWNER, "theirs": OTHER})
     assert reason(method, target.format("mine"), None, mastra) is None
@@ -474,9 +607,13 @@ def test_conversations_and_responses() -> None:
             assert reason(method, f"/api/v1/responses/r1{query}", None, mastra) is None
             assert reason(method, f"/api/v1/responses/r2{query}", None, mastra) is Reason.NOT_OWNER
     for more, refused in (
-        ({"conversation_id": MINE}, None), ({"conversation_id": THEIRS}, Reason.NOT_OWNER), ({"conversation_id": "new"}, Reason.NOT_OWNER),
-        ({"previous_response_id": "r1"}, None), ({"previous_response_id": "r2"}, Reason.NOT_OWNER), ({"conversation": THEIRS}, Reason.NOT_OWNER),
-    ):  # fmt: skip
+        ({"conversation_id": MINE}, None),
+        ({"conversation_id": THEIRS}, Reason.NOT_OWNER),
+        ({"conversation_id": "new"}, Reason.NOT_OWNER),
+        ({"previous_response_id": "r1"}, None),
+        ({"previous_response_id": "r2"}, Reason.NOT_OWNER),
+        ({"conversation": THEIRS}, Reason.NOT_OWNER),
+    ):
         assert reason("POST", "/api/v1/responses", {"agent_id": "a", "input": "x", **more}, mastra) is refused
     sent = sent_body("POST", "/api/v1/responses", {"agent_id": "a", "input": "x", "store": True}, mastra)
     assert sent["conversation_id"] == "new-conversation"
@@ -496,14 +633,30 @@ def test_message_to_an_agent_is_the_owners() -> None:
         ]
         assert sent["metadata"] == {"resourceId": OWNER} and sent["message"]["metadata"] == {"x": 1}
         assert is_own_id(OWNER, sent["message"]["contextId"])
-        for more, refused in (({"contextId": MINE}, None), ({"contextId": "new"}, None), ({"contextId": THEIRS}, Reason.NOT_OWNER),
-                              ({"taskId": "t1"}, None), ({"taskId": "t2"}, Reason.NOT_OWNER), ({"taskId": "unknown"}, Reason.NOT_OWNER),
-                              ({"threadId": THEIRS}, Reason.NOT_OWNER)):  # fmt: skip
+        for more, refused in (
+            ({"contextId": MINE}, None),
+            ({"contextId": "new"}, None),
+            ({"contextId": THEIRS}, Reason.NOT_OWNER),
+            ({"taskId": "t1"}, None),
+            ({"taskId": "t2"}, Reason.NOT_OWNER),
+            ({"taskId": "unknown"}, Reason.NOT_OWNER),
+            ({"threadId": THEIRS}, Reason.NOT_OWNER),
+        ):
             assert reason("POST", "/api/a2a/a", call(method, message={"parts": [], **more}), mastra) is refused
 
 
-@pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel", "tasks/resubscribe", "GetTask", "SubscribeToTask",
-                                    "tasks/pushNotificationConfig/get", "DeleteTaskPushNotificationConfig"])  # fmt: skip
+@pytest.mark.parametrize(
+    "method",
+    [
+        "tasks/get",
+        "tasks/cancel",
+        "tasks/resubscribe",
+        "GetTask",
+        "SubscribeToTask",
+        "tasks/pushNotificationConfig/get",
+        "DeleteTaskPushNotificationConfig",
+    ],
+)
 def test_task_is_the_owners(method: str) -> None:
     mastra = Mastra(threads=BOTH, tasks={"t1": MINE, "t2": THEIRS, "t3": own_id(OWNER, "x"), "t4": own_id(OTHER, "x")})
     for task, refused in (
@@ -550,19 +703,46 @@ def test_session_of_a_controller_is_the_owners() -> None:
 
 @pytest.mark.parametrize(
     "method, target",
-    [("POST", "/api/memory/threads/T/transfer"), ("POST", "/api/memory/threads/T/%74ransfer"), ("POST", f"{AGENT}/model"),
-     ("POST", f"{AGENT}/clone"), ("POST", "/api/vector/v/query"), ("GET", "/api/logs"), ("GET", "/api/stored/agents"),
-     ("POST", "/api/observability/traces/delete"), ("POST", "/api/workflows/w/restart-all-active-workflow-runs"),
-     ("GET", "/api/workspaces/w/fs/read"), ("GET", "/browser/a/stream"), ("POST", "/__refresh"), ("GET", "/api/new/route"),
-     ("GET", "/api/memory/threads/T/new"), ("PUT", "/api/memory/threads"), ("GET", "/API/agents"), ("GET", "/api;x/agents"),
-     ("GET", "/api/Agents"), ("OPTIONS", "/api/nothing"), ("POST", "/Chat"), ("POST", "/chat;x/a")],
-)  # fmt: skip
+    [
+        ("POST", "/api/memory/threads/T/transfer"),
+        ("POST", "/api/memory/threads/T/%74ransfer"),
+        ("POST", f"{AGENT}/model"),
+        ("POST", f"{AGENT}/clone"),
+        ("POST", "/api/vector/v/query"),
+        ("GET", "/api/logs"),
+        ("GET", "/api/stored/agents"),
+        ("POST", "/api/observability/traces/delete"),
+        ("POST", "/api/workflows/w/restart-all-active-workflow-runs"),
+        ("GET", "/api/workspaces/w/fs/read"),
+        ("GET", "/browser/a/stream"),
+        ("POST", "/__refresh"),
+        ("GET", "/api/new/route"),
+        ("GET", "/api/memory/threads/T/new"),
+        ("PUT", "/api/memory/threads"),
+        ("GET", "/API/agents"),
+        ("GET", "/api;x/agents"),
+        ("GET", "/api/Agents"),
+        ("OPTIONS", "/api/nothing"),
+        ("POST", "/Chat"),
+        ("POST", "/chat;x/a"),
+    ],
+)
 def test_what_mastra_cannot_part_by_owner_is_closed(method: str, target: str) -> None:
     assert reason(method, target, {}) is Reason.NOT_OWNER
 
 
-@pytest.mark.parametrize("method, target", [("GET", "/api/agents"), ("GET", "/api/tools/t"), ("OPTIONS", "/api/memory/threads"),
-                                            ("GET", "/api"), ("GET", "/api/openapi.json"), ("GET", "/"), ("GET", "/health")])  # fmt: skip
+@pytest.mark.parametrize(
+    "method, target",
+    [
+        ("GET", "/api/agents"),
+        ("GET", "/api/tools/t"),
+        ("OPTIONS", "/api/memory/threads"),
+        ("GET", "/api"),
+        ("GET", "/api/openapi.json"),
+        ("GET", "/"),
+        ("GET", "/health"),
+    ],
+)
 def test_nobody_may_have_what_is_nobodys(method: str, target: str) -> None:
     assert reason(method, target, owner=None) is None
     assert reason("GET", "/api/memory/threads", owner=None) is Reason.NOT_OWNER
