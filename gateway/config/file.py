@@ -29,6 +29,7 @@ from gateway.config.records import Values
 from gateway.config.routes import Known, ReadRoute, captures_of, read_routes
 from gateway.config.rules import RuleReader
 from gateway.config.sections import FILE_RECORD, PROVIDERS, ROUTES, RULES, UPSTREAM, UPSTREAMS
+from gateway.config.shared import SHARED
 from gateway.policy.fields import TRACE
 from gateway.policy.login import Login
 from gateway.policy.providers import Provider
@@ -137,6 +138,7 @@ def _read(text: str, reading: Reading) -> Config:
         decisions=values.get(DECISIONS),
         drain_delay_seconds=values.get(server.DRAIN_DELAY, 0.0),
         expansions=tuple(reading.expansions),
+        shared=values.get(SHARED),
     )
 
 
