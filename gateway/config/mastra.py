@@ -23,7 +23,7 @@ _EXPECTED = f"{_ROLE}, or permissions such as [agents:execute, memory:read]"
 
 def _permission(written: str) -> str:
     if written in ROLES:
-        raise Mistake(f"a role, in a list (it stands alone, and greater ones are meant as well: 'mastra: {written}')")
+        raise Mistake(f"which is a role (it stands alone, and greater ones are meant as well: 'mastra: {written}')")
     resource, action, wanted = (*written.split(":", 2), "")[:3] if ":" in written else (written, "", "")
     known = permission_patterns()
     if written.count(":") < 2:
