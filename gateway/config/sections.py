@@ -12,6 +12,7 @@ from gateway.config.providers import ProviderReader
 from gateway.config.records import Field, Record
 from gateway.config.route_fields import ROUTE_RECORD, Later
 from gateway.config.server import SERVER_FIELDS
+from gateway.config.shared import SHARED
 from gateway.config.upstreams import UpstreamReader
 
 UPSTREAM = Field("upstream", UPSTREAM_URL, "the address of the only upstream, which is then named `default`")
@@ -40,5 +41,5 @@ ROUTES = Field(
 )
 FILE_RECORD = Record(
     "the file",
-    (*SERVER_FIELDS, *OBSERVING_FIELDS, DECISIONS, LOGIN, UPSTREAM, UPSTREAMS, PROVIDERS, RULES, ROUTES, TESTS),
+    (*SERVER_FIELDS, *OBSERVING_FIELDS, DECISIONS, SHARED, LOGIN, UPSTREAM, UPSTREAMS, PROVIDERS, RULES, ROUTES, TESTS),
 )

@@ -61,6 +61,7 @@ class Route:
     sealed: str = ""  # the name of the cookie of sessions, which no upstream gets to see
     own: str = ""  # the gateway itself answers: the name of what is asked; with a `document` it is that
     document: bytes | None = field(default=None, repr=False)
+    budgets: tuple[str, ...] = ()  # by name: of what a request uses up some
     # What follows from these, once: where a token may stand, and which parameters of the query never go on.
     provider_names: tuple[str, ...] = field(init=False, repr=False, compare=False)
     sources: tuple[TokenSource, ...] = field(init=False, repr=False, compare=False)

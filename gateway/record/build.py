@@ -17,16 +17,16 @@ COMPILED = {
     "policy": (
         "addresses asked cache callers claim_names claim_values claims clerk conditions cookies credentials decision "
         "denied emails expressions fields freshness guard issuers jwk key_lookup likeness machine_keys machines "
-        "memory model onward organizations origins parameters paths providers resources routes rules seen session "
-        "studio token upstreams verify words"
+        "mastra_roles memory model onward organizations origins parameters paths providers resources routes rules seen "
+        "session studio token upstreams verify words"
     ),
     "config": "model",
     "keys": "entry store",
     "record": "batches counters ids metrics outcome reachability sender subject",
     "http1": "arrivals body fields forms memory request response",
     "proxy": (
-        "cors delivery dialects exchange frames headers heads host identity question refusal runtime silence states "
-        "told tunnel unreachable verdict waiting wire"
+        "cors delivery dialects errand exchange frames headers heads host identity question refusal runtime silence "
+        "states told tunnel unreachable upload verdict waiting wire"
     ),
     "transport": "asking client cork hangup limits listener pool room upstream",
     "server": "errands gateway",
