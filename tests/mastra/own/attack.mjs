@@ -16,6 +16,7 @@ import prompts from './probes/prompts.mjs';
 import runs from './probes/runs.mjs';
 import records from './probes/records.mjs';
 import doors from './probes/doors.mjs';
+import shadows from './probes/shadows.mjs';
 
 const AT_ONCE = Number(process.env.AT_ONCE ?? 8);
 const { ATTACKER = '{}' } = process.env;
@@ -24,7 +25,7 @@ const CANARY = /CANARY-\d+-\d+-x/g;
 const wanted = process.argv.slice(2);
 // Those that Mastra itself refuses, whoever asks: they prove nothing about what stands before it. ALL=1 runs them too.
 const harmless = new Set(JSON.parse(readFileSync(new URL('harmless.json', import.meta.url))));
-const all = [...threads, ...prompts, ...runs, ...records, ...doors];
+const all = [...threads, ...prompts, ...runs, ...records, ...doors, ...shadows];
 const names = new Set(all.map(one => one.name));
 if (names.size !== all.length) throw new Error('two probes have one name');
 const exact = JSON.parse(process.env.NAMES ?? '[]');

@@ -82,7 +82,7 @@ const raw = (t, a, b) => {
     'utf-16': [Buffer.from(whole, 'utf16le'), { 'content-type': 'application/json; charset=utf-16le' }],
     'byte order mark': [`\uFEFF${whole}`, { 'content-type': 'application/json' }],
     'form': [`memory[thread]=${t.threadId}&memory[resource]=${a}&messages=${encodeURIComponent(messages)}`, { 'content-type': 'application/x-www-form-urlencoded' }],
-    'multipart': [`--x\r\ncontent-disposition: form-data; name="memory"\r\n\r\n${theirs}\r\n--x\r\ncontent-disposition: form-data; name="messages"\r\n\r\n${messages}\r\n--x--\r\n`, { 'content-type': 'multipart/form-data; boundary=x' }],
+    'multipart': [`----probe-0123456789abcdef0123456789\r\ncontent-disposition: form-data; name="memory"\r\n\r\n${theirs}\r\n----probe-0123456789abcdef0123456789\r\ncontent-disposition: form-data; name="messages"\r\n\r\n${messages}\r\n----probe-0123456789abcdef0123456789--\r\n`, { 'content-type': 'multipart/form-data; boundary=--probe-0123456789abcdef0123456789' }],
     'gzip': [gzipSync(whole), { 'content-type': 'application/json', 'content-encoding': 'gzip' }],
     'gzip unsaid': [gzipSync(whole), { 'content-type': 'application/json' }],
     'identity encoding': [whole, { 'content-type': 'application/json', 'content-encoding': 'identity' }],
