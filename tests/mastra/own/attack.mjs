@@ -1,12 +1,13 @@
-// One user against another, by every carrier that is known. Prints {probes: {NAME: {through: [...], statuses}}, smuggled, crossed}.
+// One user against another, by every carrier that is known. Prints {probes: {NAME: {through, said}}, broken}.
 //
-//   node attack.mjs [PART OF A NAME ...]     environment: see rig.mjs; NAMES=["..."] whole names
+//   node attack.mjs [PART OF A NAME ...]     environment: see rig.mjs; NAMES=["..."] whole names; ALL=1 harmless ones too
+//   TOGETHER=8     probes that share a victim, where none is expected to get through
 //
 // A probe got through when its caller learned or changed something, whatever the status was:
 //   learned    an answer holds a canary of anybody's, or an id of the victim's that the request did not hold
-//   changed    what Mastra has of the victim (threads, messages, notes, runs, tasks, schedules, traces) is not what it was
+//   changed    what the store has of the victim (threads, messages, notes, runs, tasks, schedules, traces) is not what it was
 //   spent      a tool that the victim was to approve ran
-//   kept       what Mastra has of the attacker holds a canary
+//   kept       what the store has of the attacker holds a canary
 //   crossed    a model was shown a canary together with the attacker's words
 import { readFileSync } from 'node:fs';
 import { auth, Caller, dump, modelLog, paid, settled, sleep } from './rig.mjs';
@@ -18,7 +19,7 @@ import records from './probes/records.mjs';
 import doors from './probes/doors.mjs';
 import shadows from './probes/shadows.mjs';
 
-const AT_ONCE = Number(process.env.AT_ONCE ?? 8);
+const [AT_ONCE, TOGETHER] = [Number(process.env.AT_ONCE ?? 8), Number(process.env.TOGETHER ?? 1)];
 const { ATTACKER = '{}' } = process.env;
 const CANARY = /CANARY-\d+-\d+-x/g;
 
@@ -34,68 +35,82 @@ const isWanted = name =>
 const chosen = all.filter(one => isWanted(one.name));
 const tag = `${process.pid}`;
 
-async function judge(probe, number) {
-  const [a, b] = [new Caller(`ann-${tag}-${number}`), new Caller(`bob-${tag}-${number}`, JSON.parse(ATTACKER))];
+/**
+ * Let these probes loose on one victim, each with an attacker of its own, and see what became of it. Several at once
+ * are for a gateway that lets none through: where something got through, each has to be tried alone.
+ */
+async function judge(probes, number) {
+  const a = new Caller(`ann-${tag}-${number}`);
   const canary = `CANARY-${tag}-${number}-x`;
-  b.mark = `MARK-${tag}-${number}-x`;
-  const thing = await things[probe.thing](a, canary);
+  const thing = await things[probes[0].thing](a, canary);
   const look = () => dump(a.subject, thing.runId);
   const isLive = Boolean(thing.call);
   const before = isLive ? null : await settled(look);
-  await probe.send(b, thing, a);
-  const answers = b.answers;
-  const through = new Set();
-  for (const { text, sent } of answers) {
-    if (text.match(CANARY)?.some(found => !sent.includes(found))) through.add('learned');
-    if ([a.subject, ...thing.ids].some(id => text.includes(id) && !sent.includes(id))) through.add('learned');
-    if (probe.learned?.(text, b, a)) through.add('learned');
-  }
-  if (isLive) {
-    const whole = await thing.call;
-    if (!thing.isWhole(whole)) through.add('changed');
-  }
-  if (!isLive) {
-    await sleep(80);
-    const after = await settled(look);
-    if (after !== before) through.add('changed');
-    if (process.env.SHOW && after !== before) console.error(`${probe.name}\n  ${before}\n  ${after}`);
-  } else if ((await settled(look)).includes(b.mark)) through.add('changed');
-  if (isLive && /"aborted"|"canceled"/.test(await look())) through.add('changed');
-  if ((await dump(b.subject)).match(CANARY)) through.add('kept');
-  return {
-    number, through,
-    said: answers.map(({ status, method, sent, text }) => `${status} ${method} ${sent.slice(0, 200)} -> ${text.slice(0, 200)}`),
-    statuses: answers.map(one => one.status),
-  };
+  const attackers = probes.map((probe, i) => {
+    const b = new Caller(`bob-${tag}-${number}-${i}`, JSON.parse(ATTACKER));
+    b.mark = `MARK-${tag}-${number}-${i}-x`;
+    return b;
+  });
+  await Promise.all(probes.map((probe, i) => probe.send(attackers[i], thing, a)));
+  const changed = new Set();
+  if (isLive && !thing.isWhole(await thing.call)) changed.add('changed');
+  await sleep(80); // a store is written to after the answer
+  const after = await settled(look);
+  if (isLive ? attackers.some(b => after.includes(b.mark)) : after !== before) changed.add('changed');
+  if (isLive && /"aborted"|"canceled"/.test(after)) changed.add('changed');
+  if (process.env.SHOW && changed.size) console.error(`${probes.map(one => one.name)}\n  ${before}\n  ${after}`);
+  return Promise.all(
+    probes.map(async (probe, i) => {
+      const b = attackers[i];
+      const through = new Set(changed);
+      for (const { text, sent } of b.answers) {
+        if (text.match(CANARY)?.some(found => !sent.includes(found))) through.add('learned');
+        if ([a.subject, ...thing.ids].some(id => text.includes(id) && !sent.includes(id))) through.add('learned');
+        if (probe.learned?.(text, b, a)) through.add('learned');
+      }
+      if ((await dump(b.subject)).match(CANARY)) through.add('kept');
+      return {
+        canary, through, mark: b.mark,
+        said: b.answers.map(({ status, method, sent, text }) => `${status} ${method} ${sent.slice(0, 200)} -> ${text.slice(0, 200)}`),
+      };
+    }),
+  );
+}
+
+/** Probes that share a victim: `TOGETHER` of those that reach for the same kind of thing. */
+function groups() {
+  const byThing = Map.groupBy ? Map.groupBy(chosen, one => one.thing) : chosen.reduce((all, one) => all.set(one.thing, [...(all.get(one.thing) ?? []), one]), new Map());
+  return [...byThing.values()].flatMap(list => Array.from({ length: Math.ceil(list.length / TOGETHER) }, (_, i) => list.slice(i * TOGETHER, (i + 1) * TOGETHER)));
 }
 
 const found = {};
-const queue = chosen.map((probe, i) => [probe, i + 1]);
 const broken = {};
+const queue = groups();
+let number = 0;
 await Promise.all(
   Array.from({ length: AT_ONCE }, async () => {
-    for (let next = queue.shift(); next; next = queue.shift()) {
-      const [probe, number] = next;
+    for (let group = queue.shift(); group; group = queue.shift()) {
+      const at = Date.now();
       try {
-        const at = Date.now();
-        found[probe.name] = await judge(probe, number);
-        if (process.env.TIMES) console.error(Date.now() - at, probe.name);
+        const verdicts = await judge(group, ++number);
+        if (group.length > 1 && verdicts.some(one => one.through.size)) queue.push(...group.map(one => [one]));
+        else group.forEach((probe, i) => (found[probe.name] = verdicts[i]));
       } catch (problem) {
-        broken[probe.name] = String(problem?.stack ?? problem).slice(0, 600);
+        for (const { name } of group) broken[name] = String(problem?.stack ?? problem).slice(0, 600);
       }
+      if (process.env.TIMES) console.error(Date.now() - at, group[0].thing, group.map(one => one.name).join(' | '));
     }
   }),
 );
 
 const shown = (await modelLog()).map(one => one.shown);
 const spent = (await paid()).join('\n');
-for (const one of Object.values(found)) {
-  const [canary, mark] = [`CANARY-${tag}-${one.number}-x`, `MARK-${tag}-${one.number}-x`];
-  if (shown.some(text => text.includes(canary) && text.includes(mark))) one.through.add('crossed');
-  if (spent.includes(canary)) one.through.add('spent');
+for (const { canary, mark, through } of Object.values(found)) {
+  if (shown.some(text => text.includes(canary) && text.includes(mark))) through.add('crossed');
+  if (spent.includes(canary)) through.add('spent');
 }
 const probes = Object.fromEntries(
-  Object.entries(found).map(([name, { through, statuses, said }]) => [name, { through: [...through].sort(), statuses, said }]),
+  Object.entries(found).map(([name, { through, said }]) => [name, { through: [...through].sort(), said }]),
 );
 const throughs = Object.keys(probes).filter(name => probes[name].through.length);
 if (process.env.BRIEF) {

@@ -1,4 +1,4 @@
-"""One user against another at a real Mastra: what they learn or change, beside the gateway and through it."""
+"""Real servers whose things have owners, and the scripts that reach for them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 CALLERS_SECRET = "callers-JwX2mZ8qT4vB6nL1cR9yK5pS3dF7gH0a"
 MASTRA_SECRET = "mastras-Qw7eR2tY9uI4oP1aS6dF8gH3jK5lZ0xC"
 KINDS = ("none", "jwt", "mapped")
-ATTACK_SECONDS = 200
+ATTACK_SECONDS = 850
 
 
 @pytest.fixture(scope="session")
@@ -44,20 +44,6 @@ def attack(node: str, kind: str, upstream: str, *names: str, **environment: str)
     return dict(found["probes"])
 
 
-def test_every_probe_gets_through_to_a_mastra_without_a_gateway(node: str, mastras: dict[str, str]) -> None:
-    # A probe that does not would prove nothing.
-    left: tuple[str, ...] = ()
-    total = 0
-    for kind in KINDS:
-        found = attack(node, kind, mastras[kind], *left)
-        total = total or len(found)
-        left = tuple(name for name, one in found.items() if not one["through"])
-        if not left:
-            break
-    assert left == ()
-    assert total >= 400
-
-
 def calls(node: str, kind: str, upstream: str, **environment: str) -> dict[str, Any]:
     """Do everything that a client does with what is its own; return {operation: {statuses, shape}}."""
     settings = {"AUTH": kind, "UPSTREAM": upstream, "BASE_URL": upstream, "SECRET": MASTRA_SECRET, **environment}
@@ -67,9 +53,3 @@ def calls(node: str, kind: str, upstream: str, **environment: str) -> dict[str, 
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return dict(json.loads(done.stdout))
-
-
-def test_everything_works_at_a_mastra_without_a_gateway(node: str, mastras: dict[str, str]) -> None:
-    found = calls(node, "none", mastras["none"])
-    assert len(found) >= 56
-    assert {name: one for name, one in found.items() if "failed" in one} == {}
