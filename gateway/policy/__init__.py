@@ -6,6 +6,7 @@ In reading order: `reasons`, `denied`, `session` and `model` (the vocabulary); `
 `organizations`, `callers`, `claims`, `clerk`, `conditions`, `verify`, `key_lookup` (whom a token speaks for); `seal`
 and `login` (whom a session does); `likeness`, `expressions`, `freshness`, `mastra_routes` (what Mastra serves),
 `mastra_roles`, `rules`, `asked`, `words`, `studio` and `guard` (who may pass); `own_ids` and `json_edits` (whose is
-what a body speaks of); `upstreams`, `resources` and `routes` (where to); `machines` (whom a key speaks for); `memory`,
-`seen` and `cache` (what is remembered); `decision` (the one line that joins them).
+what a body speaks of); `upstreams`, `resources` and `routes` (where to); `mastra_access` (what of Mastra somebody may
+use); `machines` (whom a key speaks for); `memory`, `seen` and `cache` (what is remembered); `decision` (the one line
+that joins them).
 """
