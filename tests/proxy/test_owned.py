@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -279,7 +280,7 @@ async def test_one_that_is_just_not_too_large_is_held() -> None:
 async def test_of_too_many_bodies_the_oldest_goes_of_who_has_most() -> None:
     holding, gone = Holding(100), list[str]()
     names = {"old": "ann", "first": "bob", "second": "bob"}
-    old, first, second = [holding.begin(who, lambda name=name: gone.append(name)) for name, who in names.items()]
+    old, first, second = [holding.begin(who, partial(gone.append, name)) for name, who in names.items()]
     holding.grow(old, 40)
     holding.grow(second, 30)
     holding.grow(first, 30)
