@@ -67,5 +67,6 @@ def principal_of_session(session: Session, provider: Provider) -> Principal:
     except Denied as no:
         raise Denied(Reason.SESSION_INVALID, f"the session's claims make nobody: {no.detail}") from None
     principal.session, principal.expires_at = session, session.good_until
+    principal.credential = "session"
     session.kept[:] = [(provider, principal)]
     return principal

@@ -450,6 +450,7 @@ def test_whom_a_session_speaks_for_is_kept_for_one_provider_alone() -> None:
     one, other = (Provider("staff", "oidc", frozenset({"RS256"}), roles_claim=name) for name in ("role", "sub"))
     known = principal_of_session(session, one)
     assert principal_of_session(session, one) is known and known.roles == ("admin",)
+    assert known.credential == "session", "the log says so"
     # As after a reload: the same session, and a provider that reads another claim.
     assert principal_of_session(session, other).roles == ("ann",)
     assert principal_of_session(session, one).roles == ("admin",)
