@@ -11,6 +11,7 @@ from gateway.config.readers import BOOLEAN, Mistake, Schema
 from gateway.config.reading import Reading
 from gateway.config.records import Field, Record
 from gateway.config.server import read_method
+from gateway.config.streams import ROUTE_STREAMS
 from gateway.config.targets import read_prefix
 from gateway.policy.routes import Segment
 
@@ -60,7 +61,7 @@ MCP = Field(
 _FUNCTION = "a function becomes a rule, such as 'allow: {email_domain: yourcompany.com}'"
 ROUTE_RECORD = Record(
     "routes",
-    (PUBLIC, PROVIDER, OPTIONAL, ALLOW, DENY, UPSTREAM, WEBSOCKET, EXACT, ENFORCE, LOGIN_PAGES, MCP),
+    (PUBLIC, PROVIDER, OPTIONAL, ALLOW, DENY, UPSTREAM, WEBSOCKET, EXACT, ENFORCE, LOGIN_PAGES, MCP, ROUTE_STREAMS),
     {"authorizeUser": _FUNCTION, "authorize": _FUNCTION},
 )
 

@@ -15,6 +15,7 @@ from gateway.config.records import Values
 from gateway.config.resources import read_resource
 from gateway.config.route_fields import RouteKey, read_key
 from gateway.config.rules import RuleReader
+from gateway.config.streams import StreamsOfAll
 from gateway.policy.login import Login
 from gateway.policy.providers import Provider
 from gateway.policy.routes import Capture, Route
@@ -34,6 +35,7 @@ class Known:
     rules: RuleReader
     login: Login | None = None
     has_login: bool = False  # the file has one, perhaps with a mistake
+    streams: StreamsOfAll = StreamsOfAll()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ class _Route:
             resource=resource,
             login=self._sends_to_login(providers),
             sealed=self._known.login.cookie if self._known.login is not None else "",
+            streams=self._known.streams.of_route(values, bool(providers), self._reading),
         )
 
     def _sends_to_login(self, providers: Sequence[Provider]) -> bool:
