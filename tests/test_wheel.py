@@ -81,6 +81,13 @@ def test_file_is_checked_and_its_schema_is_printed(installed: Path, tmp_path: Pa
     assert '"$schema"' in run(installed / "gateway", "schema", cwd=tmp_path)
 
 
+def test_it_brings_the_table_of_mastra_routes_along(installed: Path, tmp_path: Path) -> None:
+    script = "from gateway.policy.mastra_routes import rows; print(len(rows()))"
+    lines = (PROJECT / "gateway" / "policy" / "mastra_routes.tsv").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines if not line.startswith("#")][1:]
+    assert run(installed / "python", "-c", script, cwd=tmp_path).strip() == str(len(rows))
+
+
 def test_it_serves_and_brings_its_page_along(installed: Path, tmp_path: Path) -> None:
     port, admin = free_port(), free_port()
     (tmp_path / "gateway.yaml").write_text(CONFIG.format(port=port, admin=admin))

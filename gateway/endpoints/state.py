@@ -59,7 +59,7 @@ def state_of(gateway: Gateway) -> dict[str, Any]:
             | {"certificate_expires_seconds": _ago(dict(gauges.upstream_certificates).get(upstream.name), now)}
             for upstream in config.upstreams
         ],
-        "certificate_expires_seconds": _ago(gateway.certificate_expires_at, now),
+        "certificate_expires_seconds": _ago(gateway.public.certificate_expires_at, now),
         "outdated_engines": {engine: list(names) for engine, names in gateway.runtime.outdated.items()},
         "token_cache": {
             "entries": gauges.cache_entries,

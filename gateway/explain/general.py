@@ -30,6 +30,10 @@ ADVICE: dict[Reason, str] = {
         "Send one token in one place, once: not in a header and the query, no two `Authorization` lines, "
         "no cookie of one name twice."
     ),
+    Reason.BODY_MALFORMED: (
+        "Send one JSON object in UTF-8, no key twice, no `NaN`; the log's `detail` says what was found. Bodies are "
+        "read on Mastra's own routes, where `own` is set."
+    ),
     Reason.LOGIN_INVALID: (
         "Open the page again. If it comes back: the page was opened at another address than "
         "`login.public_url`, or the browser keeps no cookies. The log's `detail` says what did not fit."
@@ -87,6 +91,10 @@ ADVICE: dict[Reason, str] = {
     Reason.IDENTITY_UNSAFE: (
         "Find the claim with a line break or NUL in it at the issuer, or do not pass it on; see [headers](headers.md)."
     ),
+    Reason.NOT_OWNER: (
+        "The log's `detail` says whether it is another's or closed to all; `gateway check` prints what `own` does with "
+        "each of Mastra's routes. Operators get a route with `own: false`."
+    ),
     Reason.WEBSOCKET_REFUSED: "Add it, if WebSockets are meant to pass there.",
     Reason.NO_ROUTE: "Add a route; there is no default.",
     Reason.METHOD_NOT_ALLOWED: "See `Allow`, or add the method to the route's key. TRACE and CONNECT never pass.",
@@ -95,8 +103,12 @@ ADVICE: dict[Reason, str] = {
         " `limits.body_timeout`."
     ),
     Reason.STREAM_TOO_LONG: "Open the stream anew, or raise it.",
-    Reason.BODY_TOO_LARGE: "Send less, or raise it.",
+    Reason.BODY_TOO_LARGE: "Send less, or raise it; 4.5 MiB is Mastra's own limit.",
     Reason.TARGET_TOO_LONG: "Put long parameters into a body.",
+    Reason.BODY_UNSUPPORTED: (
+        "Send `Content-Type: application/json` once, no charset but UTF-8, no `Content-Encoding`: Mastra itself reads "
+        "nothing else there."
+    ),
     Reason.HEADERS_TOO_LARGE: "Send fewer cookies or a smaller token, or raise it; Node itself takes 16 KiB.",
     Reason.INTERNAL_ERROR: "Report it with the log's trace.",
     Reason.UPSTREAM_UNREACHABLE: "Check that the upstream runs and that `url` is right as seen from the gateway.",
@@ -115,6 +127,11 @@ ADVICE: dict[Reason, str] = {
     Reason.KEYS_UNAVAILABLE: (
         "Check that the gateway reaches the issuer; `/status` on the admin port has the last error."
     ),
+    Reason.OWNER_UNKNOWN: (
+        "The log's `detail` has the upstream's answer: see that it may be asked with the caller's own credential, and "
+        "is a Mastra that the gateway knows."
+    ),
+    Reason.BODIES_FULL: "Try again in a moment; if it comes often, run more replicas, or lower `limits.body_size`.",
     Reason.SHUTTING_DOWN: "Try again: another instance, or this one in a moment.",
 }
 

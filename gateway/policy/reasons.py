@@ -37,6 +37,7 @@ class Reason(Enum):
         400, "This port speaks HTTPS: use https:// in place of http://", "plain HTTP was spoken to the TLS port"
     )
     SEVERAL_CREDENTIALS = Answer(400, _BAD_REQUEST, "more than one credential in one request")
+    BODY_MALFORMED = Answer(400, _BAD_REQUEST, "the body is not one JSON object with a single reading")
 
     LOGIN_INVALID = Answer(400, _BAD_REQUEST, "this login was not begun in this browser, or is over: begin it anew")
 
@@ -70,6 +71,7 @@ class Reason(Enum):
     INSUFFICIENT_SCOPE = Answer(403, _NO, "the token lacks a scope that a rule asks for")
     ORIGIN_REFUSED = Answer(403, _NO, "a cookie was sent by a page of another origin")
     IDENTITY_UNSAFE = Answer(403, _NO, "a claim cannot be passed on as a header without loss")
+    NOT_OWNER = Answer(403, _NO, "what is asked for is another's, or cannot be told apart by owner")
     WEBSOCKET_REFUSED = Answer(403, _NO, "the route does not say `websocket: true`")
 
     # 404, 405: no such door.
@@ -80,9 +82,14 @@ class Reason(Enum):
     REQUEST_TIMEOUT = Answer(408, "Request timeout", "the client stopped sending in mid-request")
     # Never a status: said in the last event of a stream, and as a WebSocket's close code 4408.
     STREAM_TOO_LONG = Answer(408, "Stream too long", "the stream lasted for `streams.max`")
-    BODY_TOO_LARGE = Answer(413, "Request body too large", "the body is over `limits.body_size`")
+    BODY_TOO_LARGE = Answer(
+        413, "Request body too large", "the body is over `limits.body_size`, or 4.5 MiB under `own`"
+    )
     TARGET_TOO_LONG = Answer(
         414, "Request target too long", "the target is over `limits.header_size`, 128 segments or 1,024 escapes"
+    )
+    BODY_UNSUPPORTED = Answer(
+        415, "Unsupported media type", "the body is compressed, or not JSON in UTF-8, under `own`"
     )
     HEADERS_TOO_LARGE = Answer(431, "Request headers too large", "the head is over `limits.header_size`")
 
@@ -94,6 +101,8 @@ class Reason(Enum):
     DECISION_UNAVAILABLE = Answer(503, _UNAVAILABLE, "the engine in front could not ask the gateway")
     LOGIN_UNAVAILABLE = Answer(503, _UNAVAILABLE, "the issuer cannot be asked about a login now")
     KEYS_UNAVAILABLE = Answer(503, _UNAVAILABLE, "the issuer's keys cannot be had now")
+    OWNER_UNKNOWN = Answer(503, _UNAVAILABLE, "the upstream did not say to whom it belongs")
+    BODIES_FULL = Answer(503, _UNAVAILABLE, "the bodies that are being read under `own` take all the memory they may")
     SHUTTING_DOWN = Answer(503, _UNAVAILABLE, "the gateway is stopping")
 
     __hash__ = object.__hash__  # an Enum hashes its name, in Python; there is one of each

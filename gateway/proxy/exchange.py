@@ -12,9 +12,7 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-from gateway.http1.body import LAST_CHUNK, Body, BrokenBodyError, Chunks, chunk
-from gateway.http1.llhttp import ChunksReadTwice
-from gateway.http1.request import CHUNKED_LENGTH, IDEMPOTENT_METHODS, REFUSED_METHODS, RequestRead
+from gateway.http1.request import CHUNKED_LENGTH, IDEMPOTENT_METHODS, RequestRead
 from gateway.http1.response import ResponseRead
 from gateway.policy.decision import Allow, Deny, NeedKey, NeedSession, decide
 from gateway.policy.denied import Denied
@@ -23,7 +21,7 @@ from gateway.policy.reasons import Reason
 from gateway.policy.session import ABOUT_SESSIONS, Session
 from gateway.proxy.cors import is_preflight
 from gateway.proxy.delivery import FEW, Delivery
-from gateway.proxy.heads import own_head, refusal, request_head, response_head, switching_head
+from gateway.proxy.heads import request_head, response_head, switching_head
 from gateway.proxy.host import Host
 from gateway.proxy.states import (
     DELIVERING,
@@ -39,6 +37,7 @@ from gateway.proxy.states import (
 )
 from gateway.proxy.tunnel import Tunnel, answers_handshake
 from gateway.proxy.unreachable import no_answer_within
+from gateway.proxy.upload import MAX_AHEAD_BYTES, Upload, framed_anew
 from gateway.proxy.waiting import Waiting
 from gateway.proxy.wire import Client, Relay, Upstream
 from gateway.record.outcome import Ended, Outcome
@@ -46,26 +45,25 @@ from gateway.record.outcome import Ended, Outcome
 _log = logging.getLogger("gateway.server")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _UNANSWERED: Final = frozenset({READING, WAITING, SENDING})  # else who has read half must see if it breaks
-_SUSPECT: Final = frozenset({400, 414, 431})
-MAX_AHEAD_BYTES: Final = 64 * 1024  # of what a client sends before anybody can take it
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Exchange(Waiting):
     """One request and its response."""
 
-    __slots__ = ("_sent", "_tries", "_upload", "_upstream")
+    __slots__ = ("_sent", "_tries", "_upstream")
 
     def __init__(self, host: Host, client: Client, request: RequestRead) -> None:
         self._host, self._client, self._request = host, client, request
         self._runtime = host.runtime
         self.state = READING
         self._delivery = Delivery(host, client, request.keeps_alive)
-        self._upload: Body | None = None  # while some of the body is still to come
+        self._upload = None
         self._sent: list[bytes] = []  # what is to be sent once there is somebody to take it, or once more
         self._tries = 0
         self._upstream: Upstream | None = None
-        self._waits_for = None
+        self._errand = None
+        self._lease = None
         self._said = b""
         self._asked_about = None
         self._trace = None
@@ -81,13 +79,10 @@ class Exchange(Waiting):
 
     def take_body(self, arrived: bytes, at: int) -> int:
         """Take the body that begins at `at`, if all of it is there; returns where that ends, else `at`."""
-        length_bytes = self._request.length_bytes
-        if length_bytes == CHUNKED_LENGTH:
-            self._upload = Body(None, (Chunks if self._request.is_fast else ChunksReadTwice)(is_of_request=True))
-            return at
+        request, length_bytes = self._request, self._request.length_bytes
         end = at + length_bytes
-        if end > len(arrived):
-            self._upload = Body(length_bytes)
+        if length_bytes == CHUNKED_LENGTH or end > len(arrived):
+            self._upload = Upload(request, self._runtime.config.limits.body_bytes)
             return at
         self._sent.append(arrived[at:end])
         return end
@@ -120,17 +115,12 @@ class Exchange(Waiting):
         if upload is None or self.state is DELIVERING:
             return b""  # answered early: it has no taker
         try:
-            piece = upload.take(data)
-        except BrokenBodyError as problem:
-            self._fail(Denied(Reason.REQUEST_MALFORMED, f"the body broke off: {problem}"))
+            piece = upload.payload(data)
+        except Denied as problem:
+            self._outcome.bytes_in = upload.count_bytes
+            self._fail(problem)
             return b""
         self._outcome.bytes_in = upload.count_bytes
-        max_bytes = self._runtime.config.limits.body_bytes
-        if max_bytes is not None and upload.count_bytes > max_bytes:
-            self._fail(Denied(Reason.BODY_TOO_LARGE, f"more than {max_bytes} bytes came"))
-            return b""
-        if upload.chunks is not None:  # framed anew: theirs end where ours may not
-            piece = (chunk(piece) if piece else b"") + (LAST_CHUNK if upload.is_complete else b"")
         if upload.is_complete:
             self._upload = None
             self._client.hold_upload(is_held=False)  # whoever it waited for: that the client leaves is to be heard
@@ -140,6 +130,8 @@ class Exchange(Waiting):
                 self._client.hold_upload(is_held=True)
             return upload.rest
         upstream.is_sending = self._upload is not None
+        if upload.chunks is not None:
+            piece = framed_anew([piece], is_complete=upload.is_complete)
         if piece:
             upstream.write(piece)
         if self.state is SENDING:  # a response that has begun has a clock of its own
@@ -267,10 +259,6 @@ class Exchange(Waiting):
         if self._upload is not None or self.state is SENDING:  # also once it is there: its time begins then
             self._wait()
 
-    @property
-    def _has_upload(self) -> bool:
-        return self._upload is not None
-
     # --- deciding ---
 
     def _judge(self) -> None:
@@ -298,17 +286,20 @@ class Exchange(Waiting):
         if isinstance(decision, Deny):
             self._refuse(decision)
             return
+        route = decision.route
         session = None if decision.principal is None else decision.principal.session
-        if session is not None and decision.route.own not in ABOUT_SESSIONS:  # which say themselves what comes of it
+        if session is not None and route.own not in ABOUT_SESSIONS:  # which say themselves what comes of it
             self._keep_session(session, now)
-        self._allow(decision, now)
+        if route.own:  # no upstream hears of it
+            self._ask_ourselves(decision, now)
+        elif route.budgets:
+            self._spend(decision)
+        else:
+            self._go_up(decision, now)
 
-    def _allow(self, allow: Allow, now: float) -> None:
+    def _go_up(self, allow: Allow, now: float) -> None:
         request, runtime, outcome, client = self._request, self._runtime, self._outcome, self._client
         limits, length_bytes = runtime.config.limits, request.length_bytes
-        if allow.route.own:  # no upstream hears of it
-            self._ask_ourselves(allow, now)
-            return
         outcome.note_allow(allow)
         client.serve(allow.principal is not None)
         try:
@@ -325,6 +316,8 @@ class Exchange(Waiting):
                 client.write(_CONTINUE)  # only now, after the decision: a stranger is not asked for his upload
         elif self._sent:
             outcome.bytes_in = length_bytes if length_bytes > 0 else outcome.bytes_in
+        if length_bytes == CHUNKED_LENGTH and self._sent:
+            self._sent = [framed_anew(self._sent, is_complete=self._upload is None)]
         self._sent.insert(0, head)
         self._move(SENDING)
         # A response depends on the headers where there is CORS, and on a handshake's.
@@ -392,33 +385,6 @@ class Exchange(Waiting):
         lingers = self._upload is not None
         self._end(keeps_alive=self._delivery.keeps_alive and not lingers, lingers=lingers)
 
-    def _refuse(self, deny: Deny, ended: Ended = "refused") -> None:
-        """Answer from the table of reasons."""
-        request, outcome, delivery = self._request, self._outcome, self._delivery
-        outcome.note_deny(deny)
-        outcome.ended, outcome.status = ended, deny.reason.status
-        lingers = self._upload is not None or self._is_suspect(outcome.status)
-        if lingers:
-            delivery.keeps_alive = False
-        head, body = refusal(self._runtime, request, deny, outcome.request_id)
-        instead = self._of_login(deny) if self._runtime.config.policy.login is not None else None
-        if instead is not None:
-            outcome.status, body = instead.status, instead.body
-            head = own_head(self._runtime, request, instead, outcome.request_id)
-        self._move(DELIVERING)
-        # A flood of refusals is never many at a time, and is cheaper to answer together: nothing is urgent.
-        self._answer(head, body, outcome.status, is_urgent=False)
-        self._end(keeps_alive=delivery.keeps_alive, lingers=lingers)
-
-    def _is_suspect(self, status: int) -> bool:
-        # What was too long or could be read in two ways leaves doubt about where the next request begins (CWE-444).
-        return status in _SUSPECT or self._request.method in REFUSED_METHODS
-
-    def _answer(self, head: bytes, body: bytes, status: int, *, is_urgent: bool) -> None:
-        """Write what the gateway says by itself; `head` is without its end, and says `status` already."""
-        request = self._request
-        self._delivery.whole(head + self._said, b"" if request.method == "HEAD" else body, request, is_urgent=is_urgent)
-
     def _fail(self, problem: Denied, ended: Ended | None = None) -> None:
         """The upstream gave no response, or half of one; a client that has begun to read must see that it is broken."""
         if self.state is ENDED:
@@ -442,8 +408,10 @@ class Exchange(Waiting):
         if self._upstream is not None:
             self._upstream.abort()
             self._upstream = None
-        if self._waits_for is not None:
-            self._waits_for()
+        if self._errand is not None:
+            self._errand.give_up()
+        if self._lease is not None:
+            self._lease.release()
         try:
             if self._trace is not None:
                 self._trace.end(self._outcome)

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mypy_extensions import mypyc_attr
 
 from gateway.policy.decision import NeedKey
 from gateway.policy.denied import Denied
 from gateway.policy.key_lookup import Keys
+from gateway.policy.model import Principal
 from gateway.policy.session import Session
 from gateway.proxy.own import OwnAnswer, OwnQuestion
 from gateway.proxy.runtime import Runtime
 from gateway.proxy.tunnel import Tunnel
 from gateway.record.outcome import Outcome
 from gateway.record.tracing import Tracing
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Lease:
+    """A place that a request has in the budgets of its route, until it ends."""
+
+    __slots__ = ()
+
+    def release(self) -> None:
+        """Give it back. Called once."""
+        raise NotImplementedError
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -54,9 +66,22 @@ class Host:
         """Answer a request at one of the gateway's own addresses. Returns what gives it up."""
         raise NotImplementedError
 
-    def fetch_key(self, need: NeedKey, then: Callable[[float, float], None]) -> Callable[[], object]:
-        """Fetch a key, and say that it was tried, well or badly, and when: seconds of `time.perf_counter`.
+    def fetch_key(self, need: NeedKey, then: Callable[[tuple[float, float]], None]) -> Callable[[], object]:
+        """Fetch a key, and say that it was tried, well or badly, from when to when: seconds of `time.perf_counter`.
 
         Returns what gives it up.
+        """
+        raise NotImplementedError
+
+    def spend(
+        self,
+        budgets: Sequence[str],
+        principal: Principal | None,
+        client_ip: str,
+        then: Callable[[Lease | Denied | None], None],
+    ) -> Callable[[], object]:
+        """Ask whether a caller may use up some of these budgets, and say so, at once or later.
+
+        None: yes, and there is nothing to give back. Returns what gives the asking up.
         """
         raise NotImplementedError

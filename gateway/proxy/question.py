@@ -85,12 +85,13 @@ class Question(Exchange):
         else:
             self._answer_preflight(cors)
 
-    def _allow(self, allow: Allow, now: float) -> None:
+    def _ask_ourselves(self, allow: Allow, now: float) -> None:
+        # An engine takes a 200 for a yes, and would ask the upstream.
+        self._refuse(Deny(Reason.ENGINE_LIMITED, _NO_DOCUMENT, allow.route))
+
+    def _go_up(self, allow: Allow, now: float) -> None:
         runtime, outcome, delivery, dialect = self._runtime, self._outcome, self._delivery, self._dialect
         assert dialect is not None  # noqa: S101  # else it was refused
-        if allow.route.own:  # an engine takes a 200 for a yes, and would ask the upstream
-            self._refuse(Deny(Reason.ENGINE_LIMITED, _NO_DOCUMENT, allow.route))
-            return
         outcome.note_allow(allow)
         outcome.asked_by = dialect.name
         self._client.serve(True)  # an engine: others speak through it

@@ -1,25 +1,28 @@
-"""The half of an exchange that waits for others than the upstream, and what it says without one.
+"""The half of an exchange that waits for others than the upstream, and what it says without one: refusals, too.
 
-For a key, for the issuer's next word on a session, for one of the gateway's own answers. `Exchange` is the other half.
+For a key, for the issuer's next word on a session, for one of the gateway's own answers, for a place in a budget.
+`Exchange` is the other half.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
+from typing import Any, Final
 
 from mypy_extensions import mypyc_attr
 
 from gateway.config.model import Cors
 from gateway.http1.fields import written
-from gateway.http1.request import RequestRead
+from gateway.http1.request import REFUSED_METHODS, RequestRead
 from gateway.policy.decision import Allow, Deny, NeedKey
 from gateway.policy.denied import Denied, MethodNotAllowed
 from gateway.policy.reasons import Reason
 from gateway.policy.session import Session
 from gateway.proxy.delivery import Delivery
-from gateway.proxy.heads import own_head, preflight_head
-from gateway.proxy.host import Host
+from gateway.proxy.errand import Ask, Errand
+from gateway.proxy.heads import own_head, preflight_head, refusal
+from gateway.proxy.host import Host, Lease
 from gateway.proxy.own import (
     OwnAnswer,
     OwnQuestion,
@@ -32,9 +35,12 @@ from gateway.proxy.own import (
 )
 from gateway.proxy.runtime import Runtime
 from gateway.proxy.states import DELIVERING, WAITING, State
+from gateway.proxy.upload import Upload
 from gateway.proxy.wire import Client, Relay
 from gateway.record.outcome import Ended, Outcome
 from gateway.record.tracing import Trace
+
+_SUSPECT: Final = frozenset({400, 414, 431})
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -43,20 +49,22 @@ class Waiting(Relay):
 
     # More than a dozen: one is made for each request, and an object for each group would cost what it saves.
     __slots__ = (
-        "_asked_about", "_client", "_delivery", "_host", "_outcome", "_request", "_runtime", "_said", "_trace",
-        "_waits_for", "state",
+        "_asked_about", "_client", "_delivery", "_errand", "_host", "_lease", "_outcome", "_request", "_runtime",
+        "_said", "_trace", "_upload", "state",
     )  # fmt: skip
 
     _asked_about: Session | None  # the session as it came, where its issuer was asked for the next word
     _client: Client
     _delivery: Delivery
+    _errand: Errand | None  # under way
     _host: Host
+    _lease: Lease | None  # goes back at the end
     _outcome: Outcome
     _request: RequestRead
     _runtime: Runtime
     _said: bytes  # lines that the response gets besides: the cookies of a session
     _trace: Trace | None
-    _waits_for: Callable[[], object] | None  # gives it up
+    _upload: Upload | None  # while some of the body is still to come
     state: State
 
     # --- the other half ---
@@ -64,13 +72,14 @@ class Waiting(Relay):
     def _decide(self, *, may_fetch: bool, renewed: Session | Denied | None = None) -> None:
         raise NotImplementedError
 
-    def _refuse(self, deny: Deny, ended: Ended = "refused") -> None:
+    def _go_up(self, allow: Allow, now: float) -> None:
+        """Pass an allowed request on. `now` is Unix seconds."""
         raise NotImplementedError
 
     def _move(self, state: State) -> None:
         raise NotImplementedError
 
-    def _answer(self, head: bytes, body: bytes, status: int, *, is_urgent: bool) -> None:
+    def _end(self, *, keeps_alive: bool, lingers: bool = False) -> None:
         raise NotImplementedError
 
     def _end_as_delivered(self) -> None:
@@ -80,40 +89,39 @@ class Waiting(Relay):
         """There is a mistake in our own code: it is logged, and tells the client nothing."""
         raise NotImplementedError
 
-    @property
-    def _has_upload(self) -> bool:
-        raise NotImplementedError
-
     # --- waiting ---
 
-    def _wait_for_key(self, need: NeedKey) -> None:
-        self._begin_to_wait()
-        self._waits_for = self._host.fetch_key(need, self._key_came)
+    def _wait_for(self, ask: Ask, act: Callable[[Any], None]) -> None:
+        """Wait for an errand; `act` is told what came of it, unless the exchange has ended by then."""
 
-    def _key_came(self, began_at: float, ended_at: float) -> None:
-        """A key was tried to be fetched, well or badly. Times are seconds of `time.perf_counter`."""
-        if not self._has_waited():
-            return
-        try:
-            if self._trace is not None:
-                self._trace.key_fetched(began_at, ended_at)
-            self._decide(may_fetch=False)
-        except Exception as surprise:
-            self.fail_by_mistake(surprise)
+        def go_on(told: Any) -> None:
+            self._errand = None
+            try:
+                act(told)
+            except Exception as surprise:
+                self.fail_by_mistake(surprise)
+
+        self._move(WAITING)
+        self._client.deadline = inf  # what is waited for has a clock of its own
+        errand = self._errand = Errand(go_on)
+        errand.begin(ask)
+
+    def _wait_for_key(self, need: NeedKey) -> None:
+        self._wait_for(lambda then: self._host.fetch_key(need, then), self._key_came)
+
+    def _key_came(self, moments: tuple[float, float]) -> None:
+        """A key was tried to be fetched, well or badly, from when to when: seconds of `time.perf_counter`."""
+        if self._trace is not None:
+            self._trace.key_fetched(*moments)
+        self._decide(may_fetch=False)
 
     def _wait_for_session(self, session: Session) -> None:
-        self._begin_to_wait()
+        """Have the issuer say whether a session goes on."""
         self._asked_about = session
-        self._waits_for = self._host.renew_session(session, self._session_came)
+        self._wait_for(lambda then: self._host.renew_session(session, then), self._session_came)
 
     def _session_came(self, renewed: Session | Denied) -> None:
-        """The issuer has said whether a session goes on."""
-        if not self._has_waited():
-            return
-        try:
-            self._decide(may_fetch=True, renewed=renewed)
-        except Exception as surprise:
-            self.fail_by_mistake(surprise)
+        self._decide(may_fetch=True, renewed=renewed)
 
     def _ask_ourselves(self, allow: Allow, now: float) -> None:
         """Answer at one of the gateway's own addresses. `now` is Unix seconds."""
@@ -124,30 +132,30 @@ class Waiting(Relay):
             return
         session = None if principal is None else principal.session
         query = "".join(self._request.target.partition("?")[1:])
-        self._begin_to_wait()
         refused = None if allow.would_deny is None else allow.would_deny.reason
         question = OwnQuestion(route.own, self._request, query, route.upstream, principal, session, now, refused)
-        self._waits_for = self._host.answer(question, self._own_answer_came)
+        self._wait_for(lambda then: self._host.answer(question, then), self._own_answer_came)
 
     def _own_answer_came(self, answer: OwnAnswer | Denied) -> None:
-        if not self._has_waited():
-            return
-        try:
-            if isinstance(answer, Denied):
-                allowed = answer.allowed if isinstance(answer, MethodNotAllowed) else ()
-                self._refuse(Deny(answer.reason, answer.detail, allowed_methods=allowed))
-            else:
-                self._publish(answer)
-        except Exception as surprise:
-            self.fail_by_mistake(surprise)
+        if isinstance(answer, Denied):
+            allowed = answer.allowed if isinstance(answer, MethodNotAllowed) else ()
+            self._refuse(Deny(answer.reason, answer.detail, allowed_methods=allowed))
+        else:
+            self._publish(answer)
 
-    def _begin_to_wait(self) -> None:
-        self._move(WAITING)
-        self._client.deadline = inf  # what is waited for has a clock of its own
+    def _spend(self, allow: Allow) -> None:
+        """Have the budgets of a route say whether its caller may go on."""
+        budgets, principal, client_ip = allow.route.budgets, allow.principal, self._request.client_ip
 
-    def _has_waited(self) -> bool:
-        self._waits_for = None
-        return self.state is WAITING
+        def go_on(lease: Lease | Denied | None) -> None:
+            if isinstance(lease, Denied):
+                self._refuse(Deny(lease.reason, lease.detail, allow.route, principal=principal))
+                return
+            self._lease = lease
+            self._go_up(allow, self._host.clock())
+
+        self._client.serve(principal is not None)
+        self._wait_for(lambda then: self._host.spend(budgets, principal, client_ip, then), go_on)
 
     # --- saying ---
 
@@ -177,6 +185,33 @@ class Waiting(Relay):
             return None
         return redirect(login_address(login, self._request.target)) if is_page(self._request) else None
 
+    def _refuse(self, deny: Deny, ended: Ended = "refused") -> None:
+        """Answer from the table of reasons."""
+        request, outcome, delivery = self._request, self._outcome, self._delivery
+        outcome.note_deny(deny)
+        outcome.ended, outcome.status = ended, deny.reason.status
+        lingers = self._upload is not None or self._is_suspect(outcome.status)
+        if lingers:
+            delivery.keeps_alive = False
+        head, body = refusal(self._runtime, request, deny, outcome.request_id)
+        instead = self._of_login(deny) if self._runtime.config.policy.login is not None else None
+        if instead is not None:
+            outcome.status, body = instead.status, instead.body
+            head = own_head(self._runtime, request, instead, outcome.request_id)
+        self._move(DELIVERING)
+        # A flood of refusals is never many at a time, and is cheaper to answer together: nothing is urgent.
+        self._answer(head, body, outcome.status, is_urgent=False)
+        self._end(keeps_alive=delivery.keeps_alive, lingers=lingers)
+
+    def _is_suspect(self, status: int) -> bool:
+        # What was too long or could be read in two ways leaves doubt about where the next request begins (CWE-444).
+        return status in _SUSPECT or self._request.method in REFUSED_METHODS
+
+    def _answer(self, head: bytes, body: bytes, status: int, *, is_urgent: bool) -> None:
+        """Write what the gateway says by itself; `head` is without its end, and says `status` already."""
+        request = self._request
+        self._delivery.whole(head + self._said, b"" if request.method == "HEAD" else body, request, is_urgent=is_urgent)
+
     def _answer_preflight(self, rules: Cors) -> None:
         self._outcome.note_decision()
         self._say(preflight_head(rules, self._request, self._outcome.request_id), b"", 204, "(preflight)")
@@ -190,7 +225,7 @@ class Waiting(Relay):
         """Answer whoever may ask, without an upstream. `head` is without its end."""
         outcome = self._outcome
         outcome.decision, outcome.route, outcome.status = "allow", route_key, status
-        self._delivery.keeps_alive = self._delivery.keeps_alive and not self._has_upload
+        self._delivery.keeps_alive = self._delivery.keeps_alive and self._upload is None
         self._move(DELIVERING)
         self._answer(head, body, status, is_urgent=True)
         self._end_as_delivered()

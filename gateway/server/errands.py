@@ -27,14 +27,14 @@ class Errands(Host):
     desk: Desk | None
     tasks: set[asyncio.Task[None]]
 
-    def fetch_key(self, need: NeedKey, then: Callable[[float, float], None]) -> Callable[[], object]:
+    def fetch_key(self, need: NeedKey, then: Callable[[tuple[float, float]], None]) -> Callable[[], object]:
         """Fetch a key, and say that it was tried; returns what gives it up."""
         return self._begin(self._fetch_key(need, then))
 
-    async def _fetch_key(self, need: NeedKey, then: Callable[[float, float], None]) -> None:
+    async def _fetch_key(self, need: NeedKey, then: Callable[[tuple[float, float]], None]) -> None:
         began_at = time.perf_counter()
         await self.store.fetch(need.source, need.kid)
-        then(began_at, time.perf_counter())
+        then((began_at, time.perf_counter()))
 
     def renew_session(self, session: Session, then: Callable[[Session | Denied], None]) -> Callable[[], object]:
         """Ask the issuer for the next word on a session; returns what gives it up."""

@@ -9,11 +9,11 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import http_parser
 
-from gateway.config.model import Config, Limits
+from gateway.config.model import Config
 from gateway.keys.fetch import Fetcher
 from gateway.keys.store import KeyStore
 from gateway.proxy.own import Desk
@@ -28,13 +28,12 @@ from gateway.record.tracing import Tracing
 from gateway.server.decisions import DecisionPort
 from gateway.server.errands import Errands
 from gateway.server.leaving import leave
+from gateway.server.public import PublicPort
 from gateway.server.recent import SLOT_SECONDS, Recent
-from gateway.transport.certificate import CertificateError, end_of_certificate, load_certificate, server_context
+from gateway.transport.certificate import CertificateError
 from gateway.transport.cork import Cork
 from gateway.transport.crowd import Crowd
-from gateway.transport.descriptors import backlog_for, descriptor_limit, room_for, unread_for
-from gateway.transport.door import TlsDoor
-from gateway.transport.limits import ConnectionLimits
+from gateway.transport.descriptors import descriptor_limit, room_for, unread_for
 from gateway.transport.listener import Listener
 from gateway.transport.pool import Pool
 from gateway.transport.room import Room, once_read
@@ -81,10 +80,8 @@ class Gateway(Errands):
         self.started_at = self.loaded_at = time.time()
         self.last_reload_error: str | None = None
         self.reload_failed_at: float | None = None  # the first time since it last went well
-        self.certificate_expires_at: float | None = None
         self.fetcher = Fetcher()
         self.keys = self.store = KeyStore(self.fetcher.fetch)
-        self._limits = _connection_limits(config)
         most = *room_for(config.limits, descriptor_limit()), unread_for(descriptor_limit())
         self.room = Room(*most, is_exempt=lambda peer: self.runtime.is_trusted(peer), soon=once_read)
         self._crowd = Crowd(self.room)
@@ -92,11 +89,8 @@ class Gateway(Errands):
         self.tasks = set()
         self._make_desk = make_desk
         self.desk = make_desk(self) if make_desk is not None else None
-        self.listener: Listener | None = None
-        self._server: asyncio.Server | None = None
+        self.public = PublicPort(self, self.cork, self.room, config, self._sweep, is_fast=self.is_fast)
         self.decisions: DecisionPort | None = None
-        self._tls: ssl.SSLContext | None = None
-        self._door: TlsDoor | None = None
 
     @property
     def config(self) -> Config:
@@ -106,11 +100,12 @@ class Gateway(Errands):
     @property
     def port(self) -> int:
         """The public port, also when the file asked for any free one (0)."""
-        if self._server is None:
-            raise RuntimeError("the gateway does not listen yet")
-        server: Any = self._server  # uvloop's `sockets` is a list
-        port: int = server.sockets[0].getsockname()[1]
-        return port
+        return self.public.port
+
+    @property
+    def listener(self) -> Listener | None:
+        """Makes the connections of the public port; None: it does not listen yet."""
+        return self.public.listener
 
     async def start(self, *, shares_port: bool = False, held: socket.socket | None = None) -> None:
         """Listen, and begin to fetch keys. A key server that is down does not stop the start.
@@ -118,28 +113,17 @@ class Gateway(Errands):
         `shares_port`: several processes listen on the same port (SO_REUSEPORT); `held` is the socket of engines, where
         it listens already. Raises `StartError`.
         """
-        address = self.config.listen
         try:
-            self._tls = server_context(self.config.tls)
+            self.public.prepare(self.config)
         except CertificateError as problem:
             raise StartError(str(problem)) from None
-        self.certificate_expires_at = end_of_certificate(self.config.tls)
         self.store.use(self.runtime.key_sources())
         self._turning = asyncio.get_running_loop().call_later(SLOT_SECONDS, self._turn)
-        self._warn_of_few_descriptors()
-        self.listener = Listener(self, self.cork, self.room, self._limits, self._sweep, is_fast=self.is_fast)
-        if self._tls is not None:
-            self._door = TlsDoor(self.listener, self._tls, lambda: self._limits.header_timeout_seconds)
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                self.listener.make_connection if self._door is None else self._door.make_handshake,
-                address.host or None,
-                address.port,
-                backlog=backlog_for(descriptor_limit()),
-                reuse_port=shares_port or None,
-            )
+            await self.public.start(self.config, shares_port=shares_port)
         except OSError as refusal:
-            raise StartError(f"cannot listen on {address.host}:{address.port}: {refusal.strerror or refusal}") from None
+            address, said = self.config.listen, refusal.strerror or refusal
+            raise StartError(f"cannot listen on {address.host}:{address.port}: {said}") from None
         await self._start_decisions(shares_port=shares_port, held=held)
 
     async def _start_decisions(self, *, shares_port: bool, held: socket.socket | None) -> None:
@@ -153,28 +137,18 @@ class Gateway(Errands):
             said = refusal.strerror or str(refusal)
             raise StartError(f"cannot listen on {decisions.where} (decisions): {said}") from None
 
-    def _warn_of_few_descriptors(self) -> None:
-        asked, most = self.config.limits.connections, self.room.limit
-        if asked > most and asked != Limits().connections:  # nobody asked for the default
-            _log.warning(
-                "limits.connections: found %d, but %d descriptors are enough for %d: raise the hard limit (ulimit -Hn)",
-                asked, descriptor_limit(), most,
-            )  # fmt: skip
-
     def is_ready(self) -> bool:
         """True while requests are welcome: listening, not stopping, key servers tried, some tokens can be judged."""
         has_secret = any(provider.secrets or provider.kind == "keys" for provider in self.config.providers)
-        is_serving = self._server is not None and not self.is_draining
+        is_serving = self.public.is_open and not self.is_draining
         return is_serving and self.store.is_ready(needs_keys=not has_secret)
 
     async def use(self, config: Config) -> None:
         """Swap the configuration in one step. Requests under way keep the old one. Raises `StartError`."""
-        if config.tls is not None and self._tls is not None:
-            try:
-                load_certificate(self._tls, config.tls)
-            except CertificateError as problem:
-                raise StartError(str(problem)) from None
-            self.certificate_expires_at = end_of_certificate(config.tls)
+        try:
+            self.public.renew_certificate(config)
+        except CertificateError as problem:
+            raise StartError(str(problem)) from None
         pools = self.pools
         fresh = self._make_runtime(config)
         retired, self.runtime = self.runtime, fresh
@@ -183,24 +157,22 @@ class Gateway(Errands):
         self.earlier_misses += retired.config.policy.verified.misses
         self.loaded_at = time.time()
         self.metrics.upstreams.know(upstream.name for upstream in config.upstreams)
-        limits = _connection_limits(config)
-        self._limits.header_bytes = limits.header_bytes
-        self._limits.header_timeout_seconds = limits.header_timeout_seconds
         self.room.limit, self.room.per_address = room_for(config.limits, descriptor_limit())
+        self.public.use(config)
         if self.decisions is not None:
             self.decisions.use(config)
-        self._warn_of_few_descriptors()
         self.store.use(fresh.key_sources())
         for pool in pools.values():
             pool.close()  # requests under way keep their connections
 
     async def drain(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         """Take leave for `drain_delay`, let requests end for `drain_timeout`, then cut what is left."""
-        if self._server is None or self.listener is None:
+        listener = self.public.listener
+        if listener is None or not self.public.is_open:
             return
         delay_seconds = self.config.drain_delay_seconds
         self.takes_requests_until = time.time() + delay_seconds if delay_seconds else None
-        doors = [(self._server.close, self.listener)]
+        doors = [(self.public.close, listener)]
         if self.decisions is not None:
             doors.append((self.decisions.close, self.decisions.listener))
         await leave(self, doors, delay_seconds, sleep)
@@ -211,14 +183,7 @@ class Gateway(Errands):
     async def stop(self) -> None:
         """End at once."""
         self.is_draining, self.takes_requests = True, False
-        if self._server is not None:
-            self._server.close()
-        if self._door is not None:
-            await self._door.stop()
-        if self.listener is not None:
-            self.listener.cut()
-            await self._quiet_within(_CUT_SECONDS)
-            await self.listener.stop()
+        await self.public.stop(lambda: self._quiet_within(_CUT_SECONDS))
         if self.decisions is not None:
             await self.decisions.stop()
         for pool in self.pools.values():
@@ -280,10 +245,6 @@ class Gateway(Errands):
         except TimeoutError:
             return False
         return True
-
-
-def _connection_limits(config: Config) -> ConnectionLimits:
-    return ConnectionLimits(config.limits.header_bytes, config.limits.header_timeout_seconds)
 
 
 def _require_c_parser() -> None:

@@ -26,6 +26,6 @@ def gauges_of(gateway: Gateway) -> Gauges:
         connections_shed=dict(gateway.room.shed),
         connections_refused=dict(gateway.room.refused),
         keys=tuple((name, status) for name, status in sources if status is not None),
-        certificate_expires_at=gateway.certificate_expires_at,
+        certificate_expires_at=gateway.public.certificate_expires_at,
         upstream_certificates=tuple((name, at) for name, at in ends if at is not None),
     )

@@ -14,8 +14,9 @@ from gateway.http1.arrivals import Arrivals
 from gateway.http1.llhttp import BrokenRequest
 from gateway.http1.request import RequestRead
 from gateway.policy.model import Headers
-from gateway.proxy.exchange import MAX_AHEAD_BYTES, Exchange
+from gateway.proxy.exchange import Exchange
 from gateway.proxy.host import Host
+from gateway.proxy.upload import MAX_AHEAD_BYTES
 from gateway.proxy.wire import Client, Relay
 from gateway.transport.cork import LARGE_BYTES, Cork
 from gateway.transport.hangup import hangup_of, has_unread

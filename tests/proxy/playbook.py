@@ -12,6 +12,7 @@ escapes (`\r\n`), or one byte many times (`x*70000`). A write of nothing is no c
     -- cors                    pages of https://app.test may call
     -- llhttp                  every head is read by llhttp, not only what our own grammar does not read
     -- tight                   whoever is written to takes no more for now
+    -- at once                 what a budget says is there before anybody waits for it
     -- opening                 no connection to the upstream was kept: it is full until it `takes again`
 
     >> request METHOD TARGET [WORD ...] [body TEXT]    words: those of `_LINES`, `length N`, `1.0` for the version
@@ -23,6 +24,7 @@ escapes (`\r\n`), or one byte many times (`x*70000`). A write of nothing is no c
     >> key comes | fails | is unknown
     >> session comes | stays | ends | waits    the issuer's next word; none, and this one is good; no; nobody is there
     >> answer comes | fails    the gateway's own
+    >> budget lends | is free | is spent    there is a place to give back; none is needed; none is left
     >> clock SECONDS           goes by, and whose deadline is over is told so
     >> leave | drain | shut down    the gateway stops: it still takes requests, it takes no more, at once
     >> mistake                 from now on our own code raises an exception where it can
@@ -36,6 +38,7 @@ escapes (`\r\n`), or one byte many times (`x*70000`). A write of nothing is no c
     << client ended keep-alive | close | lingers, ENDED     the latter as in the record, which was made just before
     << key fetch KID | given up
     << session renew; answer to NAME [of SUBJECT] | given up    what the issuer, or we ourselves, are asked
+    << budgets NAMES of SUBJECT | given up | given back    who is to use some of them up
     << stream                  the host was told that nobody knows how long the response will be
 """
 
@@ -43,7 +46,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from typing import Any, cast
@@ -60,7 +63,7 @@ from gateway.policy.decision import NeedKey
 from gateway.policy.denied import Denied
 from gateway.policy.jwk import Key
 from gateway.policy.key_lookup import Keys, NoKey
-from gateway.policy.model import Headers
+from gateway.policy.model import Headers, Principal
 from gateway.policy.providers import KeySource, Provider
 from gateway.policy.reasons import Reason
 from gateway.policy.routes import Policy, Route
@@ -68,7 +71,7 @@ from gateway.policy.rules import Authenticated
 from gateway.policy.session import Session
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.headers import is_response_line_forwarded
-from gateway.proxy.host import Host
+from gateway.proxy.host import Host, Lease
 from gateway.proxy.own import OwnAnswer, OwnQuestion, json_answer
 from gateway.proxy.runtime import Runtime
 from gateway.proxy.states import RESPONDING, State
@@ -159,12 +162,17 @@ class Player:
             "/pages", ("pages",), upstream, providers=(sealed.STAFF,), allow=(Authenticated(),), login=True,
             websocket=True, sealed=sealed.LOGIN.cookie,
         )  # fmt: skip
+        counted = Route(
+            "/counted", ("counted",), upstream, providers=(SHARED,), allow=(Authenticated(),), budgets=("people", "all")
+        )
         own = [sealed.own_route(name, upstream) for name in ("login", "me")]
         own.append(sealed.own_route("logout", upstream, "POST"))
-        policy = Policy([*config.policy.routes, keys, pages, *own], login=sealed.LOGIN)
+        policy = Policy([*config.policy.routes, keys, pages, counted, *own], login=sealed.LOGIN)
         config = replace(config, policy=policy, cors=cors, limits=replace(config.limits, **limits))
         self.is_fast, self.is_opening, self.is_tight = "llhttp" not in given, "opening" in given, "tight" in given
-        assert len(given) == len(limits) + sum(one in ("cors", "llhttp", "opening", "tight") for one in given), given
+        words_alone = ("cors", "llhttp", "opening", "tight", "at once")
+        assert len(given) == len(limits) + sum(one in words_alone for one in given), given
+        self.is_at_once = "at once" in given
         self.now = 1000.0
         self.is_mistaken = False
         self.notes: list[str] = []
@@ -212,6 +220,8 @@ class Player:
                 host.end_renewal(how)
             case ["answer", how]:
                 host.end_answer(how)
+            case ["budget", *how]:
+                host.end_spending(" ".join(how))
             case ["clock", seconds]:
                 self._go_by(float(seconds))
             case ["leave"]:
@@ -258,6 +268,8 @@ class Player:
             yield from ("session comes", "session stays", "session ends", "session waits")
         if host.answered is not None:
             yield from ("answer comes", "answer fails")
+        if host.spent is not None:
+            yield from ("budget lends", "budget is free", "budget is spent")
         if not self.upstreams or self.upstreams[-1].taker is None:
             return
         yield from ("upstream takes again" if self.upstreams[-1].is_full else "upstream full", "upstream breaks")
@@ -302,10 +314,12 @@ class PlayedHost(Host):
         self.open_requests, self.tunnels = 0, set()
         self.begun: list[Outcome] = []
         self.outcomes: list[Outcome] = []  # of what has ended
-        self.fetched: Callable[[float, float], None] | None = None  # is told that a key was fetched
+        self.fetched: Callable[[tuple[float, float]], None] | None = None  # is told that a key was fetched
         self.asked_about: Session | None = None
         self.renewed: Callable[[Session | Denied], None] | None = None  # is told of a session's next state
         self.answered: Callable[[OwnAnswer | Denied], None] | None = None  # is told of an answer of our own
+        self.lent = 0
+        self.spent: Callable[[Lease | Denied | None], None] | None = None  # is told what is left of a budget
         self.clock, self.next_id = self._clock, self._next_id
 
     def _clock(self) -> float:
@@ -325,7 +339,7 @@ class PlayedHost(Host):
     def ended(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
 
-    def fetch_key(self, need: NeedKey, then: Callable[[float, float], None]) -> Callable[[], object]:
+    def fetch_key(self, need: NeedKey, then: Callable[[tuple[float, float]], None]) -> Callable[[], object]:
         self._player.note(f"key fetch {need.kid}")
         self.fetched = then
         return self._give_up
@@ -339,7 +353,7 @@ class PlayedHost(Host):
         self.held.found = _KEY if how == "comes" else no_key
         then, self.fetched = self.fetched, None
         assert then is not None, "no key is being fetched"
-        then(1.0, 2.0)
+        then((1.0, 2.0))
 
     def renew_session(self, session: Session, then: Callable[[Session | Denied], None]) -> Callable[[], object]:
         self._player.note("session renew")
@@ -370,6 +384,41 @@ class PlayedHost(Host):
         then, self.answered = self.answered, None
         assert then is not None, "nobody asked us"
         then(json_answer({}) if how == "comes" else Denied(Reason.LOGIN_INVALID, how))
+
+    def spend(
+        self,
+        budgets: Sequence[str],
+        principal: Principal | None,
+        client_ip: str,
+        then: Callable[[Lease | Denied | None], None],
+    ) -> Callable[[], object]:
+        assert principal is not None and client_ip == "192.0.2.1"
+        self._player.note(f"budgets {', '.join(budgets)} of {principal.subject}")
+        self.spent = then
+        if self._player.is_at_once:
+            self.end_spending("lends")
+        return self._give_up_spending
+
+    def _give_up_spending(self) -> None:
+        self._player.note("budgets given up")
+        self.spent = None
+
+    def end_spending(self, how: str) -> None:
+        then, self.spent = self.spent, None
+        assert then is not None, "nobody asked for a budget"
+        told = {"lends": PlayedLease(self._player), "is free": None, "is spent": Denied(Reason.SHUTTING_DOWN, how)}
+        self.lent += how == "lends"
+        then(told[how])
+
+
+class PlayedLease(Lease):
+    """A place in a budget."""
+
+    def __init__(self, player: Player) -> None:
+        self._player = player
+
+    def release(self) -> None:
+        self._player.note("budgets given back")
 
 
 class PlayedClient(Client):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.proxy.states import ENDED, MOVES, READING, IllegalMoveError, State
-from tests.proxy.playbook import Player, dialogues, play
+from tests.proxy.playbook import PlayedLease, Player, dialogues, play
 
 RESPONSES = r"""
 # whole
@@ -256,6 +256,45 @@ KEYS = r"""
 >> client slow
 >> key comes                     << upstream held; upstream begin GET /keys/x as user-1
 >> client takes again            << upstream freed
+"""
+
+BUDGETS = r"""
+# has a place until the end
+>> request GET /counted/x token  << budgets people, all of user-1
+>> budget lends                  << upstream begin GET /counted/x as user-1
+>> response 200 chunked          << stream; client write 200 chunked
+>> last piece a                  << client write 1\r\na\r\n; client write 0\r\n\r\n; budgets given back
+                                 << client ended keep-alive, complete
+# has a place at once
+-- at once
+>> request GET /counted/x token  << budgets people, all of user-1; upstream begin GET /counted/x as user-1
+>> client leaves                 << upstream abort; budgets given back; client ended close, client_gone
+# needs no place
+>> request GET /counted/x token  << budgets people, all of user-1
+>> budget is free                << upstream begin GET /counted/x as user-1
+>> response 200 length 2 body ok << client write 200 length 2 body ok; client ended keep-alive, complete
+# is spent
+>> request GET /counted/x token  << budgets people, all of user-1
+>> budget is spent               << client write 503 shutting_down; client ended keep-alive, refused
+# is not asked for a stranger
+>> request GET /counted/x        << client write 401 token_missing; client ended keep-alive, refused
+# nobody waits for any more
+>> request GET /counted/x token  << budgets people, all of user-1
+>> client leaves                 << budgets given up; client ended close, client_gone
+# an upload waits for
+>> request POST /counted/x token length 6 expect << budgets people, all of user-1
+>> client sends abc
+>> budget lends << upstream begin POST /counted/x as user-1 length 6 unfinished body abc
+>> client sends def                              << upstream has all; upstream write def
+>> upstream breaks << client write 502 upstream_broken; budgets given back; client ended keep-alive, refused
+# an upload by chunks waits for, and ends with
+>> request POST /counted/x token chunked body 1\r\na\r\n0\r\n\r\n << budgets people, all of user-1
+>> budget lends << upstream begin POST /counted/x as user-1 chunked body 1\r\na\r\n0\r\n\r\n
+# is given back when a second try fails
+>> request GET /counted/x token  << budgets people, all of user-1
+>> budget lends                  << upstream begin GET /counted/x as user-1
+>> upstream breaks kept          << new upstream begin GET /counted/x as user-1
+>> upstream breaks << client write 502 upstream_broken; budgets given back; client ended keep-alive, refused
 """
 
 UPLOADS = r"""
@@ -664,6 +703,7 @@ PLAIN = [
         "a page": PAGES,
         "a key": KEYS,
         "an upload": UPLOADS,
+        "a budget": BUDGETS,
         "a time limit": TIMES,
         "a session": SESSIONS,
         "a break": BREAKS,
@@ -672,7 +712,9 @@ PLAIN = [
     }.items()
     for one in dialogues(text)
 ]
-TEXTS = (RESPONSES, REFUSALS, PAGES, KEYS, SESSIONS, UPLOADS, TIMES, BREAKS, STOPS, HANDSHAKES, MISTAKES, LEAVINGS)
+TEXTS = (
+    RESPONSES, REFUSALS, PAGES, KEYS, SESSIONS, BUDGETS, UPLOADS, TIMES, BREAKS, STOPS, HANDSHAKES, MISTAKES, LEAVINGS,
+)  # fmt: skip
 ALL = [one.values[0] for text in TEXTS for one in dialogues(text)] + [one.values[0] for one in TUNNELS]
 PAIRS = [(before, after) for before in MOVES for after in MOVES if after not in MOVES[before]]
 
@@ -712,8 +754,18 @@ async def test_a_key_that_comes_too_late_is_nothing_to_a_request_that_has_ended(
     assert key_came is not None
     player.feed("client leaves")
     before = list(player.notes)
-    key_came(1.0, 2.0)
+    key_came((1.0, 2.0))
     assert player.notes == before and not caplog.records
+
+
+async def test_a_place_in_a_budget_that_comes_too_late_goes_back() -> None:
+    player = play(">> request GET /counted/x token << budgets people, all of user-1")
+    lease_came = player.host.spent
+    assert lease_came is not None
+    player.feed("client leaves")
+    before = len(player.notes)
+    lease_came(PlayedLease(player))
+    assert player.notes[before:] == ["budgets given back"]
 
 
 async def test_the_record_counts_what_passed() -> None:
@@ -861,6 +913,7 @@ async def test_whatever_comes_the_exchange_ends_exactly_once(data: st.DataObject
                 "/pages/x due-session",
                 "/own/me old-session",
                 "/own/login",
+                "/counted/x token",
             ]
         )
     )
@@ -879,4 +932,6 @@ async def test_whatever_comes_the_exchange_ends_exactly_once(data: st.DataObject
     assert sum(note.startswith("client ended") for note in player.notes) == 1
     assert player.notes[-1].startswith(("client ended", "client reset"))
     assert all(one.taker is None for one in player.upstreams), "a connection is still at work for nobody"
+    lent = sum(note == "budgets given back" for note in player.notes)
+    assert lent == player.host.lent
     assert player.host.fetched is None and not player.host.tunnels

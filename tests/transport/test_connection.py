@@ -211,7 +211,7 @@ async def pour(visit: Visit) -> None:
 async def test_client_that_takes_nothing_is_cut_in_the_end(has_left: bool) -> None:
     # With its FIN come and our response not taken, waiting would keep the upstream's run alive.
     async with RawUpstream(pour) as upstream, running(config_for(upstream_at(upstream.url))) as gateway:
-        limits = gateway._limits
+        limits = gateway.public.limits
         limits.stall_seconds, limits.flush_seconds = (300.0, 0.1) if has_left else (0.1, 300.0)
         async with RawClient.connect(gateway.port) as client:
             client.transport.pause_reading()

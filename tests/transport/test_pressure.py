@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gateway.config.model import Limits
-from gateway.proxy.exchange import MAX_AHEAD_BYTES
+from gateway.proxy.upload import MAX_AHEAD_BYTES
 from gateway.transport.client import ClientConnection
 from gateway.transport.cork import Cork
 from tests.desk import Desk, Wire
@@ -188,7 +188,7 @@ async def test_slow_reader_gets_all_of_a_last_answer(close: bool) -> None:
     async with RawUpstream(script) as upstream:
         config = config_for(upstream_at(upstream.url), drain_timeout_seconds=20.0)
         async with running(config) as gateway:
-            gateway._limits.flush_seconds = 5.0
+            gateway.public.limits.flush_seconds = 5.0
             with socket.socket() as client:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
                 client.setblocking(False)
