@@ -29,7 +29,7 @@ from gateway.config.revoked import REVOKED_FILE, read_revoked_file
 from gateway.config.routes import Known, ReadRoute, captures_of, read_routes
 from gateway.config.rules import RuleReader
 from gateway.config.sections import FILE_RECORD, PROVIDERS, ROUTES, RULES, UPSTREAM, UPSTREAMS
-from gateway.config.streams import StreamsOfAll, read_streams
+from gateway.config.streams import OF_ALL, read_streams
 from gateway.policy.fields import TRACE
 from gateway.policy.login import Login
 from gateway.policy.providers import Provider
@@ -103,7 +103,7 @@ def _read(text: str, reading: Reading) -> Config:
         own = providers[login.provider]
         providers = {**providers, login.provider: with_sessions(own, login) if own is not None else None}
     revoked_file, revoked = _revoked(values, providers or {}, reading)
-    streams = attempt(read_streams, values, REVOKED_FILE in values or login is not None, reading) or StreamsOfAll()
+    streams = attempt(read_streams, values, REVOKED_FILE in values or login is not None, reading) or OF_ALL
     known = Known(providers, upstreams, rules, login, LOGIN in values, streams)
     routes = _routes(values, known, reading)
     routes += own_routes(routes, login, reading)

@@ -103,7 +103,9 @@ REVOKED = Field("revoked", _EntriesReader(), "what counts no more", is_required=
 _FILE_RECORD = Record("the file of revocations", (REVOKED,))
 
 
-def read_revoked(path: Path, content: bytes, providers: Mapping[str, Provider | None], reading: Reading) -> RevocationList:
+def read_revoked(
+    path: Path, content: bytes, providers: Mapping[str, Provider | None], reading: Reading
+) -> RevocationList:
     """Return what a file revokes. Raises `Unreadable`, with each mistake at its place in `reading`, and `ConfigError`
     for what is no text.
     """
@@ -140,7 +142,8 @@ def _read(written: str, reading: Reading, providers: Mapping[str, Provider | Non
         if one.provider is None:
             if one.subject is not None and len(providers) > 1:
                 reading.warn(
-                    node.place, "names no provider: of every provider whoever is called so is refused (`provider: NAME`)"
+                    node.place,
+                    "names no provider: of every provider whoever is called so is refused (`provider: NAME`)",
                 )
         elif one.provider not in providers:
             where = node.get(PROVIDER.name) if isinstance(node, Fields) else None
@@ -172,9 +175,9 @@ REVOKED_FILE = Field(
 def read_revoked_file(
     node: Text, providers: Mapping[str, Provider | None], reading: Reading
 ) -> tuple[Path, RevocationList]:
-    """Return the path and what is revoked there. It is watched on its own: a mistake elsewhere must not keep a list old.
+    """Return the path and what is revoked there. Raises `Unreadable`.
 
-    Raises `Unreadable`.
+    It is watched on its own: a mistake elsewhere must not keep a list old.
     """
     path, content = reading.mounted(node, is_watched=False)
     try:

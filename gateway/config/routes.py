@@ -15,7 +15,7 @@ from gateway.config.records import Values
 from gateway.config.resources import read_resource
 from gateway.config.route_fields import RouteKey, read_key
 from gateway.config.rules import RuleReader
-from gateway.config.streams import StreamsOfAll
+from gateway.config.streams import OF_ALL, StreamsOfAll
 from gateway.policy.login import Login
 from gateway.policy.providers import Provider
 from gateway.policy.routes import Capture, Route
@@ -35,7 +35,7 @@ class Known:
     rules: RuleReader
     login: Login | None = None
     has_login: bool = False  # the file has one, perhaps with a mistake
-    streams: StreamsOfAll = StreamsOfAll()
+    streams: StreamsOfAll = OF_ALL
 
 
 @dataclass(frozen=True, slots=True)

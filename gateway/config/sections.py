@@ -43,7 +43,17 @@ ROUTES = Field(
 FILE_RECORD = Record(
     "the file",
     (
-        *SERVER_FIELDS, *OBSERVING_FIELDS, DECISIONS, LOGIN, REVOKED_FILE, STREAMS, UPSTREAM, UPSTREAMS, PROVIDERS,
-        RULES, ROUTES, TESTS,
-    ),  # fmt: skip
+        *SERVER_FIELDS,
+        *OBSERVING_FIELDS,
+        DECISIONS,
+        LOGIN,
+        REVOKED_FILE,
+        STREAMS,
+        UPSTREAM,
+        UPSTREAMS,
+        PROVIDERS,
+        RULES,
+        ROUTES,
+        TESTS,
+    ),
 )

@@ -58,7 +58,9 @@ class ReadStreams:
         values = self.values
         if GRACE not in values or values.get(END) == "with_token" or (END not in values and all_of.ends_with_token):
             return
-        reading.refuse_at(values.key_place(GRACE), "found 'grace' of streams without an end, expected 'end: with_token'")
+        reading.refuse_at(
+            values.key_place(GRACE), "found 'grace' of streams without an end, expected 'end: with_token'"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,9 @@ class StreamsOfAll:
         return None if streams == FOLLOWED and not (self.can_revoke and is_guarded) else streams
 
 
+OF_ALL = StreamsOfAll()  # where nothing is said
+
+
 class _StreamsReader:
     """How long streams last."""
 
@@ -92,7 +97,7 @@ class _StreamsReader:
 
 _MEANING = "when streams (answers without a length, WebSockets) end, and what keeps silent ones alive"
 STREAMS = Field("streams", _StreamsReader(), f"{_MEANING}; a route may say otherwise, key by key")
-ROUTE_STREAMS = Field("streams", _StreamsReader(), f"{_MEANING}; what it leaves out is as for all", "as for all")
+ROUTE_STREAMS = Field("streams", _StreamsReader(), f"{_MEANING}; what it leaves out is as for all")
 
 
 def read_streams(values: Values, can_revoke: bool, reading: Reading) -> StreamsOfAll:

@@ -70,13 +70,13 @@ def explain_session(
 def tell_revoked(found: Findings) -> Denied | None:
     """Return the refusal of a caller who counts no more, and say so where his claims are told."""
     revoked, principal = found.policy.revoked, found.principal
-    why = revoked.why(principal) if revoked is not None and principal is not None else None
-    if why is None:
+    refusal = revoked.refusal(principal) if revoked is not None and principal is not None else None
+    if refusal is None:
         return None
     for number, step in enumerate(found.steps):
         if step.name == "claims":
-            found.steps[number] = replace(step, verdict="no", found=f"{why}; {step.found}")
-    return Denied(Reason.TOKEN_REVOKED, why)
+            found.steps[number] = replace(step, verdict="no", found=f"{refusal.detail}; {step.found}")
+    return refusal
 
 
 def _story_of(session: Session, login: Login, now: float) -> str:

@@ -100,36 +100,39 @@ class Revoked:
         self.listed, self.ended = listed, ended
 
     def check(self, principal: Principal) -> None:
-        """Return if the caller still counts. Raises `Denied` (TOKEN_REVOKED)."""
-        why = self.why(principal)
-        if why is not None:
-            raise _refusal(why, principal.provider)
+        """Return if the caller still counts. Raises `Denied`, as `refusal` returns it."""
+        refusal = self.refusal(principal)
+        if refusal is not None:
+            raise refusal
 
     def check_session(self, session: Session) -> None:
-        """Return if a session still counts, before anybody is asked about it. Raises `Denied` (TOKEN_REVOKED)."""
-        why = self._why_session(session, _text(session.claims.get("sub")))
-        if why is not None:
-            raise _refusal(why, session.provider)
+        """Return if a session still counts, before anybody is asked about it. Raises `Denied`."""
+        refusal = self._refusal_of(session, _text(session.claims.get("sub")))
+        if refusal is not None:
+            raise refusal
 
-    def why(self, principal: Principal) -> str | None:
-        """Return why a caller counts no more, for the log; None: he does."""
+    def refusal(self, principal: Principal) -> Denied | None:
+        """Return the refusal of a caller who counts no more; None: he does.
+
+        Of a session that was ended it is SESSION_EXPIRED, since another login helps; else TOKEN_REVOKED.
+        """
         session = principal.session
         if session is not None:
-            return self._why_session(session, principal.subject)
-        return _said(self.listed.find(principal.provider, principal.subject, principal.claims))
+            return self._refusal_of(session, principal.subject)
+        return _by_list(self.listed.find(principal.provider, principal.subject, principal.claims), principal.provider)
 
-    def _why_session(self, session: Session, subject: str) -> str | None:
+    def _refusal_of(self, session: Session, subject: str) -> Denied | None:
         if self.ended is not None and self.ended.has(session):
-            return "the session was ended: at its issuer, or by a logout here"
-        return _said(self.listed.find(session.provider, subject, session.claims, session.begun_at))
+            return _refusal(Reason.SESSION_EXPIRED, "the session was ended by a logout", session.provider)
+        return _by_list(self.listed.find(session.provider, subject, session.claims, session.begun_at), session.provider)
 
 
-def _said(found: Revocation | None) -> str | None:
-    return None if found is None else f"revoked at {found.where}"
+def _by_list(found: Revocation | None, provider: str) -> Denied | None:
+    return None if found is None else _refusal(Reason.TOKEN_REVOKED, f"revoked at {found.where}", provider)
 
 
-def _refusal(why: str, provider: str) -> Denied:
-    refusal = Denied(Reason.TOKEN_REVOKED, why)
+def _refusal(reason: Reason, why: str, provider: str) -> Denied:
+    refusal = Denied(reason, why)
     refusal.provider = provider
     return refusal
 

@@ -94,7 +94,6 @@ class Seal:
         """Return what stands in the cookie of a begun login; None if it is none of ours."""
         return _opened(text, self._begun_key)
 
-
     def mark(self, text: str) -> bytes:
         """Return what stands for a text where nobody else is to know it; the same wherever the secret is."""
         return hmac.digest(self._mark_key, text.encode("utf-8", "surrogatepass"), "sha256")

@@ -46,10 +46,11 @@ class EventBorders:
 
         Behind something of ours it would be the beginning of the first line.
         """
-        if self._head is None:
+        head = self._head
+        if head is None:
             self._follow(data)
             return data
-        whole = self._head + data
+        whole = head + data
         if len(whole) < len(_BOM) and _BOM.startswith(whole):
             self._head = whole
             return b"" if self._has_spoken else data

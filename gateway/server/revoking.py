@@ -102,7 +102,8 @@ class Revoking:
         if listed.entries == self.listed.entries:
             return
         self.listed = listed
-        _log.info("revoked_file: %s is in force, %d entries; %d requests ended", path, len(listed.entries), self._obey())
+        count = self._obey()
+        _log.info("revoked_file: %s is in force, %d entries; %d requests ended", path, len(listed.entries), count)
 
     def _obey(self) -> int:
         """Have the next decision ask, and end what is open. Returns how many requests ended."""

@@ -40,7 +40,9 @@ def all_lines_of(stream: bytes) -> list[bytes]:
 
 def events_of(stream: bytes) -> list[tuple[str, str]]:
     """Return the events that a client makes of a stream."""
-    events, kind, data = [], b"", []
+    events: list[tuple[str, str]] = []
+    data: list[bytes] = []
+    kind = b""
     for line in lines_of(stream):
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")

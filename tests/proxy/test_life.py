@@ -6,9 +6,13 @@ from math import inf
 
 from gateway.policy.reasons import Reason
 from gateway.policy.streams import Streams
-from gateway.proxy.life import BORDER_SECONDS, Life
+from gateway.proxy.life import BORDER_SECONDS, Ending, Life
 
 ALL = Streams(grace_seconds=2.0, max_seconds=100.0, heartbeat_seconds=15.0)
+
+
+def reason_of(ending: Ending | None) -> Reason | None:
+    return None if ending is None else ending.reason
 
 
 def test_stream_of_which_nothing_is_said_is_never_due() -> None:
@@ -33,13 +37,13 @@ def test_time_that_is_over_is_asked_for_anew_first() -> None:
     assert life.is_over(14.9) is None and len(left) == 2, "not asked before it is due"
     assert life.is_over(15.0) is None, "the session has gone on"
     assert life.due_at == 22.0
-    assert life.is_over(22.0) is Reason.SESSION_EXPIRED
+    assert reason_of(life.is_over(22.0)) is Reason.SESSION_EXPIRED
 
 
 def test_longest_stream_ends_also_where_the_token_does_not() -> None:
     life = Life(ALL, 10.0)
     assert life.is_over(109.9) is None
-    assert life.is_over(110.0) is Reason.STREAM_TOO_LONG
+    assert reason_of(life.is_over(110.0)) is Reason.STREAM_TOO_LONG
 
 
 def test_heartbeat_goes_into_silence_alone() -> None:
@@ -67,8 +71,8 @@ def test_event_under_way_has_a_moment_to_end() -> None:
     assert life.is_at_border
     life.passing(b"data: 1", 1.0)
     assert not life.is_at_border
-    life.end_at_border(Reason.TOKEN_REVOKED, 50.0)
-    assert life.ending is Reason.TOKEN_REVOKED
+    life.end_at_border(Ending(Reason.TOKEN_REVOKED, "said", "revoked"), 50.0)
+    assert reason_of(life.ending) is Reason.TOKEN_REVOKED
     assert life.due_at == 50.0 + BORDER_SECONDS
     assert life.passing(b"2\n\ndata: 3\n\n", 50.1) == b"2\n\n"
     assert life.is_at_border
