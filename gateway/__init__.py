@@ -6,6 +6,7 @@ which `tests/test_layers.py` holds:
     policy     what is decided: tokens, principals, rules, routes, `decide` (pure)
     config     the YAML file: text and environment in, frozen policy out (pure but for reading files)
     keys       public keys by address: fetched, refreshed, bounded (I/O)
+    stores     what workers and replicas share: a Redis, asked in time or not at all (I/O)
     record     what is noted of a request: outcome, log, counters, spans
     http1      the grammar of HTTP/1.1, ours and aiohttp's, both directions (pure)
     proxy      one request and its response: headers, identity, CORS, refusals, the exchange (pure)

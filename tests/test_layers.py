@@ -15,8 +15,8 @@ import gateway
 
 ROOT = Path(gateway.__file__).parent
 LAYERS = (
-    "policy", "config", "keys", "record", "http1", "proxy", "transport", "explain", "server", "endpoints", "engines",
-    "processes", "commands",
+    "policy", "config", "keys", "stores", "record", "http1", "proxy", "transport", "explain", "server", "endpoints",
+    "engines", "processes", "commands",
 )  # fmt: skip
 PURE = (*sorted((ROOT / "policy").glob("*.py")), ROOT / "proxy" / "headers.py", ROOT / "proxy" / "cors.py")
 # A machine is told of events, and tells what to do: neither loop nor socket nor clock.

@@ -22,7 +22,7 @@ _SECRET_NAME = re.compile(r"[\w.-]*(?:secret|passw|private|api_?key)[\w.-]*|toke
 _NAMES_A_SECRET = re.compile(
     r"[\"']?[\w-]*(?:secret|passw|private|api[_-]?key|authorization)[\w-]*[\"']?\s*:(?=\s|$)", re.IGNORECASE
 )
-_SECRET_PLACE = re.compile(r"providers\..+\.jwks\.(?:headers|proxy)", re.DOTALL)
+_SECRET_PLACE = re.compile(r"providers\..+\.jwks\.(?:headers|proxy)|shared\.url", re.DOTALL)
 # How a constant for an upstream begins: a credential, most often.
 CONSTANT = "text:"
 _ONE_VARIABLE = re.compile(rf"\s*([\"']?)(?:{CONSTANT})?\$\{{\w+\}}\1\s*")
@@ -116,7 +116,7 @@ def names_secret(key: str) -> bool:
 
 
 def holds_secrets(path: str) -> bool:
-    """True for a key whose value is hidden because of where it stands: credentials for a key server."""
+    """True for a key whose value is hidden because of where it stands: credentials for a key server, for a store."""
     return _SECRET_PLACE.fullmatch(path) is not None
 
 

@@ -18,6 +18,7 @@ from gateway.config.header_names import header_rules
 from gateway.config.lint import lint
 from gateway.config.lists import check_name
 from gateway.config.login import LOGIN, read_login, with_sessions
+from gateway.config.mastra_lint import lint_mastra
 from gateway.config.model import Address, Config, Limits, Log
 from gateway.config.own_routes import own_routes
 from gateway.config.parse import decode, parse
@@ -29,6 +30,7 @@ from gateway.config.revoked import REVOKED_FILE, read_revoked_file
 from gateway.config.routes import Known, ReadRoute, captures_of, read_routes
 from gateway.config.rules import RuleReader
 from gateway.config.sections import FILE_RECORD, PROVIDERS, ROUTES, RULES, UPSTREAM, UPSTREAMS
+from gateway.config.shared import SHARED
 from gateway.config.streams import OF_ALL, read_streams
 from gateway.policy.fields import TRACE
 from gateway.policy.login import Login
@@ -117,6 +119,7 @@ def _read(text: str, reading: Reading) -> Config:
     policy.revoked = Revoked(revoked) if revoked.entries else None
     lint(values, routes, unused, reading)
     lint_presets(routes, reading)
+    lint_mastra(routes, reading)
     default_limits = Limits()
     return Config(
         listen=values.get(server.LISTEN, _DEFAULT_LISTEN),
@@ -142,6 +145,7 @@ def _read(text: str, reading: Reading) -> Config:
         decisions=values.get(DECISIONS),
         drain_delay_seconds=values.get(server.DRAIN_DELAY, 0.0),
         expansions=tuple(reading.expansions),
+        shared=values.get(SHARED),
         revoked_file=revoked_file,
     )
 

@@ -67,6 +67,32 @@ class Decisions:
         return f"{host}:{self.listen.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The Redis that workers and replicas share. `timeout_seconds`: no request waits longer for it.
+
+    `if_down`: each process counts for itself, or what cannot be counted is refused. `secret`: what callers are hashed
+    with in it; None: it is made of what all replicas know besides.
+    """
+
+    host: str
+    port: int = 6379
+    database: int = 0
+    has_tls: bool = False
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    timeout_seconds: float = 0.05
+    if_down: Literal["local", "refuse"] = "local"
+    ca_file: Path | None = None
+    secret: bytes | None = field(default=None, repr=False)
+
+    @property
+    def where(self) -> str:
+        """Return the place as people may read it: without user and password."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'rediss' if self.has_tls else 'redis'}://{host}:{self.port}/{self.database}"
+
+
 LogFormat = Literal["json", "text"]
 
 
@@ -192,3 +218,4 @@ class Config:
     drain_delay_seconds: float = 0.0
     expansions: tuple[Expansion, ...] = ()
     revoked_file: Path | None = None  # watched on its own; what it says is in the policy
+    shared: Shared | None = None

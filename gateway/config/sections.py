@@ -13,6 +13,7 @@ from gateway.config.records import Field, Record
 from gateway.config.revoked import REVOKED_FILE
 from gateway.config.route_fields import ROUTE_RECORD, Later
 from gateway.config.server import SERVER_FIELDS
+from gateway.config.shared import SHARED
 from gateway.config.streams import STREAMS
 from gateway.config.upstreams import UpstreamReader
 
@@ -46,6 +47,7 @@ FILE_RECORD = Record(
         *SERVER_FIELDS,
         *OBSERVING_FIELDS,
         DECISIONS,
+        SHARED,
         LOGIN,
         REVOKED_FILE,
         STREAMS,

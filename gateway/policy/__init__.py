@@ -5,7 +5,8 @@ In reading order: `reasons`, `denied`, `session` and `model` (the vocabulary); `
 `jwk`, `pem`, `secrets`, `claim_names`, `issuers`, `machine_keys`, `providers`, `claim_values`, `emails`,
 `organizations`, `callers`, `claims`, `clerk`, `conditions`, `verify`, `key_lookup` (whom a token speaks for); `seal`
 and `login` (whom a session does); `seen_sessions`, `ended_sessions` and `revocation` (who counts no more); `likeness`,
-`expressions`, `freshness`, `rules`, `asked`, `words`, `studio` and `guard` (who may pass); `mastra_routes` (what Mastra
-serves); `upstreams`, `resources`, `streams` and `routes` (where to); `machines` (whom a key speaks for); `memory`,
-`seen` and `cache` (what is remembered); `decision` (the one line that joins them).
+`expressions`, `freshness`, `mastra_routes` (what Mastra serves), `mastra_roles`, `rules`, `asked`, `words`, `studio`
+and `guard` (who may pass); `own_ids` and `json_edits` (whose is what a body speaks of); `upstreams`, `resources`,
+`streams` and `routes` (where to); `machines` (whom a key speaks for); `memory`, `seen` and `cache` (what is
+remembered); `decision` (the one line that joins them).
 """

@@ -19,7 +19,8 @@ escapes (`\r\n`), or one byte many times (`x*70000`). A write of nothing is no c
     >> request METHOD TARGET [WORD ...] [body TEXT]    words: those of `_LINES`, `length N`, `1.0` for the version
     >> client sends TEXT | slow | takes again | leaves
     >> response STATUS [length N | chunked] [events] [gzip] [broken] [body TEXT]
-                               without a framing the connection's end ends it; `broken`: the upstream breaks at once behind these bytes
+                               without a framing the connection's end ends it; `broken`: the upstream breaks at
+                               once behind these bytes
     >> piece TEXT | last piece TEXT | response ended
     >> upstream full | takes again | breaks [kept | unsent] | switches [wrongly] [body TEXT]
     >> key comes | fails | is unknown

@@ -1,0 +1,4 @@
+"""What workers and replicas share: one Redis, asked in time or not at all.
+
+In reading order: `redis` (the connection: up or down, never slower than its time-out).
+"""
