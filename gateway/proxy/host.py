@@ -12,6 +12,7 @@ from gateway.policy.key_lookup import Keys
 from gateway.policy.model import Principal
 from gateway.policy.seen_sessions import SeenSessions
 from gateway.policy.session import Session
+from gateway.proxy.holding import Holding
 from gateway.proxy.own import OwnAnswer, OwnQuestion
 from gateway.proxy.runtime import Runtime
 from gateway.proxy.tunnel import Tunnel
@@ -47,6 +48,7 @@ class Host:
     open_requests: int
     tunnels: set[Tunnel]
     sessions: SeenSessions
+    holding: Holding
 
     def began(self, outcome: Outcome) -> None:
         """A request has begun."""

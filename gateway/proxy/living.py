@@ -78,9 +78,9 @@ class Living:
         self.life, self._client, self._delivery, self._outcome = life, client, delivery, outcome
         self._fail, self._close = fail, close
 
-    def wait_until(self, others_at: float) -> None:
-        """Set the deadline, given that of whatever else is waited for."""
-        self._client.deadline = self.life.until(others_at)
+    def until(self, others_at: float) -> float:
+        """Return the deadline, given that of whatever else is waited for."""
+        return self.life.until(others_at)
 
     def leave(self) -> None:
         """The body is whole: what is left is to be delivered, and that has no end of ours."""

@@ -68,6 +68,7 @@ from gateway.policy.denied import Denied
 from gateway.policy.jwk import Key
 from gateway.policy.key_lookup import Keys, NoKey
 from gateway.policy.model import Headers, Principal
+from gateway.policy.ownership import Ownership
 from gateway.policy.providers import KeySource, Provider
 from gateway.policy.reasons import Reason
 from gateway.policy.revocation import Revocation, RevocationList, Revoked
@@ -79,6 +80,7 @@ from gateway.policy.streams import Streams
 from gateway.proxy.event_stream import HEARTBEAT
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.headers import is_response_line_forwarded
+from gateway.proxy.holding import Holding
 from gateway.proxy.host import Host, Lease
 from gateway.proxy.own import OwnAnswer, OwnQuestion, json_answer
 from gateway.proxy.runtime import Runtime
@@ -109,9 +111,15 @@ _LINES = {
     "our-page": b"Origin: https://gw.test\r\n",
     "chunked": b"Transfer-Encoding: chunked\r\n",
     "events": b"Content-Type: text/event-stream; charset=utf-8\r\n",
-    "gzip": b"Content-Encoding: gzip\r\n",
     "token-5s": f"Authorization: Bearer {mint({'sub': 'user-1', 'exp': NOW + 5})}\r\n".encode(),
     "short-session": f"Cookie: {sealed.cookie(sealed.session(100.0, None))}\r\n".encode(),  # nobody renews it
+    "json": b"Content-Type: application/json\r\n",
+    "text": b"Content-Type: text/plain\r\n",
+    "form": b"Content-Type: multipart/form-data; boundary=x\r\n",
+    "range": b"Range: bytes=0-1\r\n",
+    "cookie": b"Cookie: a=b\r\n",
+    "condition": b"If-None-Match: x\r\nX-Custom: y\r\n",
+    "gzip": b"Content-Encoding: gzip\r\n",
     "close": b"Connection: close\r\n",
     "keep-alive": b"Connection: keep-alive\r\n",
     "expect": b"Expect: 100-continue\r\n",
@@ -187,10 +195,22 @@ class Player:
         counted = Route(
             "/counted", ("counted",), upstream, providers=(SHARED,), allow=(Authenticated(),), budgets=("people", "all")
         )
+        things = Ownership(prefix=("things",))
+        parted = Route(
+            "/things", ("things",), upstream, providers=(SHARED,), allow=(Authenticated(),), own_things=things,
+            websocket=True,
+        )  # fmt: skip
+        watched = replace(
+            parted, key="/watched", segments=("watched",), enforce=False, own_things=Ownership(prefix=("watched",))
+        )
+        both = replace(
+            parted, key="/both", segments=("both",), budgets=("people",), own_things=Ownership(prefix=("both",))
+        )
         own = [sealed.own_route(name, upstream) for name in ("login", "me")]
         own.append(sealed.own_route("logout", upstream, "POST"))
         policy = Policy(
-            [*config.policy.routes, keys, pages, live, observed, everybodys, counted, *own], login=sealed.LOGIN
+            [*config.policy.routes, keys, pages, live, observed, everybodys, counted, parted, watched, both, *own],
+            login=sealed.LOGIN,
         )
         config = replace(config, policy=policy, cors=cors, limits=replace(config.limits, **limits))
         self.is_fast, self.is_opening, self.is_tight = "llhttp" not in given, "opening" in given, "tight" in given
@@ -303,7 +323,7 @@ class Player:
             return
         yield from ("upstream takes again" if self.upstreams[-1].is_full else "upstream full", "upstream breaks")
         yield "revoke user-1"
-        if isinstance(sender, Tunnel) or self.exchange.state is RESPONDING:
+        if isinstance(sender, Tunnel) or self.exchange.state is RESPONDING or self.upstreams[-1].has_begun:
             yield from ("piece a", r"piece \x88\x00", "last piece a", "response ended", r"piece data: 1\n\ndata")
         else:
             yield from (
@@ -344,6 +364,7 @@ class PlayedHost(Host):
         self.keys = self.held = PlayedKeys()
         self.is_draining, self.takes_requests = False, True
         self.open_requests, self.tunnels, self.sessions = 0, set(), SeenSessions()
+        self.holding = Holding()
         self.begun: list[Outcome] = []
         self.outcomes: list[Outcome] = []  # of what has ended
         self.fetched: Callable[[tuple[float, float]], None] | None = None  # is told that a key was fetched
@@ -557,7 +578,8 @@ class PlayedUpstream(Upstream):
         self.is_held, self.is_sending, self.is_full = False, False, is_opening
         self._was_sending = False
         self.taker: Relay | None = None
-        self._method, self._begun = "", b""
+        self._method, self.begun = "", b""
+        self.has_begun = False
 
     def look(self) -> None:
         """Note that it was told to have all of the request, if it was."""
@@ -570,7 +592,8 @@ class PlayedUpstream(Upstream):
         return int(self.is_full)
 
     def begin(self, taker: Relay, method: str, data: bytes) -> None:
-        self.taker, self._method, self._begun = taker, method, data
+        self.taker, self._method, self.begun = taker, method, data
+        self.has_begun = False
         assert data.startswith(method.encode() + b" ")
         self._player.note(f"{self._name} begin {_shown(data, *['unfinished'] * self.is_sending)}")
         if self.is_full:
@@ -579,7 +602,7 @@ class PlayedUpstream(Upstream):
     def write(self, data: bytes) -> None:
         assert self.taker is not None, "written to what is nobody's any more"
         if data:
-            self._begun += data
+            self.begun += data
             self._player.note(f"{self._name} write {_shown(data)}")
             if self._player.is_tight and not self.is_full:
                 self.feed("upstream full", b"")
@@ -619,7 +642,7 @@ class PlayedUpstream(Upstream):
                 self.is_full = told == "upstream full"
                 taker.upload_may_go_on(may=not self.is_full)
             case ["upstream", "breaks", *how]:
-                self.taker, unsent = None, self._begun if how == ["unsent"] else b""
+                self.taker, unsent = None, self.begun if how == ["unsent"] else b""
                 taker.response_broke(_BROKEN, may_retry=how == ["kept"], unsent=unsent)
             case ["upstream", "switches", *how]:
                 response = _response(_SWITCHING + (b"x" if how else b"") + _ACCEPT)
@@ -643,6 +666,7 @@ class PlayedUpstream(Upstream):
             self.taker = None
             taker.response_came(response, body)
             return
+        self.has_begun = True
         taker.response_began(response)
         if self.taker is not None and body:
             taker.response_data(body)
