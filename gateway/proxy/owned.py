@@ -49,12 +49,14 @@ class Owned(Waiting):
         client.serve(allow.principal is not None)
         try:
             parting = self._parting = Parting(allow, ownership, request, runtime.owners)
-            self._outcome.own = parting.way
+            self._outcome.note_way(parting.way)
             if request.length_bytes:
                 runtime.check_body(request)
             if parting.needs_body:
                 parting.check_head(request)
         except Denied as no:
+            if self._parting is None:
+                self._outcome.note_way("close")
             self._not_parted(allow, no)
             return
         if upload is None or not parting.needs_body:
@@ -90,8 +92,10 @@ class Owned(Waiting):
         try:
             step = parting.begin(body, self._host.clock())
         except Denied as no:
+            self._outcome.lookups_kept = parting.kept
             self._not_parted(parting.allow, no)
             return
+        self._outcome.lookups_kept = parting.kept
         if body and isinstance(step, Question):  # what was read of it stays until there is an answer
             held = self._held
             if held is None:
@@ -106,7 +110,6 @@ class Owned(Waiting):
             self._ask(parting, step)
             return
         allow = parting.allow
-        self._outcome.own = step.way
         if allow.route.enforce:
             allow = Allow(allow.route, step.target, allow.principal, allow.withheld, allow.would_deny, allow.said)
             if step.body is not None:
@@ -139,6 +142,7 @@ class Owned(Waiting):
             return
         upstream = allow.route.upstream
         enquiry = Enquiry(runtime.upstreams[upstream.name], question.method, head + question.body)
+        outcome.lookups_asked += 1
         over_at = self._client.now() + upstream.response_timeout_seconds
         self._wait_for(enquiry.begin, lambda told: self._told(parting, told), over_at)
 
@@ -149,8 +153,10 @@ class Owned(Waiting):
                 raise told
             step = parting.go_on(told, self._host.clock())
         except Denied as no:
+            self._outcome.lookups_kept = parting.kept
             self._not_parted(parting.allow, no)
             return
+        self._outcome.lookups_kept = parting.kept
         self._go_on(parting, step)
 
     def _not_parted(self, allow: Allow, no: Denied) -> None:

@@ -372,9 +372,9 @@ async def test_another_is_not_let_in_by_what_was_kept() -> None:
     ("dialogue", "expected"),
     [
         (f">> {PATCH} length 2 body {{}}", ("pin", "allow", None, None)),
-        (">> request GET /things/agents token", ("none", "allow", None, None)),
+        (">> request GET /things/agents token", (None, "allow", None, None)),
         (">> request GET /public/x", (None, "allow", None, None)),
-        (">> request GET /things/none token", (None, "deny", "not_owner", None)),
+        (">> request GET /things/none token", ("close", "deny", "not_owner", None)),
         (">> request POST /things/memory/threads/t/transfer token", ("close", "deny", "not_owner", None)),
         (">> request POST /watched/memory/threads/t/transfer token", ("close", "allow", None, "not_owner")),
     ],
