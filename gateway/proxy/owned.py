@@ -109,15 +109,13 @@ class Owned(Waiting):
         if isinstance(step, Question):
             self._ask(parting, step)
             return
-        allow = parting.allow
-        if allow.route.enforce:
-            allow = Allow(allow.route, step.target, allow.principal, allow.withheld, allow.would_deny, allow.said)
-            if step.body is not None:
-                self._put(allow, step.body)
-        self._let_go(allow)
-
-    def _let_go(self, allow: Allow) -> None:
-        held, self._held = self._held, None
+        as_came, held = parting.allow, self._held
+        allow = Allow(
+            as_came.route, step.target, as_came.principal, as_came.withheld, as_came.would_deny, as_came.said
+        )  # fmt: skip
+        if step.body is not None:
+            self._put(allow, step.body)
+        self._held = None
         if held is not None:
             self._host.holding.end(held)
         self._go_up(allow, self._host.clock())
@@ -160,11 +158,5 @@ class Owned(Waiting):
         self._go_on(parting, step)
 
     def _not_parted(self, allow: Allow, no: Denied) -> None:
-        """Refuse what is not the caller's; where nothing is enforced it goes on as it came, and is noted."""
-        deny = Deny(no.reason, no.detail, allow.route, principal=allow.principal)
-        if allow.route.enforce:
-            self._refuse(deny)
-            return
-        if allow.would_deny is None:
-            allow = Allow(allow.route, allow.target, allow.principal, allow.withheld, deny, allow.said)
-        self._let_go(allow)
+        """Refuse what is not the caller's, also where a route says `enforce: false`: that is about rules."""
+        self._refuse(Deny(no.reason, no.detail, allow.route, principal=allow.principal))
