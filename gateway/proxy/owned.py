@@ -45,20 +45,21 @@ class Owned(Waiting):
         """Keep a caller to what is their own: read the body, have the upstream asked, and change what goes up."""
         request, runtime, client, upload = self._request, self._runtime, self._client, self._upload
         limits = runtime.config.limits
-        self._outcome.upstream = allow.route.upstream
+        outcome = self._outcome
+        outcome.upstream = allow.route.upstream
         client.serve(allow.principal is not None)
+        outcome.note_way("close")  # until it is known that something else is done
         try:
-            parting = self._parting = Parting(allow, ownership, request, runtime.owners)
-            self._outcome.note_way(parting.way)
+            parting = Parting(allow, ownership, request, runtime.owners)
+            outcome.note_way(parting.way)
             if request.length_bytes:
                 runtime.check_body(request)
             if parting.needs_body:
                 parting.check_head(request)
         except Denied as no:
-            if self._parting is None:
-                self._outcome.note_way("close")
             self._not_parted(allow, no)
             return
+        self._parting = parting
         if upload is None or not parting.needs_body:
             self._begin_to_part(parting)
             return
