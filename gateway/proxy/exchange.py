@@ -307,6 +307,8 @@ class Exchange(Waiting):
                 runtime.check_body(request)
             trace = () if self._trace is None else self._trace.upstream_lines()
             head = request_head(runtime, allow, request, outcome.request_id, now, trace)
+            if runtime.audit is not None:
+                runtime.audit.before_it_passes(outcome, is_websocket=request.is_websocket)
         except Denied as no:
             self._refuse(Deny(no.reason, no.detail))
             return
@@ -415,6 +417,8 @@ class Exchange(Waiting):
         try:
             if self._trace is not None:
                 self._trace.end(self._outcome)
+            if self._runtime.audit is not None:
+                self._runtime.audit.at_its_end(self._outcome)
             self._host.ended(self._outcome)
         finally:
             self._client.exchange_ended(keeps_alive=keeps_alive, lingers=lingers)

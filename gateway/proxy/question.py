@@ -99,6 +99,8 @@ class Question(Exchange):
         try:
             names = runtime.told_to(dialect.name, printed_in(dialect, self._asked.target))
             head = yes(dialect, names, runtime, allow, self._request, outcome.request_id, now, trace)
+            if runtime.audit is not None:
+                runtime.audit.before_it_passes(outcome, is_websocket=self._request.is_websocket)
         except Denied as no:
             self._refuse(Deny(no.reason, no.detail))
             return
