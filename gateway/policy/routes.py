@@ -13,6 +13,7 @@ from gateway.policy.fields import MASTRA_COOKIES, MASTRA_PARAMETER, HeaderRules
 from gateway.policy.login import Login
 from gateway.policy.memory import Remembered
 from gateway.policy.onward import AUTHORIZATION, NOTHING, Withheld
+from gateway.policy.ownership import Ownership
 from gateway.policy.parameters import without_parameter
 from gateway.policy.paths import Path, plain_readings, split_target
 from gateway.policy.providers import Provider, TokenSource, token_sources
@@ -59,6 +60,7 @@ class Route:
     resource: Resource | None = None  # `mcp: true`: what its clients know it by
     login: bool = False  # a page that asks without a session is sent to log in
     sealed: str = ""  # the name of the cookie of sessions, which no upstream gets to see
+    own_things: Ownership | None = None  # callers have to do with their own things alone
     own: str = ""  # the gateway itself answers: the name of what is asked; with a `document` it is that
     document: bytes | None = field(default=None, repr=False)
     budgets: tuple[str, ...] = ()  # by name: of what a request uses up some

@@ -35,7 +35,6 @@ class AuditLines:
 
     def __init__(self, config: Config, audit: Audit, hash_subject: HashSubject) -> None:
         self._audit, self._policy, self._digest, self._hash = audit, config.policy, config.digest, hash_subject
-        self._of_keys = frozenset(provider.name for provider in config.providers if provider.kind == "keys")
 
     def line(self, event: AuditEvent, outcome: Outcome, now: float) -> bytes:
         """Return a line with its line feed. `now` is Unix seconds."""
@@ -56,6 +55,7 @@ class AuditLines:
             "code": outcome.code if event == "deny" else None,
             "status": outcome.status if event == "deny" else None,
             "would_deny": outcome.would_deny,
+            "own": outcome.own,
             "asked_by": outcome.asked_by,
             "trace_id": outcome.trace_id,
             "configuration": self._digest,
@@ -72,14 +72,9 @@ class AuditLines:
             **self._named("subject", principal.subject),
             "kind": principal.kind,
             **self._named("actor", principal.actor),
-            "came_with": self._came_with(principal),
+            "credential": principal.credential,
             "claims": {name: value for name, value in claims.items() if value is not None},
         }
-
-    def _came_with(self, principal: Principal) -> str:
-        if principal.session is not None:
-            return "session"
-        return "key" if principal.provider in self._of_keys else "token"
 
     def _named(self, name: str, subject: str | None) -> dict[str, Any]:
         """Return how somebody is called; the digest as well where the name is cut, so that two stay two."""

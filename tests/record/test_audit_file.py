@@ -182,6 +182,7 @@ def test_log_hears_once_that_it_fails_and_once_that_it_is_over(
         state.note(file, is_written=False)
     assert state.failing_since is not None and state.last_error == "No space left on device"
     state.note(file, is_written=True)
-    assert (state.lines, state.failing_since) == ({"written": 2, "lost": 3}, None)
+    assert state.lines == {"written": 2, "lost": 3}
+    assert [state.failing_since, state.last_error] == [None, None]
     said = [record.getMessage().partition(": ")[2].replace(str(file.path), "FILE") for record in caplog.records]
     assert said == ["FILE cannot be written: No space left on device", "FILE is written again; lines lost: 3"]

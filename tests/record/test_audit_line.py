@@ -56,7 +56,7 @@ def test_line_of_a_caller_has_all_that_is_known() -> None:
         "subject": "user-1",
         "kind": "agent",
         "actor": "agent-1",
-        "came_with": "token",
+        "credential": "token",
         "claims": {"email": "a@example.com"},
         "rule": "r",
         "configuration": "d1",
