@@ -189,7 +189,7 @@ class Waiting(Relay):
         if login is None:
             return None
         has_ended = deny.reason is Reason.SESSION_EXPIRED or deny.reason is Reason.SESSION_INVALID
-        if has_ended:
+        if has_ended or deny.reason is Reason.TOKEN_REVOKED:
             self._said = written(end_lines(login, self._request))
         # A login would help with nothing else: whoever was refused otherwise would come back for ever.
         would_help = has_ended or deny.reason is Reason.TOKEN_MISSING
@@ -210,6 +210,8 @@ class Waiting(Relay):
         if instead is not None:
             outcome.status, body = instead.status, instead.body
             head = own_head(self._runtime, request, instead, outcome.request_id)
+        if self._runtime.audit is not None:
+            self._runtime.audit.before_its_answer(outcome)
         self._move(DELIVERING)
         # A flood of refusals is never many at a time, and is cheaper to answer together: nothing is urgent.
         self._answer(head, body, outcome.status, is_urgent=False)
@@ -230,6 +232,8 @@ class Waiting(Relay):
 
     def _publish(self, answer: OwnAnswer) -> None:
         """Answer by ourselves: no upstream hears of it."""
+        if self._runtime.audit is not None:
+            self._runtime.audit.before_its_answer(self._outcome)
         head = own_head(self._runtime, self._request, answer, self._outcome.request_id)
         self._say(head, answer.body, answer.status, self._outcome.route or "")
 

@@ -37,8 +37,8 @@ class Auditing:
             outcome.has_passed = False
             raise Denied(Reason.AUDIT_UNAVAILABLE, f"the line of the audit cannot be written: {self.file.error}")
 
-    def at_its_end(self, outcome: Outcome) -> None:
-        """Write the line of a refusal, and of what the gateway itself answered. What has passed has its line."""
+    def before_its_answer(self, outcome: Outcome) -> None:
+        """Write the line of a refusal, or of what the gateway itself answers. What has passed has its line."""
         if outcome.has_passed:
             return
         event: AuditEvent | None = None
