@@ -63,7 +63,6 @@ class Route:
     own_things: Ownership | None = None  # callers have to do with their own things alone
     own: str = ""  # the gateway itself answers: the name of what is asked; with a `document` it is that
     document: bytes | None = field(default=None, repr=False)
-    own_things: Ownership | None = None  # the things that it leads to have owners
     budgets: tuple[str, ...] = ()  # by name: of what a request uses up some
     # What follows from these, once: where a token may stand, and which parameters of the query never go on.
     provider_names: tuple[str, ...] = field(init=False, repr=False, compare=False)
