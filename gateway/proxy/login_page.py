@@ -23,6 +23,11 @@ _POLICY: Final = (
     f"default-src 'none'; style-src 'sha256-{_DIGEST}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _ASK: Final = "If it happens again, tell whoever runs this service the two words at the end of this page."
+_HAPPENED: Final[Mapping[Reason, str]] = {
+    Reason.LOGIN_INVALID: "This login was not begun in this browser, or it is over.",
+    Reason.LOGIN_REFUSED: "Where you log in, you were not let through, or your login is not enough for this page.",
+    Reason.LOGIN_UNAVAILABLE: "Where you log in cannot be reached now.",
+}
 # What a person can do about it; of any other reason only who runs the gateway can.
 _ADVICE: Final[Mapping[Reason, str]] = {
     Reason.LOGIN_INVALID: f"Log in again, and finish within ten minutes in the same browser. {_ASK}",
@@ -38,12 +43,14 @@ def failed_login_page(login: Login, reason: Reason, page: str, request_id: str) 
     It names nothing that the issuer or the address said: who made somebody open it could have written that.
     """
     advice = _ADVICE.get(reason, f"Log in again. {_ASK}")
+    meaning = reason.value.meaning
+    happened = _HAPPENED.get(reason, f"{meaning[:1].upper()}{meaning[1:]}.")
     again = escape(login_address(login, page))
     body = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>Not logged in</title><style>{_STYLE}</style></head><body><main>"
-        f"<h1>You are not logged in</h1><p>{_sentence(reason.value.meaning)}</p><p>{escape(advice)}</p>"
+        f"<h1>You are not logged in</h1><p>{escape(happened)}</p><p>{escape(advice)}</p>"
         f'<p><a href="{again}">Log in again</a></p>'
         f"<p><small>{escape(reason.code)} {escape(request_id)}</small></p></main></body></html>\n"
     )
@@ -55,7 +62,3 @@ def failed_login_page(login: Login, reason: Reason, page: str, request_id: str) 
         ("Referrer-Policy", "no-referrer"),  # the address holds what the issuer sent
     )
     return OwnAnswer(reason.status, (*own, *lines), body.encode())
-
-
-def _sentence(words: str) -> str:
-    return escape(f"{words[:1].upper()}{words[1:]}.")

@@ -13,7 +13,10 @@ from gateway.policy.reasons import Reason
 from gateway.policy.upstreams import Upstream
 
 Level = Literal["info", "warning", "error"]
-Ended = Literal["complete", "refused", "client_gone", "upstream_cut", "shut_down", "failed"]
+# The last three: a stream that the gateway ended, by time or because its caller counts no more.
+Ended = Literal[
+    "complete", "refused", "client_gone", "upstream_cut", "shut_down", "failed", "expired", "too_long", "revoked"
+]
 
 Wire = Literal["fast", "aiohttp"]  # who read the request's head: our own grammar, or aiohttp's parser
 
@@ -71,6 +74,7 @@ class Outcome:
         if self.ended in ("upstream_cut", "failed") or (self.code is not None and self.status >= _FAILED_STATUS):
             return "error"
         is_odd = self.code is not None or self.would_deny is not None or self.status >= _FAILED_STATUS
+        is_odd = is_odd or self.ended == "revoked"
         return "warning" if is_odd else "info"
 
     def note_end(self) -> None:
