@@ -13,6 +13,7 @@ from gateway.policy.fields import MASTRA_COOKIES, MASTRA_PARAMETER, HeaderRules
 from gateway.policy.login import Login
 from gateway.policy.memory import Remembered
 from gateway.policy.onward import AUTHORIZATION, NOTHING, Withheld
+from gateway.policy.ownership import Ownership
 from gateway.policy.parameters import without_parameter
 from gateway.policy.paths import Path, plain_readings, split_target
 from gateway.policy.providers import Provider, TokenSource, token_sources
@@ -61,6 +62,7 @@ class Route:
     sealed: str = ""  # the name of the cookie of sessions, which no upstream gets to see
     own: str = ""  # the gateway itself answers: the name of what is asked; with a `document` it is that
     document: bytes | None = field(default=None, repr=False)
+    own_things: Ownership | None = None  # the things that it leads to have owners
     budgets: tuple[str, ...] = ()  # by name: of what a request uses up some
     # What follows from these, once: where a token may stand, and which parameters of the query never go on.
     provider_names: tuple[str, ...] = field(init=False, repr=False, compare=False)

@@ -23,9 +23,11 @@ from gateway.proxy.cors import is_preflight
 from gateway.proxy.delivery import FEW, Delivery
 from gateway.proxy.heads import request_head, response_head, switching_head
 from gateway.proxy.host import Host
+from gateway.proxy.owned import Owned
 from gateway.proxy.states import (
     DELIVERING,
     ENDED,
+    HOLDING,
     MOVES,
     READING,
     RESPONDING,
@@ -37,21 +39,19 @@ from gateway.proxy.states import (
 )
 from gateway.proxy.tunnel import Tunnel, answers_handshake
 from gateway.proxy.unreachable import no_answer_within
-from gateway.proxy.upload import MAX_AHEAD_BYTES, Upload, framed_anew
-from gateway.proxy.waiting import Waiting
+from gateway.proxy.upload import CONTINUE, MAX_AHEAD_BYTES, Upload, framed_anew
 from gateway.proxy.wire import Client, Relay, Upstream
 from gateway.record.outcome import Ended, Outcome
 
 _log = logging.getLogger("gateway.server")
-_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-_UNANSWERED: Final = frozenset({READING, WAITING, SENDING})  # else who has read half must see if it breaks
+_UNANSWERED: Final = frozenset({READING, WAITING, HOLDING, SENDING})  # else who has read half must see if it breaks
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Exchange(Waiting):
+class Exchange(Owned):
     """One request and its response."""
 
-    __slots__ = ("_sent", "_tries", "_upstream")
+    __slots__ = ("_tries", "_upstream")
 
     def __init__(self, host: Host, client: Client, request: RequestRead) -> None:
         self._host, self._client, self._request = host, client, request
@@ -59,11 +59,13 @@ class Exchange(Waiting):
         self.state = READING
         self._delivery = Delivery(host, client, request.keeps_alive)
         self._upload = None
-        self._sent: list[bytes] = []  # what is to be sent once there is somebody to take it, or once more
+        self._sent: list[bytes] = []
         self._tries = 0
         self._upstream: Upstream | None = None
         self._errand = None
+        self._held = None
         self._lease = None
+        self._parting = None
         self._said = b""
         self._asked_about = None
         self._trace = None
@@ -126,6 +128,9 @@ class Exchange(Waiting):
             self._client.hold_upload(is_held=False)  # whoever it waited for: that the client leaves is to be heard
         if upstream is None:
             self._sent.append(piece)
+            if self.state is HOLDING:
+                self._hold(len(piece))
+                return upload.rest if self._delivery.keeps_alive else b""
             if self._upload is not None and upload.count_bytes > MAX_AHEAD_BYTES:
                 self._client.hold_upload(is_held=True)
             return upload.rest
@@ -146,7 +151,9 @@ class Exchange(Waiting):
         if is_slow:
             self._client.deadline = self._client.now() + self._client.stall_seconds
         elif self.state is WAITING:
-            self._client.deadline = inf
+            self._client.deadline = inf if self._errand is None else self._errand.over_at
+        elif self.state is HOLDING:
+            self._wait()
         if self.state is DELIVERING and not is_slow:
             self._end_as_delivered()
         elif self._upstream is not None:
@@ -294,6 +301,8 @@ class Exchange(Waiting):
             self._ask_ourselves(decision, now)
         elif route.budgets:
             self._spend(decision)
+        elif route.own_things is not None:
+            self._part(decision, route.own_things)
         else:
             self._go_up(decision, now)
 
@@ -303,7 +312,7 @@ class Exchange(Waiting):
         outcome.note_allow(allow)
         client.serve(allow.principal is not None)
         try:
-            if length_bytes:
+            if length_bytes and self._parting is None:  # else it was checked as it came
                 runtime.check_body(request)
             trace = () if self._trace is None else self._trace.upstream_lines()
             head = request_head(runtime, allow, request, outcome.request_id, now, trace)
@@ -313,9 +322,9 @@ class Exchange(Waiting):
         if self._upload is not None:
             self._upload.over_at = client.now() + (limits.body_timeout_seconds or inf)
             if request.expects_continue and not self._sent:
-                client.write(_CONTINUE)  # only now, after the decision: a stranger is not asked for his upload
-        elif self._sent:
-            outcome.bytes_in = length_bytes if length_bytes > 0 else outcome.bytes_in
+                client.write(CONTINUE)  # only now, after the decision: a stranger is not asked for his upload
+        elif self._sent and not outcome.bytes_in:
+            outcome.bytes_in = length_bytes
         if length_bytes == CHUNKED_LENGTH and self._sent:
             self._sent = [framed_anew(self._sent, is_complete=self._upload is None)]
         self._sent.insert(0, head)
@@ -352,7 +361,8 @@ class Exchange(Waiting):
 
     def _waits_for_upload(self) -> bool:
         # While the upstream does not take what came, it is not the client that is slow.
-        return self._upload is not None and self.state is SENDING and not self._client.is_upload_held
+        is_asked_for = self.state is SENDING or self.state is HOLDING
+        return self._upload is not None and is_asked_for and not self._client.is_upload_held
 
     def _wait(self) -> None:
         """Say when it has been too long."""
@@ -410,6 +420,8 @@ class Exchange(Waiting):
             self._upstream = None
         if self._errand is not None:
             self._errand.give_up()
+        if self._held is not None:
+            self._host.holding.end(self._held)
         if self._lease is not None:
             self._lease.release()
         try:

@@ -11,6 +11,7 @@ from gateway.policy.denied import Denied
 from gateway.policy.key_lookup import Keys
 from gateway.policy.model import Principal
 from gateway.policy.session import Session
+from gateway.proxy.holding import Holding
 from gateway.proxy.own import OwnAnswer, OwnQuestion
 from gateway.proxy.runtime import Runtime
 from gateway.proxy.tunnel import Tunnel
@@ -45,6 +46,7 @@ class Host:
     takes_requests: bool
     open_requests: int
     tunnels: set[Tunnel]
+    holding: Holding
 
     def began(self, outcome: Outcome) -> None:
         """A request has begun."""

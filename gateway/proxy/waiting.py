@@ -17,6 +17,7 @@ from gateway.http1.fields import written
 from gateway.http1.request import REFUSED_METHODS, RequestRead
 from gateway.policy.decision import Allow, Deny, NeedKey
 from gateway.policy.denied import Denied, MethodNotAllowed
+from gateway.policy.ownership import Ownership
 from gateway.policy.reasons import Reason
 from gateway.policy.session import Session
 from gateway.proxy.delivery import Delivery
@@ -50,7 +51,7 @@ class Waiting(Relay):
     # More than a dozen: one is made for each request, and an object for each group would cost what it saves.
     __slots__ = (
         "_asked_about", "_client", "_delivery", "_errand", "_host", "_lease", "_outcome", "_request", "_runtime",
-        "_said", "_trace", "_upload", "state",
+        "_said", "_sent", "_trace", "_upload", "state",
     )  # fmt: skip
 
     _asked_about: Session | None  # the session as it came, where its issuer was asked for the next word
@@ -63,6 +64,7 @@ class Waiting(Relay):
     _request: RequestRead
     _runtime: Runtime
     _said: bytes  # lines that the response gets besides: the cookies of a session
+    _sent: list[bytes]  # what is to be sent once there is somebody to take it, or once more
     _trace: Trace | None
     _upload: Upload | None  # while some of the body is still to come
     state: State
@@ -74,6 +76,9 @@ class Waiting(Relay):
 
     def _go_up(self, allow: Allow, now: float) -> None:
         """Pass an allowed request on. `now` is Unix seconds."""
+        raise NotImplementedError
+
+    def _part(self, allow: Allow, ownership: Ownership) -> None:
         raise NotImplementedError
 
     def _move(self, state: State) -> None:
@@ -91,8 +96,11 @@ class Waiting(Relay):
 
     # --- waiting ---
 
-    def _wait_for(self, ask: Ask, act: Callable[[Any], None]) -> None:
-        """Wait for an errand; `act` is told what came of it, unless the exchange has ended by then."""
+    def _wait_for(self, ask: Ask, act: Callable[[Any], None], over_at: float = inf) -> None:
+        """Wait for an errand; `act` is told what came of it, unless the exchange has ended by then.
+
+        `over_at` is when it has been too long; not given, what is waited for has a clock of its own.
+        """
 
         def go_on(told: Any) -> None:
             self._errand = None
@@ -102,8 +110,9 @@ class Waiting(Relay):
                 self.fail_by_mistake(surprise)
 
         self._move(WAITING)
-        self._client.deadline = inf  # what is waited for has a clock of its own
-        errand = self._errand = Errand(go_on)
+        if not self._client.is_slow:  # else its own clock runs
+            self._client.deadline = over_at
+        errand = self._errand = Errand(go_on, over_at)
         errand.begin(ask)
 
     def _wait_for_key(self, need: NeedKey) -> None:
@@ -152,7 +161,10 @@ class Waiting(Relay):
                 self._refuse(Deny(lease.reason, lease.detail, allow.route, principal=principal))
                 return
             self._lease = lease
-            self._go_up(allow, self._host.clock())
+            if allow.route.own_things is not None:
+                self._part(allow, allow.route.own_things)
+            else:
+                self._go_up(allow, self._host.clock())
 
         self._client.serve(principal is not None)
         self._wait_for(lambda then: self._host.spend(budgets, principal, client_ip, then), go_on)

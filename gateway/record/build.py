@@ -25,8 +25,8 @@ COMPILED = {
     "record": "batches counters ids metrics outcome reachability sender subject",
     "http1": "arrivals body fields forms memory request response",
     "proxy": (
-        "cors delivery dialects errand exchange frames headers heads host identity question refusal runtime silence "
-        "states told tunnel unreachable upload verdict waiting wire"
+        "cors delivery dialects enquiry errand exchange frames headers heads holding host identity owned parting "
+        "question refusal runtime silence states told tunnel unreachable upload verdict waiting wire"
     ),
     "transport": "asking client cork hangup limits listener pool room upstream",
     "server": "errands gateway",

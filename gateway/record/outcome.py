@@ -50,6 +50,7 @@ class Outcome:
     is_stream: bool = False
     ended: Ended = "complete"
     wire: Wire = "fast"
+    own: str | None = None  # how its caller is kept to what is their own
     asked_by: str | None = None  # the engine that sends it on; None: we do
     over_at: float | None = None
     ended_at: float = 0.0  # Unix seconds

@@ -16,6 +16,7 @@ from aiohttp import http_parser
 from gateway.config.model import Config
 from gateway.keys.fetch import Fetcher
 from gateway.keys.store import KeyStore
+from gateway.proxy.holding import Holding
 from gateway.proxy.own import Desk
 from gateway.proxy.runtime import Runtime
 from gateway.proxy.tunnel import Tunnel
@@ -72,6 +73,7 @@ class Gateway(Errands):
         self.takes_requests_until: float | None = None  # Unix seconds, with a `drain_delay`
         self.tracing = Tracing() if config.traces == "opentelemetry" else None
         self.tunnels: set[Tunnel] = set()
+        self.holding = Holding()
         self.open_requests = 0
         self.open_streams = 0
         self.earlier_hits = self.earlier_misses = 0  # of configurations that are no longer in force

@@ -64,6 +64,7 @@ from gateway.policy.denied import Denied
 from gateway.policy.jwk import Key
 from gateway.policy.key_lookup import Keys, NoKey
 from gateway.policy.model import Headers, Principal
+from gateway.policy.ownership import Ownership
 from gateway.policy.providers import KeySource, Provider
 from gateway.policy.reasons import Reason
 from gateway.policy.routes import Policy, Route
@@ -71,6 +72,7 @@ from gateway.policy.rules import Authenticated
 from gateway.policy.session import Session
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.headers import is_response_line_forwarded
+from gateway.proxy.holding import Holding
 from gateway.proxy.host import Host, Lease
 from gateway.proxy.own import OwnAnswer, OwnQuestion, json_answer
 from gateway.proxy.runtime import Runtime
@@ -100,6 +102,13 @@ _LINES = {
     "navigate": b"Sec-Fetch-Mode: navigate\r\n",
     "our-page": b"Origin: https://gw.test\r\n",
     "chunked": b"Transfer-Encoding: chunked\r\n",
+    "json": b"Content-Type: application/json\r\n",
+    "text": b"Content-Type: text/plain\r\n",
+    "form": b"Content-Type: multipart/form-data; boundary=x\r\n",
+    "range": b"Range: bytes=0-1\r\n",
+    "cookie": b"Cookie: a=b\r\n",
+    "condition": b"If-None-Match: x\r\nX-Custom: y\r\n",
+    "gzip": b"Content-Encoding: gzip\r\n",
     "close": b"Connection: close\r\n",
     "keep-alive": b"Connection: keep-alive\r\n",
     "expect": b"Expect: 100-continue\r\n",
@@ -165,9 +174,20 @@ class Player:
         counted = Route(
             "/counted", ("counted",), upstream, providers=(SHARED,), allow=(Authenticated(),), budgets=("people", "all")
         )
+        things = Ownership(prefix=("things",))
+        parted = Route(
+            "/things", ("things",), upstream, providers=(SHARED,), allow=(Authenticated(),), own_things=things,
+            websocket=True,
+        )  # fmt: skip
+        watched = replace(
+            parted, key="/watched", segments=("watched",), enforce=False, own_things=Ownership(prefix=("watched",))
+        )
+        both = replace(
+            parted, key="/both", segments=("both",), budgets=("people",), own_things=Ownership(prefix=("both",))
+        )
         own = [sealed.own_route(name, upstream) for name in ("login", "me")]
         own.append(sealed.own_route("logout", upstream, "POST"))
-        policy = Policy([*config.policy.routes, keys, pages, counted, *own], login=sealed.LOGIN)
+        policy = Policy([*config.policy.routes, keys, pages, counted, parted, watched, both, *own], login=sealed.LOGIN)
         config = replace(config, policy=policy, cors=cors, limits=replace(config.limits, **limits))
         self.is_fast, self.is_opening, self.is_tight = "llhttp" not in given, "opening" in given, "tight" in given
         words_alone = ("cors", "llhttp", "opening", "tight", "at once")
@@ -273,7 +293,7 @@ class Player:
         if not self.upstreams or self.upstreams[-1].taker is None:
             return
         yield from ("upstream takes again" if self.upstreams[-1].is_full else "upstream full", "upstream breaks")
-        if isinstance(sender, Tunnel) or self.exchange.state is RESPONDING:
+        if isinstance(sender, Tunnel) or self.exchange.state is RESPONDING or self.upstreams[-1].has_begun:
             yield from ("piece a", r"piece \x88\x00", "last piece a", "response ended")
         else:
             yield from (f"response 200{form}" for form in (" length 1 body a", " length 2", " chunked body a", ""))
@@ -312,6 +332,7 @@ class PlayedHost(Host):
         self.keys = self.held = PlayedKeys()
         self.is_draining, self.takes_requests = False, True
         self.open_requests, self.tunnels = 0, set()
+        self.holding = Holding()
         self.begun: list[Outcome] = []
         self.outcomes: list[Outcome] = []  # of what has ended
         self.fetched: Callable[[tuple[float, float]], None] | None = None  # is told that a key was fetched
@@ -525,7 +546,8 @@ class PlayedUpstream(Upstream):
         self.is_held, self.is_sending, self.is_full = False, False, is_opening
         self._was_sending = False
         self.taker: Relay | None = None
-        self._method, self._begun = "", b""
+        self._method, self.begun = "", b""
+        self.has_begun = False
 
     def look(self) -> None:
         """Note that it was told to have all of the request, if it was."""
@@ -538,7 +560,8 @@ class PlayedUpstream(Upstream):
         return int(self.is_full)
 
     def begin(self, taker: Relay, method: str, data: bytes) -> None:
-        self.taker, self._method, self._begun = taker, method, data
+        self.taker, self._method, self.begun = taker, method, data
+        self.has_begun = False
         assert data.startswith(method.encode() + b" ")
         self._player.note(f"{self._name} begin {_shown(data, *['unfinished'] * self.is_sending)}")
         if self.is_full:
@@ -547,7 +570,7 @@ class PlayedUpstream(Upstream):
     def write(self, data: bytes) -> None:
         assert self.taker is not None, "written to what is nobody's any more"
         if data:
-            self._begun += data
+            self.begun += data
             self._player.note(f"{self._name} write {_shown(data)}")
             if self._player.is_tight and not self.is_full:
                 self.feed("upstream full", b"")
@@ -587,7 +610,7 @@ class PlayedUpstream(Upstream):
                 self.is_full = told == "upstream full"
                 taker.upload_may_go_on(may=not self.is_full)
             case ["upstream", "breaks", *how]:
-                self.taker, unsent = None, self._begun if how == ["unsent"] else b""
+                self.taker, unsent = None, self.begun if how == ["unsent"] else b""
                 taker.response_broke(_BROKEN, may_retry=how == ["kept"], unsent=unsent)
             case ["upstream", "switches", *how]:
                 response = _response(_SWITCHING + (b"x" if how else b"") + _ACCEPT)
@@ -611,6 +634,7 @@ class PlayedUpstream(Upstream):
             self.taker = None
             taker.response_came(response, body)
             return
+        self.has_begun = True
         taker.response_began(response)
         if self.taker is not None and body:
             taker.response_data(body)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.proxy.states import ENDED, MOVES, READING, IllegalMoveError, State
 from tests.proxy.playbook import PlayedLease, Player, dialogues, play
+from tests.proxy.test_owned import OWNED
 
 RESPONSES = r"""
 # whole
@@ -714,6 +715,7 @@ PLAIN = [
 ]
 TEXTS = (
     RESPONSES, REFUSALS, PAGES, KEYS, SESSIONS, BUDGETS, UPLOADS, TIMES, BREAKS, STOPS, HANDSHAKES, MISTAKES, LEAVINGS,
+    OWNED,
 )  # fmt: skip
 ALL = [one.values[0] for text in TEXTS for one in dialogues(text)] + [one.values[0] for one in TUNNELS]
 PAIRS = [(before, after) for before in MOVES for after in MOVES if after not in MOVES[before]]
@@ -914,6 +916,11 @@ async def test_whatever_comes_the_exchange_ends_exactly_once(data: st.DataObject
                 "/own/me old-session",
                 "/own/login",
                 "/counted/x token",
+                "/things/memory/threads/t1 token json",
+                "/things/workflows/w/runs/r token",
+                "/things/workflows/w/runs/r/cancel token json",
+                "/both/workflows/w/runs/r/cancel token json",
+                "/watched/workflows/w/runs/r/cancel token json",
             ]
         )
     )
@@ -934,4 +941,5 @@ async def test_whatever_comes_the_exchange_ends_exactly_once(data: st.DataObject
     assert all(one.taker is None for one in player.upstreams), "a connection is still at work for nobody"
     lent = sum(note == "budgets given back" for note in player.notes)
     assert lent == player.host.lent
+    assert not player.host.holding.count_bytes and not player.host.holding.count
     assert player.host.fetched is None and not player.host.tunnels
