@@ -19,7 +19,7 @@ _Row = tuple[str, str, tuple[Provider, ...]]
 _OF_LOGIN = (("GET", "sso/login"), ("GET", "sso/callback"), ("POST", "logout"), ("POST", "refresh"))
 _WITHOUT_LOGIN = tuple(one for one in _OF_LOGIN if one[1] != "sso/callback")
 _ABOUT_SESSIONS = frozenset({"logout", "refresh"})
-_OF_STUDIO = (("GET", "capabilities"), ("GET", "me"))
+_OF_STUDIO = (("GET", "capabilities"), ("GET", "me"), ("GET", "permission-patterns"))
 _FIRST_OF_STUDIO = ("agents",)  # what its first page lists, below the prefix
 
 

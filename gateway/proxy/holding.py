@@ -1,4 +1,4 @@
-"""The bodies that are held whole before they go on: how many bytes they may be together, in one process."""
+"""The bodies that are held whole before they go on: how many bytes they may take together, in one process."""
 
 from __future__ import annotations
 
@@ -10,50 +10,53 @@ MAX_HELD_BYTES: Final = 64 * 1024 * 1024  # of all: what a container of 512 MiB 
 
 
 class Held:
-    """One body, growing. `shed` ends its request, where others need the room."""
+    """One body of a caller's. `shed` ends its request, where the room is needed."""
 
-    __slots__ = ("count_bytes", "shed")
+    __slots__ = ("caller", "count_bytes", "shed")
 
-    def __init__(self, shed: Callable[[], None]) -> None:
-        self.shed = shed
+    def __init__(self, caller: str, shed: Callable[[], None]) -> None:
+        self.caller, self.shed = caller, shed
         self.count_bytes = 0
 
 
 class Holding:
-    """All of them. Where they are too many bytes, that goes which is held for longest.
+    """All of them. Where they are too many bytes, one goes: the oldest of the caller who has most of them.
 
-    So uploads that are kept slow on purpose push out one another, and what is sent at once is whole before it is the
-    oldest. A question of order alone, no clock, as that of connections is (`transport/room.py`).
+    So whoever keeps uploads slow on purpose, or sends what takes much to read, pushes out their own.
     """
 
     def __init__(self, max_bytes: int = MAX_HELD_BYTES) -> None:
         self.max_bytes, self.count_bytes = max_bytes, 0
         self.shed = 0  # how many had to go
-        self._held: dict[Held, None] = {}  # in the order they began
+        self._held: dict[str, dict[Held, None]] = {}  # by caller, in the order they began
 
     @property
     def count(self) -> int:
         """How many are held."""
-        return len(self._held)
+        return sum(len(held) for held in self._held.values())
 
-    def begin(self, shed: Callable[[], None]) -> Held:
+    def begin(self, caller: str, shed: Callable[[], None]) -> Held:
         """Begin to hold a body."""
-        held = Held(shed)
-        self._held[held] = None
+        held = Held(caller, shed)
+        self._held.setdefault(caller, {})[held] = None
         return held
 
     def grow(self, held: Held, count_bytes: int) -> None:
-        """So many bytes of it came."""
+        """It takes so many bytes more."""
         held.count_bytes += count_bytes
         self.count_bytes += count_bytes
         while self.count_bytes > self.max_bytes:
-            oldest = next(iter(self._held))
+            most = max(self._held.values(), key=lambda held: sum(one.count_bytes for one in held))
+            oldest = next(iter(most))
             self.end(oldest)
             self.shed += 1
             oldest.shed()
 
     def end(self, held: Held) -> None:
-        """It is held no longer; once is enough."""
-        if held in self._held:
-            del self._held[held]
+        """It is held no longer. Once is enough."""
+        of_caller = self._held.get(held.caller, {})
+        if held in of_caller:
+            del of_caller[held]
             self.count_bytes -= held.count_bytes
+            if not of_caller:
+                del self._held[held.caller]

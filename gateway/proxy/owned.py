@@ -9,13 +9,14 @@ from mypy_extensions import mypyc_attr
 from gateway.policy.decision import Allow, Deny
 from gateway.policy.denied import Denied
 from gateway.policy.enquiries import Question, Sent, Told
+from gateway.policy.json_edits import weigh
 from gateway.policy.ownership import Ownership
 from gateway.policy.reasons import Reason
 from gateway.proxy.enquiry import JSON, Enquiry, enquiry_of
 from gateway.proxy.heads import request_head
 from gateway.proxy.holding import MAX_BODY_BYTES, Held
-from gateway.proxy.parting import Parting, check_held
-from gateway.proxy.states import HOLDING
+from gateway.proxy.parting import Parting
+from gateway.proxy.states import ENDED, HOLDING
 from gateway.proxy.upload import CONTINUE
 from gateway.proxy.waiting import Waiting
 from gateway.record.outcome import Ended
@@ -52,7 +53,7 @@ class Owned(Waiting):
             if request.length_bytes:
                 runtime.check_body(request)
             if parting.needs_body:
-                check_held(request)
+                parting.check_head(request)
         except Denied as no:
             self._not_parted(allow, no)
             return
@@ -61,7 +62,7 @@ class Owned(Waiting):
             return
         upload.over_at = client.now() + (limits.body_timeout_seconds or inf)
         self._move(HOLDING)
-        self._held = self._host.holding.begin(self._shed)
+        self._held = self._host.holding.begin(parting.caller, self._shed)
         if request.expects_continue and not self._sent:
             client.write(CONTINUE)
         client.hold_upload(is_held=False)
@@ -82,9 +83,7 @@ class Owned(Waiting):
             self._wait()
 
     def _shed(self) -> None:
-        # Too slow are the client, or whoever is asked about it.
-        reason = Reason.REQUEST_TIMEOUT if self.state is HOLDING else Reason.OWNER_UNKNOWN
-        self._fail(Denied(reason, "too many bodies are held whole, and this one for longest"))
+        self._fail(Denied(Reason.BODIES_FULL, "of all bodies that are held this caller's are largest"))
 
     def _begin_to_part(self, parting: Parting) -> None:
         body = b"".join(self._sent) if parting.needs_body else None
@@ -93,6 +92,13 @@ class Owned(Waiting):
         except Denied as no:
             self._not_parted(parting.allow, no)
             return
+        if body and isinstance(step, Question):  # what was read of it stays until there is an answer
+            held = self._held
+            if held is None:
+                held = self._held = self._host.holding.begin(parting.caller, self._shed)
+            self._host.holding.grow(held, weigh(body) - held.count_bytes)
+            if self.state is ENDED:
+                return
         self._go_on(parting, step)
 
     def _go_on(self, parting: Parting, step: Question | Sent) -> None:

@@ -9,14 +9,13 @@ from gateway.http1.request import RequestRead
 from gateway.policy.decision import Allow
 from gateway.policy.denied import Denied
 from gateway.policy.enquiries import Owning, Question, Sent, Told, owner_in
+from gateway.policy.json_bodies import check_json_head
 from gateway.policy.owners import Owners
 from gateway.policy.ownership import Ownership, owner_of, row_in
 from gateway.policy.owning import needs_body, owning, takes_files
 from gateway.policy.paths import split_target
 from gateway.policy.reasons import Reason
 from gateway.proxy.holding import MAX_BODY_BYTES
-
-_JSON: Final = re.compile(r'application/json[ \t]*(?:;[ \t]*charset=(?:utf-8|"utf-8")[ \t]*)?', re.IGNORECASE)
 
 _FORM: Final = re.compile(r"multipart/form-data[ \t]*(?:;|\Z)", re.IGNORECASE)
 
@@ -28,12 +27,13 @@ class Parting:
     """
 
     __slots__ = (
-        "_may_be_put", "_method", "_owners", "_ownership", "_question", "_row", "_steps", "allow", "needs_body", "way",
+        "_client_ip", "_may_be_put", "_method", "_owners", "_ownership", "_question", "_row", "_steps", "allow",
+        "needs_body", "way",
     )  # fmt: skip
 
     def __init__(self, allow: Allow, ownership: Ownership, request: RequestRead, owners: Owners) -> None:
         self.allow, self._ownership, self._owners = allow, ownership, owners
-        self._method = request.method
+        self._method, self._client_ip = request.method, request.client_ip
         row = self._row = row_in(ownership, request.method, split_target(allow.target)[0])
         self.way = "none" if row is None else row.way
         if request.is_websocket and self.way != "none":
@@ -43,6 +43,22 @@ class Parting:
         self._may_be_put = self.needs_body or not request.length_bytes
         self._question: Question | None = None
         self._steps: Owning | None = None
+
+    @property
+    def caller(self) -> str:
+        """Who sends it, as it is told apart from others here."""
+        principal = self.allow.principal
+        return self._client_ip if principal is None else f"{principal.provider} {principal.subject}"
+
+    def check_head(self, request: RequestRead) -> None:
+        """Refuse a body that is to be held whole and cannot be, by what its head says.
+
+        Raises `Denied` (BODY_TOO_LARGE, BODY_UNSUPPORTED).
+        """
+        length_bytes = request.length_bytes
+        if length_bytes > MAX_BODY_BYTES:
+            raise Denied(Reason.BODY_TOO_LARGE, f"Content-Length {length_bytes}, at most {MAX_BODY_BYTES} are held")
+        check_json_head(request.headers, has_body=length_bytes != 0)
 
     def begin(self, body: bytes | None, now: float) -> Question | Sent:
         """Take the first step. `body` is all of it, empty where there is none; None: it was not read."""
@@ -92,20 +108,3 @@ class Parting:
 def _is_form(request: RequestRead) -> bool:
     types = request.headers.all("content-type")
     return len(types) == 1 and _FORM.match(types[0]) is not None
-
-
-def check_held(request: RequestRead) -> None:
-    """Refuse a body that is to be read whole and cannot be.
-
-    Raises `Denied`: BODY_TOO_LARGE, and BODY_UNSUPPORTED for what is not said to be JSON in UTF-8.
-    """
-    length_bytes, most, headers = request.length_bytes, MAX_BODY_BYTES, request.headers
-    if length_bytes > most:
-        raise Denied(Reason.BODY_TOO_LARGE, f"Content-Length {length_bytes}, at most {most} are held whole")
-    if any(one.strip(" \t").lower() != "identity" for one in headers.all("content-encoding")):
-        raise Denied(Reason.BODY_UNSUPPORTED, "the body is compressed: expected no Content-Encoding")
-    types = headers.all("content-type")
-    if not types and not length_bytes:
-        return  # ours would say so, if there will be a body
-    if len(types) != 1 or _JSON.fullmatch(types[0]) is None:
-        raise Denied(Reason.BODY_UNSUPPORTED, "expected one Content-Type: application/json, if anything in UTF-8")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 
+from gateway.policy.json_edits import weigh
 from gateway.proxy.holding import MAX_BODY_BYTES, Holding
 from gateway.proxy.states import HOLDING
 from tests.minting import NOW
@@ -275,26 +277,42 @@ async def test_one_that_is_just_not_too_large_is_held() -> None:
     assert player.host.outcomes[0].bytes_in == MAX_BODY_BYTES, "what the client sent"
 
 
-async def test_of_too_many_bodies_that_goes_which_is_held_for_longest() -> None:
+async def test_of_too_many_bodies_the_oldest_goes_of_who_has_most() -> None:
     holding, gone = Holding(100), list[str]()
-    slow, quick = holding.begin(lambda: gone.append("slow")), holding.begin(lambda: gone.append("quick"))
-    holding.grow(slow, 60)
-    holding.grow(quick, 40)
+    names = {"old": "ann", "first": "bob", "second": "bob"}
+    old, first, second = [holding.begin(who, partial(gone.append, name)) for name, who in names.items()]
+    holding.grow(old, 40)
+    holding.grow(second, 30)
+    holding.grow(first, 30)
     assert gone == [] and holding.count_bytes == 100
-    holding.grow(quick, 1)
-    assert gone == ["slow"] and holding.count_bytes == 41 and holding.shed == 1
-    holding.end(slow)
-    assert holding.count_bytes == 41, "it was counted out once"
-    holding.grow(quick, 60)
-    assert gone == ["slow", "quick"] and not holding.count_bytes and not holding.count
+    holding.grow(old, 1)
+    assert gone == ["first"] and holding.count_bytes == 71 and holding.shed == 1
+    holding.end(first)
+    assert holding.count_bytes == 71, "it was counted out once"
+    holding.grow(second, 100)
+    assert gone == ["first", "second"] and holding.count_bytes == 41 and holding.count == 1
 
 
 async def test_a_body_that_has_to_go_is_answered() -> None:
     player = Player([])
     player.host.holding.max_bytes = 10
     player.feed(f"{PATCH} length 13 body 0123456789")
-    assert player.feed("client sends 0") == ["client write 408 close request_timeout", "client ended lingers, refused"]
+    assert player.feed("client sends 0") == ["client write 503 close bodies_full", "client ended lingers, refused"]
     assert not player.host.holding.count
+
+
+async def test_what_was_read_of_a_body_counts_while_its_request_waits() -> None:
+    player = Player([])
+    body = '{"a":[' + "[]," * 50 + "[]]}"
+    run = "request POST /things/workflows/w/runs/r/cancel token json length"
+    player.feed(f"{run} {len(body)} body {body}")
+    assert player.host.holding.count_bytes == weigh(body.encode()) > len(body)
+    player.feed("client leaves")
+    assert not player.host.holding.count_bytes
+    player.host.holding.max_bytes = 2 * len(body)
+    assert player.feed(f"{run} {len(body)} body {body}") == [
+        "client write 503 bodies_full", "client ended keep-alive, refused",
+    ]  # fmt: skip
 
 
 async def test_a_look_up_goes_in_the_name_of_who_waits_for_it_and_takes_nothing_else_along() -> None:
