@@ -1,8 +1,8 @@
 """A Mastra with its things in memory, which reads requests as the real one was seen to (tests/mastra/test_bodies.py).
 
 Careless where it is: path, query and body are one set of parameters, the later over the earlier; where a route has no
-schema every name counts; an owner that is not given, or empty, is not looked at. So whatever a gateway lets through that
-it must not shows in what the things of others are afterwards, or in what the caller is told.
+schema every name counts; an owner that is not given, or empty, is not looked at. So whatever a gateway lets through
+that it must not shows in what the things of others are afterwards, or in what the caller is told.
 """
 
 from __future__ import annotations
@@ -46,9 +46,7 @@ class Things:
     def of_others(self) -> Any:
         """Return all that is not bob's to change."""
         kinds = ("threads", "messages", "runs", "suspended", "traces", "tasks", "schedules")
-        kept = {
-            kind: {id: one for id, one in getattr(self, kind).items() if one["owner"] != "bob"} for kind in kinds
-        }
+        kept = {kind: {id: one for id, one in getattr(self, kind).items() if one["owner"] != "bob"} for kind in kinds}
         return copy.deepcopy([kept, self.models, self.believed])
 
 
@@ -72,7 +70,6 @@ def _names(text: str) -> frozenset[str]:
 
 
 RAW = None  # no schema: every name counts
-_OPTIONS = RAW
 # method, path below the prefix, names of the query's schema, names of the body's, handler
 _ROUTES: list[tuple[str, str, frozenset[str] | None, frozenset[str] | None, str]] = [
     ("GET", "/memory/threads", _names("resourceId agentId page perPage"), RAW, "list_threads"),
@@ -201,7 +198,8 @@ class Mastra(Listener):
         if said is _BROKEN:
             return 400, {"error": "Invalid request body"}
         body = said if isinstance(said, dict) else {}
-        self._note_context(asked_context=parse_qs(query).get("requestContext", [""])[0], body=body)
+        is_form = any("multipart/form-data" in type_ for type_ in request.all("content-type"))
+        self._note_context(parse_qs(query).get("requestContext", [""])[0], {} if is_form else body)
         if in_body is not None:
             body = {key: value for key, value in body.items() if key in in_body}
         handler: Callable[[dict[str, Any]], Answer] = getattr(self, f"_{name}")
@@ -218,9 +216,10 @@ class Mastra(Listener):
             with contextlib.suppress(ValueError):
                 read = json.loads(base64.b64decode(asked_context + "==", altchars=b"-_"))
         for context in (body.get("requestContext"), read):
-            for key in context if isinstance(context, dict) else ():
-                if key in ("user", "userRoles", "userPermissions"):
-                    self.things.believed.append((key, context[key]))
+            said = context if isinstance(context, dict) else {}
+            self.things.believed += [
+                (key, said[key]) for key in ("user", "userRoles", "userPermissions") if key in said
+            ]
 
     # --- threads ---
 
@@ -234,7 +233,11 @@ class Mastra(Listener):
         return one if isinstance(one, tuple) else (200, {"id": id, "resourceId": one["owner"], "title": one["text"]})
 
     def _list(self, kind: dict[str, Any], given: Any) -> Answer:
-        found = [{"id": id, "runId": id, "text": one["text"]} for id, one in kind.items() if given in (None, "", one["owner"])]
+        found = [
+            {"id": id, "runId": id, "text": one["text"]}
+            for id, one in kind.items()
+            if given in (None, "", one["owner"])
+        ]
         return 200, {"threads": found, "runs": found, "total": len(found)}
 
     def _list_threads(self, of: dict[str, Any]) -> Answer:
@@ -264,7 +267,10 @@ class Mastra(Listener):
     def _clone(self, of: dict[str, Any]) -> Answer:
         one = self._of(self.things.threads, of["threadId"], of.get("resourceId"))
         if isinstance(one, dict):
-            self.things.threads[of.get("newThreadId") or "copy"] = {**one, "owner": of.get("resourceId") or one["owner"]}
+            self.things.threads[of.get("newThreadId") or "copy"] = {
+                **one,
+                "owner": of.get("resourceId") or one["owner"],
+            }
         return self._told("copy", one)
 
     def _get_messages(self, of: dict[str, Any]) -> Answer:
