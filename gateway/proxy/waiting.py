@@ -189,7 +189,7 @@ class Waiting(Relay):
         if login is None:
             return None
         has_ended = deny.reason is Reason.SESSION_EXPIRED or deny.reason is Reason.SESSION_INVALID
-        if has_ended:
+        if has_ended or deny.reason is Reason.TOKEN_REVOKED:
             self._said = written(end_lines(login, self._request))
         # A login would help with nothing else: whoever was refused otherwise would come back for ever.
         would_help = has_ended or deny.reason is Reason.TOKEN_MISSING

@@ -26,6 +26,7 @@ from gateway.config.rules import KEYS
 from gateway.config.schema import json_schema
 from gateway.config.sections import FILE_RECORD
 from gateway.config.server import CORS_RECORD, LIMITS_RECORD, TLS_RECORD
+from gateway.config.streams import STREAMS_RECORD
 from gateway.config.upstreams import IDENTITY_RECORD, STUDIO_RECORD, UPSTREAM_RECORD
 from tests.configuring import SECRET, read
 from tests.keyserver import private_key, public_pem, to_jwk
@@ -39,6 +40,7 @@ SECTIONS = {
     "cors": CORS_RECORD,
     "login": LOGIN_RECORD,
     "session": SESSION_RECORD,
+    "streams": STREAMS_RECORD,
     "upstreams": UPSTREAM_RECORD,
     "identity": IDENTITY_RECORD,
     "studio": STUDIO_RECORD,
@@ -61,6 +63,7 @@ MOUNTED = {
     "client": b"a client's secret\n",
     "session": SECRET.encode(),
     "keys.yaml": b"",
+    "revoked.yaml": b"",
 }
 VARIABLES = {
     "UPSTREAM_KEY": "a constant",
