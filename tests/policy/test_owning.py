@@ -758,6 +758,18 @@ def test_routes_of_the_ai_sdk(target: str) -> None:
     assert sent.body is not None and json.loads(sent.body)["memory"]["resource"] == OWNER
 
 
+def test_chat_goes_on_with_its_own_run_and_thread_alone() -> None:
+    mastra = Mastra(threads=BOTH)
+    assert reason("POST", "/chat", chat(memory={"thread": MINE}), mastra) is None
+    for thread in (THEIRS, {"id": THEIRS}):
+        assert reason("POST", "/chat/a", chat(memory={"thread": thread}), mastra) is Reason.NOT_OWNER
+    run = own_id(OWNER, "chosen")
+    for said in ("chosen", run):
+        body = sent_body("POST", "/chat/a", {"messages": [], "runId": said, "resumeData": {"approved": True}})
+        assert body["runId"] == run
+    assert "runId" not in sent_body("POST", "/chat", {"messages": [], "resumeData": {}})
+
+
 def test_file_says_more_of_a_path_than_the_table() -> None:
     ownership = Ownership(
         like=((("chat",), "close"), (("page",), "none"), (("flow",), "workflow"), (("net",), "network"))
