@@ -441,9 +441,10 @@ def test_messages_to_be_kept() -> None:
         assert reason("POST", "/api/memory/save-messages", {"messages": [wrong]}, mastra) is Reason.NOT_OWNER
 
 
-def test_messages_of_others_are_not_included() -> None:
+@pytest.mark.parametrize("path", ["memory", "memory/network", "agent-controller/c/sessions/bob"])
+def test_messages_of_others_are_not_included(path: str) -> None:
     mastra = Mastra(threads=BOTH, messages={"m1": OWNER, "m2": OTHER})
-    target = "/api/memory/threads/mine/messages?agentId=a&include="
+    target = f"/api/{path}/threads/mine/messages?agentId=a&include="
     assert reason("GET", target + quote('[{"id":"m1"}]'), None, mastra) is None
     assert reason("GET", target + quote('[{"id":"m1"},{"id":"m2"}]'), None, mastra) is Reason.NOT_OWNER
     assert reason("GET", target + quote('[{"id":"m1"}]') + "&in%63lude=x", None, mastra) is Reason.NOT_OWNER
