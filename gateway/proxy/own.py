@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 from gateway.policy.cookies import cookie_values
-from gateway.policy.login import Login
+from gateway.policy.login import BACKCHANNEL, Login
 from gateway.policy.model import Principal, RequestHead
 from gateway.policy.onward import Line
 from gateway.policy.reasons import Reason
@@ -33,6 +33,12 @@ class OwnQuestion:
     session: Session | None
     now: float  # Unix seconds
     refused: Reason | None = None
+    body: bytes = field(default=b"", repr=False)  # where one is read: see `WITH_BODY`
+
+
+WITH_BODY: Final = frozenset({BACKCHANNEL})
+MAX_OWN_BODY_BYTES: Final = 64 * 1024
+OWN_BODY_SECONDS: Final = 10.0  # until all of it is there
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,7 +188,8 @@ async def test_dead_session_is_nobody_and_its_cookies_are_cleared(path: str, kin
     def refusing(gateway: Gateway) -> LoginDesk:
         login = gateway.config.policy.login
         access = MastraAccess(gateway.config.policy)
-        return _Refuses(login, access, gateway.fetcher, gateway.store, gateway.store.fetch, gateway.clock)
+        keys = gateway.store
+        return _Refuses(login, access, gateway.fetcher, keys, keys.fetch, gateway.revoking, gateway.clock)
 
     async with house(WITH_LOGIN, refusing) as here:
         cookie = {
