@@ -8,7 +8,7 @@ and `login` (whom a session does); `seen_sessions`, `ended_sessions` and `revoca
 `expressions`, `freshness`, `mastra_routes` (what Mastra serves), `mastra_roles`, `rules`, `asked`, `words`, `studio`
 and `guard` (who may pass); `ownership`, `enquiries`, `own_ids`, `json_bodies`, `json_edits`, `own_query`, `own_names`,
 `own_context`, `own_treatment`, `own_lookups`, `own_messages`, `own_options`, `own_bodies`, `own_responses`,
-`own_tasks`, `owning` and `owners` (whose is what a request speaks of); `upstreams`, `resources`, `streams` and `routes`
-(where to); `mastra_access` (what of Mastra somebody may use); `machines` (whom a key speaks for); `memory`, `seen` and
-`cache` (what is remembered); `decision` (the one line that joins them).
+`own_tasks`, `owning`, `owners` and `own_words` (whose is what a request speaks of); `upstreams`, `resources`,
+`streams` and `routes` (where to); `mastra_access` (what of Mastra somebody may use); `machines` (whom a key speaks
+for); `memory`, `seen` and `cache` (what is remembered); `decision` (the one line that joins them).
 """

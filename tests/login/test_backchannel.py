@@ -145,7 +145,7 @@ async def test_what_is_no_logout_token_ends_nothing(name: str) -> None:
 async def test_token_of_another_key_or_kind_or_time_ends_nothing() -> None:
     async with house() as here:
         ann = await person(here, "ann")
-        id_token = here.idp.id_token("ann", None)
+        id_token = here.idp.id_token("ann", None, {})
         here.clock.now += 60
         tokens = [
             logout_token(here, key=rsa_key("evil")),
