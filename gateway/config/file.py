@@ -10,6 +10,8 @@ from pathlib import Path
 
 from gateway.config import observing, server
 from gateway.config.addresses import is_same_place
+from gateway.config.budget_lint import lint_budgets
+from gateway.config.budgets import BUDGETS, Budgets, budgets_of
 from gateway.config.cases import TESTS
 from gateway.config.decisions import DECISIONS
 from gateway.config.document import ConfigError, Fields, Node, Place, Problem, Source, Text
@@ -29,6 +31,7 @@ from gateway.config.routes import Known, ReadRoute, captures_of, read_routes
 from gateway.config.rules import RuleReader
 from gateway.config.sections import FILE_RECORD, PROVIDERS, ROUTES, RULES, UPSTREAM, UPSTREAMS
 from gateway.config.shared import SHARED
+from gateway.policy.budgets import Budget
 from gateway.policy.fields import TRACE
 from gateway.policy.login import Login
 from gateway.policy.providers import Provider
@@ -100,7 +103,8 @@ def _read(text: str, reading: Reading) -> Config:
     if login is not None and providers is not None:
         own = providers[login.provider]
         providers = {**providers, login.provider: with_sessions(own, login) if own is not None else None}
-    routes = _routes(values, Known(providers, upstreams, rules, login, LOGIN in values), reading)
+    budgets = Budgets(_budgets(values, providers))
+    routes = _routes(values, Known(providers, upstreams, rules, budgets, login, LOGIN in values), reading)
     routes += own_routes(routes, login, reading)
     unused = rules.check_unused(captures_of(routes))
     _check_ports(values, reading)
@@ -111,6 +115,7 @@ def _read(text: str, reading: Reading) -> Config:
     policy = Policy([read.route for read in routes], rules_of_headers, login)
     lint(values, routes, unused, reading)
     lint_presets(routes, reading)
+    lint_budgets(values, budgets, reading)
     default_limits = Limits()
     return Config(
         listen=values.get(server.LISTEN, _DEFAULT_LISTEN),
@@ -137,6 +142,7 @@ def _read(text: str, reading: Reading) -> Config:
         drain_delay_seconds=values.get(server.DRAIN_DELAY, 0.0),
         expansions=tuple(reading.expansions),
         shared=values.get(SHARED),
+        budgets=tuple(one for one in (budgets.known or {}).values() if one is not None),
     )
 
 
@@ -167,6 +173,12 @@ def _providers(values: Values) -> Mapping[str, Provider | None]:
         raise Unreadable
     found = values.get(PROVIDERS) or {}
     return {name: replace(one, name=name) if one else None for name, one in found.items()}
+
+
+def _budgets(values: Values, providers: Mapping[str, Provider | None] | None) -> Mapping[str, Budget | None] | None:
+    if BUDGETS.name in values.broken:
+        return None
+    return budgets_of(values.get(BUDGETS), (providers or {}).values())
 
 
 def _login(values: Values, providers: Mapping[str, Provider | None] | None, reading: Reading) -> Login | None:

@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Literal
 
+from gateway.policy.budgets import Budget
 from gateway.policy.origins import Origins
 from gateway.policy.providers import Provider
 from gateway.policy.routes import Policy
@@ -135,7 +136,14 @@ class Cors:
         "baggage",
         "sentry-trace",
     )
-    expose: tuple[str, ...] = ("WWW-Authenticate", "X-Request-Id", "Retry-After", "mcp-session-id")
+    expose: tuple[str, ...] = (
+        "WWW-Authenticate",
+        "X-Request-Id",
+        "Retry-After",
+        "RateLimit",
+        "RateLimit-Policy",
+        "mcp-session-id",
+    )
     max_age_seconds: int = 3600
     pages: Origins = field(init=False, repr=False, compare=False)
 
@@ -218,3 +226,4 @@ class Config:
     drain_delay_seconds: float = 0.0
     expansions: tuple[Expansion, ...] = ()
     shared: Shared | None = None
+    budgets: tuple[Budget, ...] = ()

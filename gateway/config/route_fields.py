@@ -57,10 +57,11 @@ LOGIN_PAGES = Field(
 MCP = Field(
     "mcp", BOOLEAN, "an MCP server: its clients are told where to log in, and tokens must be meant for it", "false"
 )
+BUDGET = Field("budget", Later(NAMES), "the budgets that a request uses up some of; all of them must have some left")
 _FUNCTION = "a function becomes a rule, such as 'allow: {email_domain: yourcompany.com}'"
 ROUTE_RECORD = Record(
     "routes",
-    (PUBLIC, PROVIDER, OPTIONAL, ALLOW, DENY, UPSTREAM, WEBSOCKET, EXACT, ENFORCE, LOGIN_PAGES, MCP),
+    (PUBLIC, PROVIDER, OPTIONAL, ALLOW, DENY, UPSTREAM, WEBSOCKET, EXACT, ENFORCE, LOGIN_PAGES, MCP, BUDGET),
     {"authorizeUser": _FUNCTION, "authorize": _FUNCTION},
 )
 

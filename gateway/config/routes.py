@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import TypeVar
 
 from gateway.config import route_fields as fields
+from gateway.config.budgets import Budgets
 from gateway.config.document import Entry, Fields, Items, Node, kind_of
 from gateway.config.readers import Mistake, text_of
 from gateway.config.reading import Reading, Unreadable, attempt, nearest
@@ -32,6 +33,7 @@ class Known:
     providers: Mapping[str, Provider | None] | None
     upstreams: Mapping[str, Upstream | None] | None
     rules: RuleReader
+    budgets: Budgets
     login: Login | None = None
     has_login: bool = False  # the file has one, perhaps with a mistake
 
@@ -86,8 +88,11 @@ class _Route:
         """Return the route. Raises `Unreadable`."""
         values = self._values
         upstream = attempt(self._upstream)
-        guard = attempt(self._open if values.get(fields.PUBLIC) or fields.OPTIONAL in values else self._guard)
-        if self._key is None or upstream is None or guard is None or values.broken:
+        is_open = values.get(fields.PUBLIC, False) or fields.OPTIONAL in values
+        guard = attempt(self._open if is_open else self._guard)
+        node = values.get(fields.BUDGET)
+        budgets = () if node is None else attempt(self._known.budgets.of_route, node, self._reading, is_open=is_open)
+        if self._key is None or upstream is None or guard is None or budgets is None or values.broken:
             raise Unreadable
         providers, allow, deny = guard
         resource = None
@@ -99,7 +104,7 @@ class _Route:
             segments=self._key.segments,
             upstream=upstream,
             methods=self._key.methods,
-            public=values.get(fields.PUBLIC, False) or fields.OPTIONAL in values,
+            public=is_open,
             exact=values.get(fields.EXACT, False),
             providers=providers,
             allow=allow,
@@ -109,6 +114,7 @@ class _Route:
             resource=resource,
             login=self._sends_to_login(providers),
             sealed=self._known.login.cookie if self._known.login is not None else "",
+            budgets=budgets,
         )
 
     def _sends_to_login(self, providers: Sequence[Provider]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.config.addresses import UPSTREAM_URL
+from gateway.config.budgets import BUDGETS
 from gateway.config.cases import TESTS
 from gateway.config.decisions import DECISIONS
 from gateway.config.lists import MappingOf, check_name
@@ -41,5 +42,8 @@ ROUTES = Field(
 )
 FILE_RECORD = Record(
     "the file",
-    (*SERVER_FIELDS, *OBSERVING_FIELDS, DECISIONS, SHARED, LOGIN, UPSTREAM, UPSTREAMS, PROVIDERS, RULES, ROUTES, TESTS),
-)
+    (
+        *SERVER_FIELDS, *OBSERVING_FIELDS, DECISIONS, BUDGETS, SHARED, LOGIN, UPSTREAM, UPSTREAMS, PROVIDERS, RULES,
+        ROUTES, TESTS,
+    ),
+)  # fmt: skip

@@ -1,11 +1,11 @@
 """What is decided, and from what. Nothing here reads a clock, a socket, a log or a file, but for a table beside it.
 
 In reading order: `reasons`, `denied`, `session` and `model` (the vocabulary); `paths`, `addresses`, `cookies`,
-`parameters`, `fields`, `origins`, `onward` and `credentials` (what the request says, and what of it goes on); `token`,
-`jwk`, `pem`, `secrets`, `claim_names`, `issuers`, `machine_keys`, `providers`, `claim_values`, `emails`,
+`parameters`, `fields`, `origins`, `onward` and `credentials` (what the request says, and what of it goes on);
+`token`, `jwk`, `pem`, `secrets`, `claim_names`, `issuers`, `machine_keys`, `providers`, `claim_values`, `emails`,
 `organizations`, `callers`, `claims`, `clerk`, `conditions`, `verify`, `key_lookup` (whom a token speaks for); `seal`
 and `login` (whom a session does); `likeness`, `expressions`, `freshness`, `rules`, `asked`, `words`, `studio` and
-`guard` (who may pass); `mastra_routes`, `own_ids` and `json_edits` (what Mastra serves, and whose is what a body speaks
-of); `upstreams`, `resources` and `routes` (where to); `machines` (whom a key speaks for); `memory`, `seen` and `cache`
-(what is remembered); `decision` (the one line that joins them).
+`guard` (who may pass); `budgets` (how much one caller may use up); `mastra_routes`, `own_ids` and `json_edits` (what
+Mastra serves, and whose is what a body speaks of); `upstreams`, `resources` and `routes` (where to); `machines` (whom
+a key speaks for); `memory`, `seen` and `cache` (what is remembered); `decision` (the one line that joins them).
 """

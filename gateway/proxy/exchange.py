@@ -14,6 +14,7 @@ from mypy_extensions import mypyc_attr
 
 from gateway.http1.request import CHUNKED_LENGTH, IDEMPOTENT_METHODS, RequestRead
 from gateway.http1.response import ResponseRead
+from gateway.policy.budgets import OverBudget
 from gateway.policy.decision import Allow, Deny, NeedKey, NeedSession, decide
 from gateway.policy.denied import Denied
 from gateway.policy.model import Headers
@@ -21,7 +22,7 @@ from gateway.policy.reasons import Reason
 from gateway.policy.session import ABOUT_SESSIONS, Session
 from gateway.proxy.cors import is_preflight
 from gateway.proxy.delivery import FEW, Delivery
-from gateway.proxy.heads import request_head, response_head, switching_head
+from gateway.proxy.heads import is_events, request_head, response_head, switching_head
 from gateway.proxy.host import Host
 from gateway.proxy.states import (
     DELIVERING,
@@ -103,7 +104,10 @@ class Exchange(Waiting):
             if host.tracing is not None:
                 self._trace = host.tracing.begin(request)
                 outcome.trace_id = self._trace.trace_id
-            if broken is not None:
+            locked = host.locked_out(request.client_ip) if runtime.counts_failures else None
+            if locked is not None:
+                self._refuse_failing(locked)
+            elif broken is not None:
                 self._refuse(Deny(broken.reason, broken.detail))
             else:
                 self._judge()
@@ -196,12 +200,22 @@ class Exchange(Waiting):
         head = self._head_of(response)
         if head is None:
             return
+        if self._lease is not None:
+            self._lease.answered(has_length=has_length, is_events=is_events(response), cut=self._over_budget)
+            if self.state is not SENDING:
+                return
         if not has_length:
             self._host.stream_began(self._outcome)
         self._move(RESPONDING)
         self._delivery.begin(head, request, has_length=has_length)
         self._sent = []
         request.forget()
+
+    def _over_budget(self, denied: OverBudget) -> None:
+        """The response is a stream, and its caller has no place for one more."""
+        if self.state is SENDING:
+            self._said = denied.lines
+        self._fail(denied, "refused")
 
     def response_data(self, data: bytes) -> None:
         self._delivery.data(data)

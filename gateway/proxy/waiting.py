@@ -15,13 +15,14 @@ from mypy_extensions import mypyc_attr
 from gateway.config.model import Cors
 from gateway.http1.fields import written
 from gateway.http1.request import REFUSED_METHODS, RequestRead
+from gateway.policy.budgets import OverBudget
 from gateway.policy.decision import Allow, Deny, NeedKey
 from gateway.policy.denied import Denied, MethodNotAllowed
 from gateway.policy.reasons import Reason
 from gateway.policy.session import Session
 from gateway.proxy.delivery import Delivery
 from gateway.proxy.errand import Ask, Errand
-from gateway.proxy.heads import own_head, preflight_head, refusal
+from gateway.proxy.heads import EVENTS, own_head, preflight_head, refusal
 from gateway.proxy.host import Host, Lease
 from gateway.proxy.own import (
     OwnAnswer,
@@ -41,6 +42,7 @@ from gateway.record.outcome import Ended, Outcome
 from gateway.record.tracing import Trace
 
 _SUSPECT: Final = frozenset({400, 414, 431})
+_PLAIN_METHODS: Final = frozenset({"GET", "HEAD"})
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -145,17 +147,34 @@ class Waiting(Relay):
 
     def _spend(self, allow: Allow) -> None:
         """Have the budgets of a route say whether its caller may go on."""
-        budgets, principal, client_ip = allow.route.budgets, allow.principal, self._request.client_ip
+        route, principal, client_ip = allow.route, allow.principal, self._request.client_ip
 
-        def go_on(lease: Lease | Denied | None) -> None:
+        def go_on(lease: Lease | Denied) -> None:
             if isinstance(lease, Denied):
-                self._refuse(Deny(lease.reason, lease.detail, allow.route, principal=principal))
+                if isinstance(lease, OverBudget):
+                    self._said += lease.lines
+                self._refuse(Deny(lease.reason, lease.detail, route, principal=principal))
                 return
             self._lease = lease
+            self._said += lease.lines
+            if lease.would_deny is not None and allow.would_deny is None:
+                allow.would_deny = Deny(lease.would_deny.reason, lease.would_deny.detail, route)
             self._go_up(allow, self._host.clock())
 
         self._client.serve(principal is not None)
-        self._wait_for(lambda then: self._host.spend(budgets, principal, client_ip, then), go_on)
+        may_stream = self._may_stream()
+        self._wait_for(lambda then: self._host.spend(route, principal, client_ip, then, may_stream=may_stream), go_on)
+
+    def _may_stream(self) -> bool:
+        """False for a request whose response is a stream only by surprise: pages fetch many such at once."""
+        request = self._request
+        is_plain = request.method in _PLAIN_METHODS and not request.may_be_websocket
+        return not is_plain or any([EVENTS in value.lower() for value in request.headers.all("accept")])
+
+    def _refuse_failing(self, locked: OverBudget) -> None:
+        """Answer an address that failed too often: nothing of what it says is looked at."""
+        self._said = locked.lines
+        self._refuse(Deny(locked.reason, locked.detail))
 
     # --- saying ---
 
@@ -198,6 +217,8 @@ class Waiting(Relay):
         if instead is not None:
             outcome.status, body = instead.status, instead.body
             head = own_head(self._runtime, request, instead, outcome.request_id)
+        if outcome.status == 401 and self._runtime.counts_failures:
+            self._host.note_failure(outcome.client_ip)
         self._move(DELIVERING)
         # A flood of refusals is never many at a time, and is cheaper to answer together: nothing is urgent.
         self._answer(head, body, outcome.status, is_urgent=False)

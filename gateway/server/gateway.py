@@ -28,6 +28,7 @@ from gateway.record.tracing import Tracing
 from gateway.server.decisions import DecisionPort
 from gateway.server.errands import Errands
 from gateway.server.leaving import leave
+from gateway.server.ledger import Ledger
 from gateway.server.public import PublicPort
 from gateway.server.recent import SLOT_SECONDS, Recent
 from gateway.transport.certificate import CertificateError
@@ -82,6 +83,7 @@ class Gateway(Errands):
         self.reload_failed_at: float | None = None  # the first time since it last went well
         self.fetcher = Fetcher()
         self.keys = self.store = KeyStore(self.fetcher.fetch)
+        self.ledger = Ledger(config)
         most = *room_for(config.limits, descriptor_limit()), unread_for(descriptor_limit())
         self.room = Room(*most, is_exempt=lambda peer: self.runtime.is_trusted(peer), soon=once_read)
         self._crowd = Crowd(self.room)
@@ -162,6 +164,7 @@ class Gateway(Errands):
         if self.decisions is not None:
             self.decisions.use(config)
         self.store.use(fresh.key_sources())
+        self.ledger.use(config)
         for pool in pools.values():
             pool.close()  # requests under way keep their connections
 
@@ -191,6 +194,7 @@ class Gateway(Errands):
         if self._turning is not None:
             self._turning.cancel()
         await self.store.close()
+        await self.ledger.close()
         await self.fetcher.close()
         if self.tracing is not None:
             await self.tracing.stop()
