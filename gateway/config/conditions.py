@@ -13,6 +13,7 @@ from gateway.config.document import Entry, Fields, Items, Node, Text, kind_of
 from gateway.config.domains import EMAIL, EMAIL_DOMAIN
 from gateway.config.json_values import json_scalar
 from gateway.config.lists import some
+from gateway.config.mastra import MastraReader
 from gateway.config.readers import Mistake, Reader, Scalar, Schema, duration, one_of, text
 from gateway.config.reading import Reading, Unreadable, attempt_each
 from gateway.config.records import Field, Record
@@ -201,6 +202,12 @@ READERS: dict[str, Condition] = {
         _Claims(),
         "each claim named equals the value, or contains it where it is an array; a list means any of these",
         "{https://example.com/plan: enterprise}",
+    ),
+    "mastra": Condition(
+        MastraReader(),
+        "the caller has this role of Mastra's (viewer, member, admin, owner) or a greater one, and it covers what "
+        "Mastra asks for on the route; or what Mastra asks for there is one of these permissions",
+        "viewer",
     ),
     "fresh": Condition(
         _Fresh(),

@@ -20,6 +20,7 @@ from gateway.config.header_names import header_rules
 from gateway.config.lint import lint
 from gateway.config.lists import check_name
 from gateway.config.login import LOGIN, read_login, with_sessions
+from gateway.config.mastra_lint import lint_mastra
 from gateway.config.model import Address, Config, Limits, Log
 from gateway.config.own_routes import own_routes
 from gateway.config.parse import decode, parse
@@ -115,7 +116,11 @@ def _read(text: str, reading: Reading) -> Config:
     policy = Policy([read.route for read in routes], rules_of_headers, login)
     lint(values, routes, unused, reading)
     lint_presets(routes, reading)
+<<<<<<< HEAD
     lint_budgets(values, budgets, reading)
+=======
+    lint_mastra(routes, reading)
+>>>>>>> main
     default_limits = Limits()
     return Config(
         listen=values.get(server.LISTEN, _DEFAULT_LISTEN),

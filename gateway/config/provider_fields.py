@@ -147,6 +147,12 @@ PERMISSIONS_CLAIM = Field(
 ROLES_CLAIM = Field(
     "roles_claim", CLAIM_NAME, "the claim that holds the roles", "roles or role; Clerk: of the organization"
 )
+MASTRA_ROLE_CLAIM = Field(
+    "mastra_role_claim",
+    CLAIM_NAME,
+    "the claim that holds Mastra's role: owner, admin, member, viewer",
+    "where the roles are",
+)
 GROUPS_CLAIM = Field("groups_claim", CLAIM_NAME, "the claim that holds the groups", "groups or group")
 ALLOW_HTTP = Field(
     "allow_http",
@@ -158,7 +164,7 @@ ALLOW_HTTP = Field(
 _COMMON = (
     ALGORITHMS, ISSUERS, AUDIENCES, LEEWAY, TOKEN_FROM, PAGES,
     SUBJECT_CLAIM, EMAIL_CLAIM, EMAIL_VERIFIED, EMAIL_VERIFIED_CLAIM, CLIENT_CLAIM, ORGANIZATION_CLAIM,
-    ROLES_CLAIM, GROUPS_CLAIM, ROLES_SEPARATOR, SCOPES_CLAIM, PERMISSIONS_CLAIM,
+    ROLES_CLAIM, GROUPS_CLAIM, ROLES_SEPARATOR, SCOPES_CLAIM, PERMISSIONS_CLAIM, MASTRA_ROLE_CLAIM,
     CLIENTS, MAX_LIFETIME, REQUIRED_CLAIMS,
 )  # fmt: skip
 _FETCHED = (JWKS_URI, JWKS_FILE, PUBLIC_KEY_FILES, CA_FILE, JWKS, ALLOW_HTTP, MAX_ISSUERS)

@@ -131,6 +131,7 @@ def _common(kind: Kind, values: Values, reading: Reading) -> Provider:
         roles_separator=values.get(fields.ROLES_SEPARATOR),
         scopes_claim=values.get(fields.SCOPES_CLAIM),
         permissions_claim=values.get(fields.PERMISSIONS_CLAIM),
+        mastra_role_claim=values.get(fields.MASTRA_ROLE_CLAIM),
         clients=frozenset(clients) if clients else None,
         max_lifetime_seconds=values.get(fields.MAX_LIFETIME),
         required_claims=values.get(fields.REQUIRED_CLAIMS, ()),

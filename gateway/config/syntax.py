@@ -24,6 +24,10 @@ _ADVICE = (
     ("expected ',' or '}'", "found no ',' or '}' where one must stand"),
     ("expected ',' or ']'", "found no ',' or ']' where one must stand"),
     ("block sequence entries are not allowed", "found a '-' where no list can begin (put it on a line of its own)"),
+    (
+        "expected alphabetic or numeric character",
+        "found a '*' or '&' with no name behind it (a text that begins so needs quotes: '*:read')",
+    ),
     ("document start", "found text after the end of the document"),
 )
 

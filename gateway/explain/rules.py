@@ -14,6 +14,7 @@ from gateway.policy.emails import email_claim, only_email, read_email, verified_
 from gateway.policy.expressions import Expression, Facts
 from gateway.policy.freshness import Fresh, ages_of
 from gateway.policy.guard import label_of
+from gateway.policy.mastra_roles import MastraPermission, MastraRole, shortfall
 from gateway.policy.model import Principal
 from gateway.policy.providers import Provider
 from gateway.policy.routes import Route
@@ -108,6 +109,8 @@ class _Teller:
                 return shown(value) if is_there else f"the token has no claim {name}"
             case Fresh():
                 return _seen_login(facts)
+            case MastraRole() | MastraPermission():
+                return shortfall(condition, facts)
             case MethodIs():
                 return facts.head.method
             case PathUnder():

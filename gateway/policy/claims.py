@@ -31,9 +31,10 @@ def principal_of(claims: Claims, provider: Provider) -> Principal:
     """
     email_name = email_claim(claims, provider)
     email, domain = counted_email(claims, email_name, provider)
-    organization, roles, permissions = organization_of(claims, provider)
+    organization, of_organization, permissions = organization_of(claims, provider)
     issuer, subject = claims.get("iss"), subject_of(claims, provider)
     kind, actor = caller_of(claims, subject, provider)
+    roles = merged([*of_organization, *_readings(claims, provider.roles_claim, provider, "roles", "role")])
     return Principal(
         provider=provider.name,
         subject=subject,
@@ -45,12 +46,13 @@ def principal_of(claims: Claims, provider: Provider) -> Principal:
         email_name=email_name,
         organization=organization,
         client=client_of(claims, provider),
-        roles=merged([*roles, *_readings(claims, provider.roles_claim, provider, "roles", "role")]),
+        roles=roles,
         groups=merged(_readings(claims, provider.groups_claim, provider, "groups", "group")),
         scopes=_scopes(claims, provider),
         permissions=_permissions(claims, permissions, provider),
         kind=kind,
         actor=actor,
+        mastra_roles=roles if provider.mastra_role_claim is None else _mastra_roles(claims, provider),
     )
 
 
@@ -135,6 +137,10 @@ def _readings(claims: Claims, chosen: str | None, provider: Provider, *names: st
             return [None]  # of which application they are, nobody knows
         values += [claims[name] for name in found]
     return [_strings_or_one(value, provider) for value in values if value is not None and value != ""]
+
+
+def _mastra_roles(claims: Claims, provider: Provider) -> Reading:
+    return merged(_readings(claims, provider.mastra_role_claim, provider))
 
 
 def _strings_or_one(value: object, provider: Provider) -> Reading:

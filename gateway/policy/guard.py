@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from gateway.policy.asked import scopes_of, step_up_of
 from gateway.policy.denied import DeniedByRules
 from gateway.policy.expressions import Facts
+from gateway.policy.mastra_roles import MastraPermission, MastraRole, shortfall
 from gateway.policy.reasons import Reason
 from gateway.policy.routes import Route
 from gateway.policy.rules import (
@@ -75,10 +76,12 @@ def _denied(rule: Rule, label: str, facts: Facts, *, is_undecided: bool) -> Deni
 
 
 def _silence(rules: Sequence[Rule], facts: Facts) -> str:
-    """Return which facts the rules ask for and the token does not state: `; the token has no email`."""
+    """Return what the rules ask for and the token does not state: `; the token has no email`. Of Mastra more."""
     asked = dict.fromkeys(fact for rule in rules for one in rules_within(rule) if (fact := _fact_of(one)) is not None)
     absent = [fact for fact in asked if getattr(facts.principal, fact) is None]
-    return f"; the token has no {listed(absent)}" if absent else ""
+    said = f"; the token has no {listed(absent)}" if absent else ""
+    of_mastra = [one for rule in rules for one in rules_within(rule) if isinstance(one, MastraRole | MastraPermission)]
+    return said + "".join(dict.fromkeys(f"; {shortfall(one, facts)}" for one in of_mastra))
 
 
 def _fact_of(rule: Rule) -> str | None:

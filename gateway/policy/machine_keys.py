@@ -107,4 +107,5 @@ def _principal(provider: str, key: MachineKey) -> Principal:
         scopes=key.scopes,
         permissions=(),
         kind="service",
+        mastra_roles=key.roles,
     )

@@ -117,6 +117,7 @@ class Principal:
     email_name: str  # of the claim that the email is read from: nobody is told what is in it but `email`
     kind: str  # human, service or agent: see `callers`
     actor: str | None  # who acts for the subject; None: nobody does, which is known
+    mastra_roles: tuple[str, ...] | None  # where Mastra's own roles stand, beside others
     session: Session | None = field(init=False, compare=False)  # that it logged in with, where it was no token
     # What others make of it once, and keep with it: its headers for an upstream.
     kept: dict[str, bytes] = field(init=False, compare=False)
@@ -139,12 +140,13 @@ class Principal:
         email_name: str = "email",
         kind: str = "human",
         actor: str | None = None,
+        mastra_roles: tuple[str, ...] | None = None,
     ) -> None:
         self.provider, self.subject, self.issuer, self.claims = provider, subject, issuer, claims
         self.expires_at, self.organization, self.client = expires_at, organization, client
         self.email, self.email_domain, self.email_name = email, email_domain, email_name
         self.roles, self.groups, self.scopes, self.permissions = roles, groups, scopes, permissions
-        self.kind, self.actor = kind, actor
+        self.kind, self.actor, self.mastra_roles = kind, actor, mastra_roles
         self.kept = {}
         self.session = None
 

@@ -169,6 +169,7 @@ class Provider:
     roles_separator: str | None = None  # parts the roles, or groups, that stand in one text; None: it is one role
     scopes_claim: str | None = None  # None: `scope` and `scp`
     permissions_claim: str | None = None  # None: `permissions`, and what Clerk has in its place
+    mastra_role_claim: str | None = None  # None: where the roles are
     # What else tokens must say, of which `conditions` knows more; most providers ask for nothing of it.
     clients: frozenset[str] | None = None  # the client is one of these
     max_lifetime_seconds: float | None = None  # from iat to exp

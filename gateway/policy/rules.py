@@ -16,6 +16,7 @@ from gateway.policy.claim_names import claim_at
 from gateway.policy.expressions import Expression, Facts
 from gateway.policy.freshness import Fresh, is_fresh, login_may_do
 from gateway.policy.likeness import Value, is_alike, is_same, some_alike
+from gateway.policy.mastra_roles import MastraPermission, MastraRole, asks_mastra_permission, has_mastra_role
 from gateway.policy.paths import is_under
 
 
@@ -138,7 +139,8 @@ class Unenforced:
 Granted = Literal["", "scopes", "login"]
 Condition = (
     Authenticated | EmailDomain | Equals | HasAny | HasAll | Claim | MethodIs | PathUnder | AddressIn | When | Fresh
-)
+    | MastraRole | MastraPermission
+)  # fmt: skip
 Rule = Condition | AllOf | AnyOf | Not | Named | Unenforced
 
 
@@ -280,4 +282,6 @@ CONDITIONS: Final[dict[type, Callable[[Any, Facts], bool | None]]] = {
     AddressIn: lambda condition, facts: is_within(facts.head.client_ip, condition.networks),
     When: lambda condition, facts: condition.expression.holds(facts),
     Fresh: is_fresh,
+    MastraRole: has_mastra_role,
+    MastraPermission: asks_mastra_permission,
 }

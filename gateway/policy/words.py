@@ -8,6 +8,7 @@ from typing import Final
 
 from gateway.policy.freshness import Fresh
 from gateway.policy.likeness import Value
+from gateway.policy.mastra_roles import MastraPermission, MastraRole
 from gateway.policy.rules import (
     AddressIn,
     AllOf,
@@ -56,6 +57,10 @@ def words_of(rule: Rule) -> str:
             return f"when {' '.join(expression.text.split())}"
         case Fresh():
             return _fresh(rule)
+        case MastraRole(least):
+            return f"Mastra's role {least} or greater, which covers the route"
+        case MastraPermission(patterns):
+            return f"a route that asks for Mastra's permission {listed(patterns)}"
         case AllOf(rules):
             return " and ".join(map(_inner, rules))
         case AnyOf(rules):

@@ -17,8 +17,8 @@ COMPILED = {
     "policy": (
         "addresses asked budgets cache callers claim_names claim_values claims clerk conditions cookies credentials "
         "decision denied emails expressions fields freshness guard issuers jwk key_lookup likeness machine_keys "
-        "machines memory model onward organizations origins parameters paths providers resources routes rules seen "
-        "session studio token upstreams verify words"
+        "machines mastra_roles memory model onward organizations origins parameters paths providers resources routes "
+        "rules seen session studio token upstreams verify words"
     ),
     "config": "model",
     "keys": "entry store",

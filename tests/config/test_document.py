@@ -90,6 +90,7 @@ def test_bytes_that_are_no_text_are_refused(data: bytes, expected: str) -> None:
         pytest.param("a: 1\n---\nb: 2\n", "2:1: found a second document", id="two-documents"),
         pytest.param("a: 1\nb: 2\na: 3\n", "3:1: a: duplicate key (the first is in line 1)", id="duplicate"),
         pytest.param("? [a]\n: b\n", "1:3: found no plain text as a key", id="list-as-key"),
+        pytest.param("a: *:read\n", "needs quotes: '*:read'", id="star"),
         pytest.param("a: *x\n", "1:4: a: the alias '*x' names no anchor that stands before it", id="alias-of-nothing"),
         pytest.param(
             "a: &x [*x]\n", "a[0]: the alias '*x' names no anchor that stands before it", id="alias-of-itself"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gateway.policy.denied import Denied
-from gateway.policy.json_edits import MAX_DEPTH, MAX_VALUES, Document, Drop, Edit, read_object
+from gateway.policy.json_edits import MAX_DEPTH, MAX_VALUES, Document, Drop, Edit, read_object, weigh
 from gateway.policy.reasons import Reason
 from tests.policy.json_texts import OBJECTS, TEXTS, VALUES, Path, Written, plain
 
@@ -32,7 +33,7 @@ def test_what_is_read_is_what_was_written(value: dict[str, Any], data: st.DataOb
     document = read_object(text.encode())
     assert document.value == plain(value)
     assert document.with_edits([]) == text.encode()
-    assert repr(document) == f"Document({len(text)} characters)"
+    assert repr(document) == f"Document({len(text.encode())} bytes)"
 
 
 @given(OBJECTS, VALUES, st.data())
@@ -272,6 +273,38 @@ def test_what_is_large_but_one_thing_passes(body: bytes) -> None:
     document = read_object(body)
     changed = document.with_edits([Edit(("owner",), "ann")])
     assert changed == b'{"owner":"ann"' + (b"," if document.value else b"") + body[1:]
+
+
+HEAVY = {
+    "values": b"1.5,",
+    "lists": b"[],",
+    "nested lists": b"[[]],",
+    "objects": b"{},",
+    "members": b'{"a":1},',
+    "more members": b'{"ab":1,"cd":"ef"},',
+    "texts": b'"ab",',
+    "wide texts": '"\N{GRINNING FACE}",'.encode(),
+    "escaped": b'"\\ud83d\\ude00",',
+}
+
+
+@pytest.mark.parametrize("piece", HEAVY.values(), ids=HEAVY)
+@pytest.mark.parametrize(
+    "tail", ["", "A" * 2_000_000, "\N{LATIN SMALL LETTER A WITH MACRON}" * 900_000, "\\u2603" * 300_000]
+)
+def test_what_is_read_of_a_body_takes_no_more_memory_than_it_weighs(piece: bytes, tail: str) -> None:
+    count = MAX_VALUES // (piece.count(b",") + piece.count(b"[") + piece.count(b"{") + piece.count(b'"')) // 2
+    body = b'{"a":[' + piece * count + b'1],"tail":"' + tail.encode() + b'\\ud83d\\ude00"}'
+    tracemalloc.start()
+    document = read_object(body)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert document.value["a"]
+    assert held + len(body) < weigh(body)
+
+
+def test_what_is_light_weighs_little() -> None:
+    assert weigh(GOOD["file"]) < 2.1 * len(GOOD["file"])
 
 
 @pytest.mark.parametrize("name", ["many values", "quotes in a text", "digits", "file", "white space"])

@@ -23,7 +23,8 @@ READINGS = (
     "key",
 )
 LOGIN = ("session", "login", "optional", "mcp")
-PROFILES = {**dict.fromkeys(READINGS, "readings"), "claims": "claims", **dict.fromkeys(LOGIN, "login")}
+CLAIMS = ("claims", "roles")
+PROFILES = {**dict.fromkeys(READINGS, "readings"), **dict.fromkeys(CLAIMS, "claims"), **dict.fromkeys(LOGIN, "login")}
 FAMILIES = ("jwt", "header", "path", *PROFILES)
 CASES = [case for family in FAMILIES for case in cases(family)]
 
