@@ -1,25 +1,16 @@
 """The YAML file: text and environment in, a frozen `Config` out, or every mistake with its place.
 
 In reading order: `document` (values that know their place), `env_file` and `variables` (what stands beside the file),
-`events` (what the YAML parser reads), `parse`, `syntax` (what it says, in words that help) and `substitution` (text to
-values; `typescript` for those who paste something else), `reading` (mistakes are collected here), `readers`, `lists`,
-`records` and `json_values` (value by value; the JSON Schema comes from the same tables), `addresses`, `origins`,
-`domains`, `targets`, `claim_names`, `token_sources` and `secrets`, then the sections of the file: `server`,
-<<<<<<< HEAD
-`observing`, `decisions`, `budgets`, `shared`, `upstream_headers` and `upstreams`, `issuer_names`, `key_files` and
-`key_requests` (what a provider says of issuers and keys), `preset_fields`, `presets` (well-known issuers, as data),
-their `expansion` and `preset_lint`, `budget_lint`, `machine_keys`, `provider_fields`, `issuers`, `key_sources` and
-`providers`, `conditions` and `rules`, `login`, `route_fields`, `resources`, `routes` and `own_routes`, `cases`.
-`sections` lists them; `header_names` holds that no header means two things; `model` is what comes out, and `file`
-joins them; `lint` warns, of what lies around a route by `overlaps`, `describe` says it in words, `schema` serves
-editors, `places` finds a key again for who has something to say about it later.
-=======
-`observing`, `decisions`, `shared`, `upstream_headers` and `upstreams`, `issuer_names`, `key_files` and `key_requests`
-(what a provider says of issuers and keys), `preset_fields`, `presets` (well-known issuers, as data), their `expansion`
-and `preset_lint`, `machine_keys`, `provider_fields`, `issuers`, `key_sources` and `providers`, `mastra`, `conditions`
-and `rules`, `login`, `route_fields`, `resources`, `routes` and `own_routes`, `cases`. `sections` lists them;
-`header_names` holds that no header means two things; `model` is what comes out, and `file` joins them; `lint` and
-`mastra_lint` warn, of what lies around a route by `overlaps`, `describe` says it in words, `schema` serves editors,
-`places` finds a key again for who has something to say about it later.
->>>>>>> main
+`events` (what the YAML parser reads), `parse`, `syntax` (what it says, in words that help) and `substitution` (text
+to values; `typescript` for those who paste something else), `reading` (mistakes are collected here), `readers`,
+`lists`, `records` and `json_values` (value by value; the JSON Schema comes from the same tables), `addresses`,
+`origins`, `domains`, `targets`, `claim_names`, `token_sources` and `secrets`, then the sections of the file:
+`server`, `observing`, `decisions`, `budgets`, `shared`, `upstream_headers` and `upstreams`, `issuer_names`,
+`key_files` and `key_requests` (what a provider says of issuers and keys), `preset_fields`, `presets` (well-known
+issuers, as data), their `expansion` and `preset_lint`, `machine_keys`, `provider_fields`, `issuers`, `key_sources`
+and `providers`, `mastra`, `conditions` and `rules`, `login`, `route_fields`, `resources`, `routes` and `own_routes`,
+`cases`. `sections` lists them; `header_names` holds that no header means two things; `model` is what comes out, and
+`file` joins them; `lint` and `mastra_lint` and `budget_lint` warn, of what lies around a route by `overlaps`,
+`describe` says it in words, `schema` serves editors, `places` finds a key again for who has something to say about it
+later.
 """

@@ -116,11 +116,8 @@ def _read(text: str, reading: Reading) -> Config:
     policy = Policy([read.route for read in routes], rules_of_headers, login)
     lint(values, routes, unused, reading)
     lint_presets(routes, reading)
-<<<<<<< HEAD
     lint_budgets(values, budgets, reading)
-=======
     lint_mastra(routes, reading)
->>>>>>> main
     default_limits = Limits()
     return Config(
         listen=values.get(server.LISTEN, _DEFAULT_LISTEN),

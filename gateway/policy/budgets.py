@@ -64,26 +64,32 @@ class Claim:
     requests: Rate | None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)  # made for every request that is counted
 class Left:
     """What is left of one claim: requests, and seconds until one of those that count no longer does; streams."""
 
-    requests: int = 0
-    reset_seconds: float = 0.0
-    streams: int = 0
+    requests: int
+    reset_seconds: float
+    streams: int
+
+    def __init__(self, requests: int = 0, reset_seconds: float = 0.0, streams: int = 0) -> None:
+        self.requests, self.reset_seconds, self.streams = requests, reset_seconds, streams
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)  # likewise
 class Verdict:
     """What a store says to a request. `refused` is the number of the claim that has nothing left, None: it may pass.
 
-    `wait_seconds`: until it would have some again, where that is known.
+    `what`: streams or requests. `wait_seconds`: until it would have some again, where that is known.
     """
 
     left: list[Left]
-    refused: int | None = None
-    what: str = ""  # streams or requests
-    wait_seconds: float = 0.0
+    refused: int | None
+    what: str
+    wait_seconds: float
+
+    def __init__(self, left: list[Left], refused: int | None = None, what: str = "", wait_seconds: float = 0.0) -> None:
+        self.left, self.refused, self.what, self.wait_seconds = left, refused, what, wait_seconds
 
 
 class OverBudget(Denied):

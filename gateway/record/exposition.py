@@ -178,7 +178,9 @@ def _budgets(gauges: Gauges) -> Iterator[Metric]:
     )  # fmt: skip
     for labels, count in gauges.budget_results.items():
         said.add_metric(labels, count)
-    streams = GaugeMetricFamily("gateway_budget_streams", "Places of a budget's streams taken here.", labels=("budget",))
+    streams = GaugeMetricFamily(
+        "gateway_budget_streams", "Places of a budget's streams taken here.", labels=("budget",)
+    )
     for name, count in gauges.budget_streams.items():
         streams.add_metric((name,), count)
     yield from (said, streams)

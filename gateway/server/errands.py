@@ -70,7 +70,7 @@ class Errands(Host):
 
     def note_failure(self, client_ip: str) -> None:
         """An address was answered 401."""
-        self.ledger.note_failure(client_ip)
+        self.ledger.failures.note(client_ip)
 
     def _begin(self, work: Awaitable[None]) -> Callable[[], object]:
         task = asyncio.ensure_future(work)

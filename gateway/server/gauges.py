@@ -30,7 +30,11 @@ def gauges_of(gateway: Gateway) -> Gauges:
         certificate_expires_at=gateway.public.certificate_expires_at,
         upstream_certificates=tuple((name, at) for name, at in ends if at is not None),
         budget_results=gateway.ledger.results,
-        budget_streams=gateway.ledger.open_streams,
+        budget_streams={
+            one.name: gateway.ledger.open_streams.get(one.name, 0)
+            for one in gateway.config.budgets
+            if one.streams is not None
+        },
         store_is_down=None if store is None else store.is_up is False,
         store_failures=0 if store is None else store.failures,
     )

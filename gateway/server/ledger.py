@@ -7,19 +7,15 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable
-from typing import Final
 
 from gateway.config.model import Config, Shared
 from gateway.policy.budgets import (
     Budget,
     Claim,
-    Left,
     OverBudget,
     Verdict,
     claims_of,
-    key_of,
     over_budget,
-    retry_line,
     told,
 )
 from gateway.policy.denied import Denied
@@ -27,45 +23,13 @@ from gateway.policy.model import Principal
 from gateway.policy.reasons import Reason
 from gateway.policy.routes import Route
 from gateway.proxy.host import Lease
+from gateway.server.failures import Failures
+from gateway.server.leases import Leases, Spent, Then, unenforced
 from gateway.stores.counting import Counting, Held, SharedStore
 from gateway.stores.memory import Memory
-from gateway.stores.windows import Windows
-
-_FAILING_WEIGHT: Final = 500_000  # of addresses that failed: some 12 MB at most
-Then = Callable[[Lease | Denied], None]
 
 
-class Spent(Lease):
-    """What one request was given. `held`: its places in the shared store. Without a place it is of no stream."""
-
-    __slots__ = ("claims", "held", "is_over", "is_stream", "ledger", "may_be_late")
-
-    def __init__(self, ledger: Ledger, claims: tuple[Claim, ...], lines: bytes, *, is_stream: bool) -> None:
-        super().__init__(lines)
-        self.ledger, self.claims = ledger, claims
-        self.is_stream, self.is_over = is_stream and any([one.streams is not None for one in claims]), False
-        self.held: tuple[Counting, Held] | None = None
-        self.may_be_late = True  # it may take a place when its response is a stream all the same
-
-    def answered(self, *, has_length: bool, is_events: bool, cut: Callable[[OverBudget], None]) -> None:
-        """See `Lease`."""
-        if self.is_stream and has_length:
-            self._give_back()
-        elif is_events and not self.is_stream and not has_length and self.may_be_late:
-            self.ledger.take_late(self, cut)
-
-    def release(self) -> None:
-        """See `Lease`."""
-        self.is_over = True
-        self._give_back()
-
-    def _give_back(self) -> None:
-        if self.is_stream:
-            self.is_stream = False
-            self.ledger.give_back(self)
-
-
-class Ledger:
+class Ledger(Leases):
     """All counts of one process, over reloads as well. `clock` gives seconds that never go back."""
 
     def __init__(self, config: Config, clock: Callable[[], float] = time.monotonic) -> None:
@@ -74,21 +38,20 @@ class Ledger:
         self.results: dict[tuple[str, str], int] = {}  # by budget and result
         self.open_streams: dict[str, int] = {}  # by budget, those of this process
         self._clock = clock
-        self._failed: dict[str, Windows] = {}  # by budget
+        self.failures = Failures(clock)
         self._counting: Counting | None = None
         self._before: list[tuple[Counting, SharedStore]] = []  # of former configurations: streams may still be open
         self._shared: Shared | None = None
         self._if_down = "local"
         self._own_secret = secrets.token_bytes(32)
         self._secret = self._own_secret
-        self._failures: tuple[Budget, ...] = ()
         self._closing: set[asyncio.Task[None]] = set()
         self.use(config)
 
     def use(self, config: Config) -> None:
         """Count by a configuration from now on; what was counted stays."""
         shared = config.shared
-        self._failures = tuple(one for one in config.budgets if one.failures is not None)
+        self.failures.use(config.budgets)
         self._secret = self._own_secret if shared is None else _secret_of(config, shared)
         self._if_down = "local" if shared is None else shared.if_down
         if shared == self._shared:
@@ -118,11 +81,11 @@ class Ledger:
 
     def spend(self, route: Route, principal: Principal | None, client_ip: str, then: Then, *, may_stream: bool) -> None:
         """Count a request of a route, or refuse it; `then` is told, at once or later."""
-        told_to = then if route.enforce else _unenforced(then)
+        told_to = then if route.enforce else unenforced(then)
         try:
             claims = claims_of(route.budgets, self._secret, principal, client_ip)
         except Denied as no:
-            self._note(route.budgets, "uncounted")
+            self._count(route.budgets, "uncounted")
             told_to(no)
             return
         counting, store = self._counting, self.store
@@ -151,7 +114,7 @@ class Ledger:
         self, counting: Counting, claims: tuple[Claim, ...], then: Then, may_stream: bool, result: str = "local"
     ) -> None:
         if self._if_down == "refuse":
-            self._note([claim.budget for claim in claims], "unknown")
+            self._count([claim.budget for claim in claims], "unknown")
             then(OverBudget(Reason.BUDGET_UNKNOWN, "the shared store cannot be asked", b""))
             return
         held = counting.held_for(claims) if may_stream else None  # counted in the store once it is back
@@ -172,11 +135,11 @@ class Ledger:
     ) -> None:
         """Say what the verdict is. Places are given back through what is said."""
         if verdict.refused is not None:
-            self._note([claims[verdict.refused].budget], "refused")
+            self._count([claims[verdict.refused].budget], "refused")
             then(over_budget(claims, verdict))
             return
         if result:
-            self._note([claim.budget for claim in claims], result)
+            self._count([claim.budget for claim in claims], result)
         spent = Spent(self, claims, told(claims, verdict), is_stream=is_stream)
         self._open(spent, counting, held)
         then(spent)
@@ -184,7 +147,7 @@ class Ledger:
     # --- streams ---
 
     def take_late(self, spent: Spent, cut: Callable[[OverBudget], None]) -> None:
-        """Take a place for a request whose response is a stream, which was not to be expected."""
+        """See `Leases`."""
         claims = tuple([
             Claim(one.budget, one.key, one.streams, None) for one in spent.claims if one.streams is not None
         ])  # fmt: skip
@@ -219,7 +182,7 @@ class Ledger:
             spent.held = counting, held
 
     def give_back(self, spent: Spent) -> None:
-        """A stream has ended, or was none."""
+        """See `Leases`."""
         self.memory.give_back(spent.claims)
         for claim in spent.claims:
             if claim.streams is not None:
@@ -229,72 +192,18 @@ class Ledger:
             spent.held = None
             counting.give_back(held)
 
-    # --- failures ---
-
     def locked_out(self, client_ip: str) -> OverBudget | None:
-        """Return why nothing is read of an address; None: it did not fail too often, or is unknown."""
-        now = self._clock()
-        for budget in self._failures:
-            rate, windows = budget.failures, self._failed.get(budget.name)
-            if rate is None or windows is None:
-                continue
-            try:
-                key = key_of(budget, self._own_secret, None, client_ip)
-            except Denied:
-                return None
-            count, seconds = windows.count(key, rate, now)
-            if count >= rate.count:
-                self._note([budget], "refused")
-                claim = Claim(budget, key, None, rate)
-                lines = retry_line(seconds) + told([claim], Verdict([Left(0, seconds)]))
-                return OverBudget(Reason.BUDGET_EXCEEDED, f"the budget '{budget.name}': {rate} answers 401", lines)
-        return None
+        """Return why nothing is read of an address; None for all others."""
+        found = self.failures.locked_out(client_ip)
+        if found is None:
+            return None
+        self._count([found[0]], "refused")
+        return found[1]
 
-    def note_failure(self, client_ip: str) -> None:
-        """An address was answered 401. One that is unknown is nobody's: whoever is behind it would share its fate."""
-        now = self._clock()
-        for budget in self._failures:
-            if budget.failures is None:
-                continue
-            try:
-                key = key_of(budget, self._own_secret, None, client_ip)
-            except Denied:
-                return
-            windows = self._failed.get(budget.name)
-            if windows is None:
-                windows = self._failed[budget.name] = Windows(_FAILING_WEIGHT)
-            windows.add(key, budget.failures, now)
-
-    def _note(self, budgets: tuple[Budget, ...] | list[Budget], result: str) -> None:
+    def _count(self, budgets: tuple[Budget, ...] | list[Budget], result: str) -> None:
         for one in budgets:
             series = one.name, result
             self.results[series] = self.results.get(series, 0) + 1
-
-
-def _unenforced(then: Then) -> Then:
-    """Return who tells of a refusal that only would be one."""
-
-    def tell(given: Lease | Denied) -> None:
-        if isinstance(given, Spent):
-            given.may_be_late = False
-        then(Unenforced(given) if isinstance(given, Denied) else given)
-
-    return tell
-
-
-class Unenforced(Lease):
-    """What a request gets on a route with `enforce: false` that a budget would refuse."""
-
-    __slots__ = ()
-
-    def __init__(self, no: Denied) -> None:
-        super().__init__(b"", no)
-
-    def answered(self, *, has_length: bool, is_events: bool, cut: Callable[[OverBudget], None]) -> None:
-        """See `Lease`: there is nothing to give back."""
-
-    def release(self) -> None:
-        """See `Lease`."""
 
 
 def _connect(shared: Shared) -> tuple[SharedStore, Counting]:

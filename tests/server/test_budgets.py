@@ -104,7 +104,7 @@ def _lines(head: bytes) -> dict[str, str]:
 
 async def _until_free(gateway: Gateway) -> None:
     async with asyncio.timeout(20):
-        while any(gateway.ledger.open_streams.values()) or gateway.open_requests:
+        while any(gateway.ledger.open_streams.values()) or gateway.open_requests:  # noqa: ASYNC110
             await asyncio.sleep(0.01)  # another connection's end is seen by the loop
 
 
@@ -224,7 +224,7 @@ async def test_a_stream_that_was_not_asked_for_takes_a_place_all_the_same(
     async with running(_config(upstream, PEOPLE, store=store)) as gateway:
         async with _stream(gateway, method="GET"), _stream(gateway, method="GET"):
             async with asyncio.timeout(20):
-                while gateway.ledger.open_streams.get("people") != 2:
+                while gateway.ledger.open_streams.get("people") != 2:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
             async with RawClient.connect(gateway.port) as client:
                 await client.send(_head("/api/stream", method="GET", more="Connection: close\r\n"))
