@@ -23,19 +23,23 @@ from gateway.config.login import LOGIN, read_login, with_sessions
 from gateway.config.mastra_lint import lint_mastra
 from gateway.config.model import Address, Config, Limits, Log
 from gateway.config.own_routes import own_routes
+from gateway.config.owners import with_owners
 from gateway.config.parse import decode, parse
 from gateway.config.preset_lint import lint_presets
 from gateway.config.readers import Mistake
 from gateway.config.reading import ReadFile, Reading, Unreadable, attempt
 from gateway.config.records import Values
+from gateway.config.revoked import REVOKED_FILE, read_revoked_file
 from gateway.config.routes import Known, ReadRoute, captures_of, read_routes
 from gateway.config.rules import RuleReader
 from gateway.config.sections import FILE_RECORD, PROVIDERS, ROUTES, RULES, UPSTREAM, UPSTREAMS
 from gateway.config.shared import SHARED
+from gateway.config.streams import OF_ALL, read_streams
 from gateway.policy.budgets import Budget
 from gateway.policy.fields import TRACE
 from gateway.policy.login import Login
 from gateway.policy.providers import Provider
+from gateway.policy.revocation import RevocationList, Revoked
 from gateway.policy.routes import Policy
 from gateway.policy.upstreams import Upstream
 
@@ -105,7 +109,11 @@ def _read(text: str, reading: Reading) -> Config:
         own = providers[login.provider]
         providers = {**providers, login.provider: with_sessions(own, login) if own is not None else None}
     budgets = Budgets(_budgets(values, providers))
-    routes = _routes(values, Known(providers, upstreams, rules, budgets, login, LOGIN in values), reading)
+    revoked_file, revoked = _revoked(values, providers or {}, reading)
+    streams = attempt(read_streams, values, REVOKED_FILE in values or login is not None, reading) or OF_ALL
+    known = Known(providers, upstreams, rules, budgets, login, LOGIN in values, streams)
+    routes = _routes(values, known, reading)
+    routes = with_owners(routes, reading)
     routes += own_routes(routes, login, reading)
     unused = rules.check_unused(captures_of(routes))
     _check_ports(values, reading)
@@ -114,6 +122,7 @@ def _read(text: str, reading: Reading) -> Config:
     own_trace = TRACE if values.get(observing.TRACES) == "opentelemetry" else ()
     rules_of_headers = header_rules(values, upstreams or {}, providers or {}, own_trace, reading)
     policy = Policy([read.route for read in routes], rules_of_headers, login)
+    policy.revoked = Revoked(revoked) if revoked.entries else None
     lint(values, routes, unused, reading)
     lint_presets(routes, reading)
     lint_budgets(values, budgets, reading)
@@ -145,7 +154,15 @@ def _read(text: str, reading: Reading) -> Config:
         expansions=tuple(reading.expansions),
         shared=values.get(SHARED),
         budgets=tuple(one for one in (budgets.known or {}).values() if one is not None),
+        revoked_file=revoked_file,
     )
+
+
+def _revoked(
+    values: Values, providers: Mapping[str, Provider | None], reading: Reading
+) -> tuple[Path | None, RevocationList]:
+    said = values.get(REVOKED_FILE)
+    return (None if said is None else attempt(read_revoked_file, said, providers, reading)) or (None, RevocationList())
 
 
 def _upstreams(values: Values, rules: RuleReader, reading: Reading) -> Mapping[str, Upstream | None] | None:

@@ -225,5 +225,6 @@ class Config:
     decisions: Decisions | None = None
     drain_delay_seconds: float = 0.0
     expansions: tuple[Expansion, ...] = ()
+    revoked_file: Path | None = None  # watched on its own; what it says is in the policy
     shared: Shared | None = None
     budgets: tuple[Budget, ...] = ()

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from gateway.config.login import only_sessions
 from gateway.config.reading import Reading
 from gateway.config.resources import route_of_document
-from gateway.config.routes import ReadRoute, why_twins
+from gateway.config.routes import ReadRoute
 from gateway.config.targets import read_prefix
+from gateway.config.twins import why_twins
 from gateway.policy.login import PREFIX, Login
 from gateway.policy.providers import Provider
 from gateway.policy.routes import Route
@@ -19,7 +20,7 @@ _Row = tuple[str, str, tuple[Provider, ...]]
 _OF_LOGIN = (("GET", "sso/login"), ("GET", "sso/callback"), ("POST", "logout"), ("POST", "refresh"))
 _WITHOUT_LOGIN = tuple(one for one in _OF_LOGIN if one[1] != "sso/callback")
 _ABOUT_SESSIONS = frozenset({"logout", "refresh"})
-_OF_STUDIO = (("GET", "capabilities"), ("GET", "me"))
+_OF_STUDIO = (("GET", "capabilities"), ("GET", "me"), ("GET", "permission-patterns"))
 _FIRST_OF_STUDIO = ("agents",)  # what its first page lists, below the prefix
 
 

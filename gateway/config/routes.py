@@ -10,13 +10,17 @@ from typing import TypeVar
 from gateway.config import route_fields as fields
 from gateway.config.budgets import Budgets
 from gateway.config.document import Entry, Fields, Items, Node, kind_of
+from gateway.config.ownership import OWN_OF_ROUTE
 from gateway.config.readers import Mistake, text_of
 from gateway.config.reading import Reading, Unreadable, attempt, nearest
 from gateway.config.records import Values
 from gateway.config.resources import read_resource
 from gateway.config.route_fields import RouteKey, read_key
 from gateway.config.rules import RuleReader
+from gateway.config.streams import OF_ALL, StreamsOfAll
+from gateway.config.twins import why_twins
 from gateway.policy.login import Login
+from gateway.policy.ownership import Ownership
 from gateway.policy.providers import Provider
 from gateway.policy.routes import Capture, Route
 from gateway.policy.rules import Rule
@@ -36,6 +40,7 @@ class Known:
     budgets: Budgets
     login: Login | None = None
     has_login: bool = False  # the file has one, perhaps with a mistake
+    streams: StreamsOfAll = OF_ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +120,18 @@ class _Route:
             login=self._sends_to_login(providers),
             sealed=self._known.login.cookie if self._known.login is not None else "",
             budgets=budgets,
+            streams=self._known.streams.of_route(values, bool(providers), self._reading),
+            own_things=self._own_things(upstream),
         )
+
+    def _own_things(self, upstream: Upstream) -> Ownership | None:
+        said = self._values.get(OWN_OF_ROUTE)
+        if said is None or upstream.own is None:
+            if said is not None:
+                hint = f"and the upstream '{upstream.name}' has no 'own:' that says whose its things are"
+                self._reading.refuse_at(self._values.key_place(OWN_OF_ROUTE), f"found 'own' here, {hint}")
+            return upstream.own
+        return said.of(upstream.own)
 
     def _sends_to_login(self, providers: Sequence[Provider]) -> bool:
         values, login = self._values, self._known.login
@@ -223,34 +239,6 @@ class _Route:
             # What it captures is unknown, so an expression could be blamed for nothing.
             raise Unreadable
         return self._known.rules.alternatives(node, names) if node is not None else ()
-
-
-def why_twins(first: Provider, second: Provider) -> str | None:
-    """Return why a token could be of either provider; None: each token tells them apart."""
-    algorithms = first.algorithms & second.algorithms
-    if not algorithms:
-        return None
-    if first.issuers is not None and second.issuers is not None:
-        shared = _shared_issuer(first, second)
-        return None if shared is None else f"both take {shared} and {min(algorithms)}"
-    without = first.name if first.issuers is None else second.name
-    return f"both take {min(algorithms)}, and '{without}' takes any issuer"
-
-
-def _shared_issuer(first: Provider, second: Provider) -> str | None:
-    """Return an issuer, or a template, of which tokens could be both providers'; None if there is none."""
-    if first.issuers is None or second.issuers is None:
-        return None
-    shared = first.issuers & second.issuers
-    if shared:
-        return "the same issuer"
-    for one, other in ((first, second), (second, first)):
-        for template in one.issuer_templates:
-            if any(template.may_be(issuer) for issuer in other.issuers or ()) or any(
-                map(template.may_meet, other.issuer_templates)
-            ):
-                return f"issuers of the form {template.text}"
-    return None
 
 
 def _named(node: Node, what: str, known: Mapping[str, T | None] | None, reading: Reading) -> T:

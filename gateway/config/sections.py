@@ -11,9 +11,11 @@ from gateway.config.login import LOGIN
 from gateway.config.observing import OBSERVING_FIELDS
 from gateway.config.providers import ProviderReader
 from gateway.config.records import Field, Record
+from gateway.config.revoked import REVOKED_FILE
 from gateway.config.route_fields import ROUTE_RECORD, Later
 from gateway.config.server import SERVER_FIELDS
 from gateway.config.shared import SHARED
+from gateway.config.streams import STREAMS
 from gateway.config.upstreams import UpstreamReader
 
 UPSTREAM = Field("upstream", UPSTREAM_URL, "the address of the only upstream, which is then named `default`")
@@ -43,7 +45,19 @@ ROUTES = Field(
 FILE_RECORD = Record(
     "the file",
     (
-        *SERVER_FIELDS, *OBSERVING_FIELDS, DECISIONS, BUDGETS, SHARED, LOGIN, UPSTREAM, UPSTREAMS, PROVIDERS, RULES,
-        ROUTES, TESTS,
+        *SERVER_FIELDS,
+        *OBSERVING_FIELDS,
+        DECISIONS,
+        BUDGETS,
+        SHARED,
+        LOGIN,
+        REVOKED_FILE,
+        STREAMS,
+        UPSTREAM,
+        UPSTREAMS,
+        PROVIDERS,
+        RULES,
+        ROUTES,
+        TESTS,
     ),
-)  # fmt: skip
+)

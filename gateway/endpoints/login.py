@@ -23,6 +23,7 @@ from gateway.policy.credentials import check_origin
 from gateway.policy.denied import Denied, MethodNotAllowed
 from gateway.policy.key_lookup import Keys
 from gateway.policy.login import Login
+from gateway.policy.mastra_access import MastraAccess
 from gateway.policy.model import RequestHead
 from gateway.policy.onward import Line
 from gateway.policy.reasons import Reason
@@ -55,13 +56,14 @@ class LoginDesk:
     def __init__(
         self,
         login: Login | None,
+        access: MastraAccess,
         fetcher: Fetcher,
         keys: Keys,
         fetch_keys: Fetch,
         clock: Callable[[], float] = time.time,
         note_renewal: Callable[[str], None] = lambda result: None,
     ) -> None:
-        self._login = login
+        self._login, self._access = login, access
         self._talk = None if login is None else Conversation(login, fetcher, keys, fetch_keys, clock)
         self._clock = clock
         self._renewing: dict[str, asyncio.Task[Session]] = {}
@@ -80,7 +82,7 @@ class LoginDesk:
 
     async def answer(self, question: OwnQuestion) -> OwnAnswer:
         """Return the answer to a request at one of the gateway's own addresses. Raises `Denied`."""
-        told = studio_answer(self._login, question)
+        told = studio_answer(self._login, self._access, question)
         if told is not None:
             return told
         answers = {
@@ -267,9 +269,16 @@ def _keep(kept: OrderedDict[str, T], key: str, value: T) -> None:
 
 def desk_of(gateway: Gateway) -> LoginDesk:
     """Return the desk of a gateway's configuration in force, in place of the former's."""
-    login = gateway.config.policy.login
+    policy = gateway.config.policy
+    login = policy.login
     desk = LoginDesk(
-        login, gateway.fetcher, gateway.store, gateway.store.fetch, gateway.clock, gateway.metrics.note_renewal
+        login,
+        MastraAccess(policy),
+        gateway.fetcher,
+        gateway.store,
+        gateway.store.fetch,
+        gateway.clock,
+        gateway.metrics.note_renewal,
     )
     former = getattr(gateway, "desk", None)
     if isinstance(former, LoginDesk):

@@ -66,6 +66,10 @@ ADVICE: dict[Reason, str] = {
         "Look at `detail`: most often there is no `exp` (`expiry: optional` on a provider of type `jwt`) or no `sub`."
     ),
     Reason.TOKEN_EXPIRED: "Get a new token.",
+    Reason.TOKEN_REVOKED: (
+        "Log in again, or get another token. The log's `detail` says whether `revoked_file` did it, and in which line, "
+        "or the end of the session at its issuer."
+    ),
     Reason.TOKEN_NOT_YET_VALID: (
         "Set the clocks of issuer and gateway; `leeway` on the provider allows for some seconds."
     ),
@@ -112,6 +116,7 @@ ADVICE: dict[Reason, str] = {
         "Look at the client's network, or raise `limits.header_timeout`, `limits.body_idle_timeout` or"
         " `limits.body_timeout`."
     ),
+    Reason.STREAM_TOO_LONG: "Open the stream anew, or raise it.",
     Reason.BODY_TOO_LARGE: "Send less, or raise it; 4.5 MiB is Mastra's own limit.",
     Reason.TARGET_TOO_LONG: "Put long parameters into a body.",
     Reason.BODY_UNSUPPORTED: (

@@ -42,6 +42,13 @@ def check_rules(route: Route, facts: Facts) -> DeniedByRules | None:
     return refusal
 
 
+def may_pass(route: Route, facts: Facts) -> bool:
+    """Return whether the route's rules let the caller pass, now or after another login."""
+    if any(evaluate(rule, facts, unenforced=False) is not False for rule in route.deny):
+        return False
+    return any(evaluate(rule, facts, granted="login", unenforced=True) is True for rule in route.allow)
+
+
 def label_of(rule: Rule, place: str) -> str:
     """Return what the log calls a rule: its name in `rules:`, else its place in the route (`allow[0]`)."""
     return rule.name if isinstance(rule, Named) else place

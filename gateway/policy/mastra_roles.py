@@ -83,12 +83,9 @@ def needed_at(facts: Facts) -> tuple[tuple[str, ...], str | None] | None:
     None: no route of Mastra's takes it. No permission at all: anybody may.
     """
     row = row_of(facts.head.method, facts.path.segments)
-    if row is None:
-        return None
-    needed = permissions_of(row)
+    needed, at = (None, None) if row is None else _asked()[row.method, row.path]
     if needed is None:
         return None
-    at = _place_of_id(row)
     return needed, None if at is None else facts.path.decoded(len(PREFIX) + at)
 
 
@@ -122,7 +119,12 @@ def _matches(pattern: str, needed: str, subject: str | None) -> bool | None:
 
 
 @cache
-def _place_of_id(row: Row) -> int | None:
+def _asked() -> Mapping[tuple[str, str], tuple[tuple[str, ...] | None, int | None]]:
+    """Return what each row asks for, and where its id stands: rows themselves are slow to look up."""
+    return {(row.method, row.path): (permissions_of(row), place_of_id(row)) for row in rows()}
+
+
+def place_of_id(row: Row) -> int | None:
     """Return which segment of a row is the id of what its permission is about; None: none is.
 
     It stands behind the resource's own name: `/agents/:agentId/generate`, `/stored/agents/:id`. Behind any other it is
@@ -138,7 +140,7 @@ def _place_of_id(row: Row) -> int | None:
 @cache
 def resources_with_ids() -> tuple[str, ...]:
     """Return the resources of which a path can name one: `agents` of `agents:read:weatherAgent`."""
-    named = [needed[0] for row in rows() if (needed := permissions_of(row)) and _place_of_id(row) is not None]
+    named = [needed[0] for row in rows() if (needed := permissions_of(row)) and place_of_id(row) is not None]
     return tuple(sorted({one.partition(":")[0] for one in named}))
 
 

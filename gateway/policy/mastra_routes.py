@@ -61,9 +61,13 @@ def row_of(method: str, segments: Sequence[str], prefix: Sequence[str] = PREFIX)
         return None
     below = tuple(segments[depth:])
     asked = "GET" if method == "HEAD" else method
-    for literals, row in _by_length().get(len(below), ()):
-        if row.method in (asked, _EVERY) and all(below[index] == text for index, text in literals):
-            return row
+    for taken, literals, row in _by_beginning().get((len(below), *below[:1]), ()):
+        if taken in (asked, _EVERY):
+            for index, text in literals:  # a loop: compiled, a generator is a list
+                if below[index] != text:
+                    break
+            else:
+                return row
     return None
 
 
@@ -75,15 +79,17 @@ def rows() -> tuple[Row, ...]:
     return tuple(_row(line) for line in lines[1:])
 
 
-_Literals = tuple[tuple[int, str], ...]
+_Entry = tuple[str, tuple[tuple[int, str], ...], Row]
 
 
 @cache
-def _by_length() -> dict[int, list[tuple[_Literals, Row]]]:
-    found: dict[int, list[tuple[_Literals, Row]]] = {}
+def _by_beginning() -> dict[tuple[int | str, ...], list[_Entry]]:
+    """Return the rows by how many segments they have and the first, which is a literal in all of them."""
+    found: dict[tuple[int | str, ...], list[_Entry]] = {}
     for row in rows():
-        literals = tuple((at, text) for at, text in enumerate(row.segments) if not text.startswith(":"))
-        found.setdefault(len(row.segments), []).append((literals, row))
+        first, *others = row.segments
+        literals = tuple((at, text) for at, text in enumerate(others, 1) if not text.startswith(":"))
+        found.setdefault((len(row.segments), first), []).append((row.method, literals, row))
     return found
 
 

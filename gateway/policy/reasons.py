@@ -57,6 +57,7 @@ class Reason(Enum):
     SESSION_PENDING = Answer(401, _INVALID, "the session has tasks left, so nobody is signed in yet")
     CLAIM_INVALID = Answer(401, _INVALID, "a required claim is missing or of the wrong type")
     TOKEN_EXPIRED = Answer(401, _INVALID, "the token has expired")
+    TOKEN_REVOKED = Answer(401, _INVALID, "the token, its session or its caller was revoked")
     TOKEN_NOT_YET_VALID = Answer(401, _INVALID, "the token is not valid yet")
     KEY_UNKNOWN = Answer(401, _INVALID, "the issuer has no fitting key for the token")
     SIGNATURE_INVALID = Answer(401, _INVALID, "the signature does not verify")
@@ -82,6 +83,8 @@ class Reason(Enum):
 
     # Too large or too slow, decided before the body is read.
     REQUEST_TIMEOUT = Answer(408, "Request timeout", "the client stopped sending in mid-request")
+    # Never a status: said in the last event of a stream, and as a WebSocket's close code 4408.
+    STREAM_TOO_LONG = Answer(408, "Stream too long", "the stream lasted for `streams.max`")
     BODY_TOO_LARGE = Answer(
         413, "Request body too large", "the body is over `limits.body_size`, or 4.5 MiB under `own`"
     )

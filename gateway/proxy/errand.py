@@ -1,8 +1,9 @@
-"""What an exchange waits for while others see to it: a key, a session, an answer, a place in a budget."""
+"""What an exchange waits for while others see to it: a key, a session, a place in a budget, an answer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from gateway.proxy.host import Lease
@@ -11,12 +12,15 @@ Ask = Callable[[Callable[[Any], None]], Callable[[], object]]  # told whom to te
 
 
 class Errand:
-    """One of them, under way. `act` is told what came of it, once, also if that was there at once."""
+    """One of them, under way. `act` is told what came of it, once, also if that was there at once.
 
-    __slots__ = ("_act", "_give_up", "_is_over")
+    `over_at` is when it has been too long, in seconds of the wire's clock, where it has no clock of its own.
+    """
 
-    def __init__(self, act: Callable[[Any], None]) -> None:
-        self._act = act
+    __slots__ = ("_act", "_give_up", "_is_over", "over_at")
+
+    def __init__(self, act: Callable[[Any], None], over_at: float = inf) -> None:
+        self._act, self.over_at = act, over_at
         self._give_up: Callable[[], object] | None = None
         self._is_over = False
 

@@ -14,19 +14,23 @@ from mypy_extensions import mypyc_attr
 
 from gateway.http1.request import CHUNKED_LENGTH, IDEMPOTENT_METHODS, RequestRead
 from gateway.http1.response import ResponseRead
-from gateway.policy.budgets import OverBudget
 from gateway.policy.decision import Allow, Deny, NeedKey, NeedSession, decide
 from gateway.policy.denied import Denied
 from gateway.policy.model import Headers
 from gateway.policy.reasons import Reason
+from gateway.policy.revocation import Revoked
 from gateway.policy.session import ABOUT_SESSIONS, Session
 from gateway.proxy.cors import is_preflight
 from gateway.proxy.delivery import FEW, Delivery
-from gateway.proxy.heads import is_events, request_head, response_head, switching_head
+from gateway.proxy.heads import request_head, response_head, switching_head
 from gateway.proxy.host import Host
+from gateway.proxy.life import BY_OURSELVES, Ending, revoked_of
+from gateway.proxy.living import Living, life_of
+from gateway.proxy.owned import Owned
 from gateway.proxy.states import (
     DELIVERING,
     ENDED,
+    HOLDING,
     MOVES,
     READING,
     RESPONDING,
@@ -38,21 +42,19 @@ from gateway.proxy.states import (
 )
 from gateway.proxy.tunnel import Tunnel, answers_handshake
 from gateway.proxy.unreachable import no_answer_within
-from gateway.proxy.upload import MAX_AHEAD_BYTES, Upload, framed_anew
-from gateway.proxy.waiting import Waiting
+from gateway.proxy.upload import CONTINUE, MAX_AHEAD_BYTES, Upload, framed_anew
 from gateway.proxy.wire import Client, Relay, Upstream
 from gateway.record.outcome import Ended, Outcome
 
 _log = logging.getLogger("gateway.server")
-_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-_UNANSWERED: Final = frozenset({READING, WAITING, SENDING})  # else who has read half must see if it breaks
+_UNANSWERED: Final = frozenset({READING, WAITING, HOLDING, SENDING})  # else who has read half must see if it breaks
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Exchange(Waiting):
+class Exchange(Owned):
     """One request and its response."""
 
-    __slots__ = ("_sent", "_tries", "_upstream")
+    __slots__ = ("_allowed", "_living", "_tries", "_upstream")
 
     def __init__(self, host: Host, client: Client, request: RequestRead) -> None:
         self._host, self._client, self._request = host, client, request
@@ -60,14 +62,18 @@ class Exchange(Waiting):
         self.state = READING
         self._delivery = Delivery(host, client, request.keeps_alive)
         self._upload = None
-        self._sent: list[bytes] = []  # what is to be sent once there is somebody to take it, or once more
+        self._sent: list[bytes] = []
         self._tries = 0
         self._upstream: Upstream | None = None
         self._errand = None
+        self._held = None
         self._lease = None
+        self._parting = None
         self._said = b""
         self._asked_about = None
         self._trace = None
+        self._allowed: Allow | None = None
+        self._living: Living | None = None  # of a stream that the gateway looks after
 
     def __repr__(self) -> str:
         return f"<Exchange {self.state!r} of {self._request.method}>"
@@ -104,10 +110,9 @@ class Exchange(Waiting):
             if host.tracing is not None:
                 self._trace = host.tracing.begin(request)
                 outcome.trace_id = self._trace.trace_id
-            locked = host.locked_out(request.client_ip) if runtime.counts_failures else None
-            if locked is not None:
-                self._refuse_failing(locked)
-            elif broken is not None:
+            if runtime.counts_failures and self._refuses_failing():
+                return
+            if broken is not None:
                 self._refuse(Deny(broken.reason, broken.detail))
             else:
                 self._judge()
@@ -130,6 +135,9 @@ class Exchange(Waiting):
             self._client.hold_upload(is_held=False)  # whoever it waited for: that the client leaves is to be heard
         if upstream is None:
             self._sent.append(piece)
+            if self.state is HOLDING:
+                self._hold(len(piece))
+                return upload.rest if self._delivery.keeps_alive else b""
             if self._upload is not None and upload.count_bytes > MAX_AHEAD_BYTES:
                 self._client.hold_upload(is_held=True)
             return upload.rest
@@ -148,9 +156,11 @@ class Exchange(Waiting):
 
     def client_is_slow(self, *, is_slow: bool) -> None:
         if is_slow:
-            self._client.deadline = self._client.now() + self._client.stall_seconds
+            self._wait_until(self._client.now() + self._client.stall_seconds)
         elif self.state is WAITING:
-            self._client.deadline = inf
+            self._client.deadline = inf if self._errand is None else self._errand.over_at
+        elif self.state is HOLDING:
+            self._wait()
         if self.state is DELIVERING and not is_slow:
             self._end_as_delivered()
         elif self._upstream is not None:
@@ -160,6 +170,8 @@ class Exchange(Waiting):
     def expire(self) -> None:
         client, upload, upstream, now = self._client, self._upload, self._outcome.upstream, self._client.now()
         limits = self._runtime.config.limits
+        if self._living is not None and self._living.is_due():
+            return
         if client.is_slow or upstream is None:
             self.client_left()
             client.reset()
@@ -175,6 +187,14 @@ class Exchange(Waiting):
 
     def shut_down(self) -> None:
         self._fail(Denied(Reason.SHUTTING_DOWN, "the gateway is stopping"), "shut_down")
+
+    def end_revoked(self, revoked: Revoked) -> bool:
+        refusal = None if self.state in (DELIVERING, ENDED) else revoked_of(revoked, self._allowed)
+        if refusal is not None and self._living is not None:
+            self._living.end(Ending(refusal.reason, refusal.detail, "revoked"))
+        elif refusal is not None:
+            self._fail(refusal, "revoked")
+        return refusal is not None
 
     def fail_by_mistake(self, surprise: Exception) -> None:
         """There is a mistake in our own code: it is logged, and tells the client nothing."""
@@ -200,25 +220,29 @@ class Exchange(Waiting):
         head = self._head_of(response)
         if head is None:
             return
-        if self._lease is not None:
-            self._lease.answered(has_length=has_length, is_events=is_events(response), cut=self._over_budget)
-            if self.state is not SENDING:
-                return
+        if self._lease is not None and not self._keeps_place(response, has_length=has_length):
+            return
         if not has_length:
             self._host.stream_began(self._outcome)
+            life = life_of(self._host, self._runtime, self._allowed, self._client, response)
+            if life is not None:
+                self._living = Living(life, self._client, self._delivery, self._outcome, self._fail, self._close)
         self._move(RESPONDING)
         self._delivery.begin(head, request, has_length=has_length)
         self._sent = []
         request.forget()
 
-    def _over_budget(self, denied: OverBudget) -> None:
-        """The response is a stream, and its caller has no place for one more."""
-        if self.state is SENDING:
-            self._said = denied.lines
-        self._fail(denied, "refused")
+    def _close(self) -> None:
+        """End a response as a whole one, whatever its upstream would still say."""
+        if self._upstream is not None:
+            self._upstream.abort()
+        self.response_ended()
 
     def response_data(self, data: bytes) -> None:
-        self._delivery.data(data)
+        if self._living is not None:
+            self._living.data(data)
+        else:
+            self._delivery.data(data)
 
     def response_goes_on(self) -> None:
         self._delivery.flush()
@@ -226,6 +250,9 @@ class Exchange(Waiting):
 
     def response_ended(self) -> None:
         self._upstream = None
+        if self._living is not None:
+            self._living.leave()
+            self._living = None
         self._delivery.end()
         self._move(DELIVERING)
         if not self._client.is_slow:  # else it is over when the client has it
@@ -257,7 +284,9 @@ class Exchange(Waiting):
         request.forget()
         self._client.write(head, is_urgent=True)
         assert outcome.upstream is not None  # noqa: S101  # of an allowed request
-        tunnel = Tunnel(self._client, upstream, outcome, outcome.upstream.idle_timeout_seconds, self._tunnel_ended)
+        life = life_of(self._host, self._runtime, self._allowed, self._client)
+        idle_seconds = outcome.upstream.idle_timeout_seconds
+        tunnel = Tunnel(self._client, upstream, outcome, idle_seconds, self._tunnel_ended, life, self._allowed)
         self._host.tunnels.add(tunnel)
         tunnel.begin(self._client.switch(tunnel))
         return tunnel
@@ -300,14 +329,17 @@ class Exchange(Waiting):
         if isinstance(decision, Deny):
             self._refuse(decision)
             return
-        route = decision.route
+        self._allowed, route = decision, decision.route
         session = None if decision.principal is None else decision.principal.session
         if session is not None and route.own not in ABOUT_SESSIONS:  # which say themselves what comes of it
             self._keep_session(session, now)
+            host.sessions.note(session, now)
         if route.own:  # no upstream hears of it
             self._ask_ourselves(decision, now)
         elif route.budgets:
             self._spend(decision)
+        elif route.own_things is not None:
+            self._part(decision, route.own_things)
         else:
             self._go_up(decision, now)
 
@@ -317,7 +349,7 @@ class Exchange(Waiting):
         outcome.note_allow(allow)
         client.serve(allow.principal is not None)
         try:
-            if length_bytes:
+            if length_bytes and self._parting is None:  # else it was checked as it came
                 runtime.check_body(request)
             trace = () if self._trace is None else self._trace.upstream_lines()
             head = request_head(runtime, allow, request, outcome.request_id, now, trace)
@@ -327,9 +359,9 @@ class Exchange(Waiting):
         if self._upload is not None:
             self._upload.over_at = client.now() + (limits.body_timeout_seconds or inf)
             if request.expects_continue and not self._sent:
-                client.write(_CONTINUE)  # only now, after the decision: a stranger is not asked for his upload
-        elif self._sent:
-            outcome.bytes_in = length_bytes if length_bytes > 0 else outcome.bytes_in
+                client.write(CONTINUE)  # only now, after the decision: a stranger is not asked for his upload
+        elif self._sent and not outcome.bytes_in:
+            outcome.bytes_in = length_bytes
         if length_bytes == CHUNKED_LENGTH and self._sent:
             self._sent = [framed_anew(self._sent, is_complete=self._upload is None)]
         self._sent.insert(0, head)
@@ -366,7 +398,8 @@ class Exchange(Waiting):
 
     def _waits_for_upload(self) -> bool:
         # While the upstream does not take what came, it is not the client that is slow.
-        return self._upload is not None and self.state is SENDING and not self._client.is_upload_held
+        is_asked_for = self.state is SENDING or self.state is HOLDING
+        return self._upload is not None and is_asked_for and not self._client.is_upload_held
 
     def _wait(self) -> None:
         """Say when it has been too long."""
@@ -380,7 +413,10 @@ class Exchange(Waiting):
         else:
             seconds = upstream.response_timeout_seconds
         deadline = client.now() + seconds
-        client.deadline = deadline if upload is None else min(deadline, upload.over_at)
+        self._wait_until(deadline if upload is None else min(deadline, upload.over_at))
+
+    def _wait_until(self, deadline: float) -> None:
+        self._client.deadline = deadline if self._living is None else self._living.until(deadline)
 
     def _head_of(self, response: ResponseRead) -> bytes | None:
         """Return the head that the client gets, without framing; None if there is a mistake, and the exchange ended."""
@@ -409,7 +445,7 @@ class Exchange(Waiting):
         is_clients = problem.reason.status < 500  # an upload that breaks, or is too slow or too large
         self._outcome.ended = ended or ("client_gone" if is_clients else "upstream_cut")
         self._outcome.detail = problem.detail
-        self._outcome.code = None if ended is None else problem.reason.code
+        self._outcome.code = None if ended is None or ended in BY_OURSELVES else problem.reason.code
         self._delivery.cut()
         self._end(keeps_alive=False)
 
@@ -424,6 +460,8 @@ class Exchange(Waiting):
             self._upstream = None
         if self._errand is not None:
             self._errand.give_up()
+        if self._held is not None:
+            self._host.holding.end(self._held)
         if self._lease is not None:
             self._lease.release()
         try:

@@ -12,7 +12,9 @@ from gateway.policy.denied import Denied
 from gateway.policy.key_lookup import Keys
 from gateway.policy.model import Principal
 from gateway.policy.routes import Route
+from gateway.policy.seen_sessions import SeenSessions
 from gateway.policy.session import Session
+from gateway.proxy.holding import Holding
 from gateway.proxy.own import OwnAnswer, OwnQuestion
 from gateway.proxy.runtime import Runtime
 from gateway.proxy.tunnel import Tunnel
@@ -61,6 +63,8 @@ class Host:
     takes_requests: bool
     open_requests: int
     tunnels: set[Tunnel]
+    sessions: SeenSessions
+    holding: Holding
 
     def began(self, outcome: Outcome) -> None:
         """A request has begun."""

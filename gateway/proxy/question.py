@@ -12,6 +12,7 @@ from gateway.http1.request import RequestRead
 from gateway.policy.addresses import is_within, read_address
 from gateway.policy.decision import Allow, Deny
 from gateway.policy.denied import Denied
+from gateway.policy.ownership import Ownership
 from gateway.policy.reasons import Reason
 from gateway.policy.session import Session
 from gateway.proxy.cors import is_preflight
@@ -25,6 +26,7 @@ from gateway.proxy.wire import Client
 
 _NO_PREFLIGHT: Final = "the engine takes any 2xx for a yes: no preflight can be answered through it"
 _NO_DOCUMENT: Final = "the gateway itself answers there: send this path to its public port"
+_NOT_PARTED: Final = "things have owners there, so the gateway itself must send the request: use its public port"
 _EXTRA_BYTES: Final = 8 * 1024
 
 
@@ -88,6 +90,16 @@ class Question(Exchange):
     def _ask_ourselves(self, allow: Allow, now: float) -> None:
         # An engine takes a 200 for a yes, and would ask the upstream.
         self._refuse(Deny(Reason.ENGINE_LIMITED, _NO_DOCUMENT, allow.route))
+
+    def _spend(self, allow: Allow) -> None:
+        if allow.route.own_things is None:
+            super()._spend(allow)
+        else:
+            self._part(allow, allow.route.own_things)
+
+    def _part(self, allow: Allow, ownership: Ownership) -> None:
+        # It is the engine that sends the body, as it came.
+        self._refuse(Deny(Reason.ENGINE_LIMITED, _NOT_PARTED, allow.route))
 
     def _go_up(self, allow: Allow, now: float) -> None:
         runtime, outcome, delivery, dialect = self._runtime, self._outcome, self._delivery, self._dialect

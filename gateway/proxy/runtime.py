@@ -17,8 +17,10 @@ from gateway.policy.addresses import Network, client_of, is_within
 from gateway.policy.denied import Denied
 from gateway.policy.memory import Remembered
 from gateway.policy.model import Headers, Principal
+from gateway.policy.owners import Owners
 from gateway.policy.providers import KeySource
 from gateway.policy.reasons import Reason
+from gateway.policy.session import sealed_names
 from gateway.policy.upstreams import Upstream
 from gateway.proxy.cors import cors_lines, origin_of
 from gateway.proxy.identity import TokenSigner, identity_lines
@@ -50,7 +52,11 @@ class Runtime:
         self.requests = Requests(self.header_rules.passing)
         self.told = told_of(config)
         self._told_as_printed: Remembered[str, Told] = Remembered(_MAX_PRINTED)
+        self.owners = Owners()
         self.outdated: dict[str, tuple[str, ...]] = {}  # by who asks: names that its configuration lacks
+        login = config.policy.login
+        # Of sessions, folded: no upstream may set them. Empty: there are no logins.
+        self.sealed_cookies = frozenset() if login is None else frozenset(map(str.lower, sealed_names(login.cookie)))
         self._constants = {upstream.name: written(upstream.constants) for upstream in config.upstreams}
         self._cors_bytes: Remembered[str, bytes] = Remembered(_MAX_ORIGINS)
         self._signers = {

@@ -3,6 +3,7 @@
 READING --decided--> SENDING --a head--> RESPONDING --whole--> DELIVERING --taken--> ENDED
    |                    |  \\--101--> TUNNELING --one side ends------------------------^
    +---> WAITING -------+        a refusal, a break, a client that left: from each of them to the end
+   +---> HOLDING -------+        each of these two may follow the other
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ class State:
 
 
 READING: Final = State("READING")  # nothing is decided
-WAITING: Final = State("WAITING")  # for a key, a session, or ourselves
+WAITING: Final = State("WAITING")  # for a key, a session, a place in a budget, an answer to a look-up, or ourselves
+HOLDING: Final = State("HOLDING")  # allowed, as far as is known without the body: until all of that is here
 SENDING: Final = State("SENDING")  # allowed: the request is on its way up, and no response has begun
 RESPONDING: Final = State("RESPONDING")
 TUNNELING: Final = State("TUNNELING")
@@ -31,8 +33,9 @@ DELIVERING: Final = State("DELIVERING")  # the response is whole, and the client
 ENDED: Final = State("ENDED")
 
 MOVES: Final = {
-    READING: (WAITING, SENDING, DELIVERING),
-    WAITING: (WAITING, SENDING, DELIVERING, ENDED),
+    READING: (WAITING, HOLDING, SENDING, DELIVERING),
+    WAITING: (WAITING, HOLDING, SENDING, DELIVERING, ENDED),
+    HOLDING: (WAITING, SENDING, DELIVERING, ENDED),
     SENDING: (RESPONDING, TUNNELING, DELIVERING, ENDED),
     RESPONDING: (DELIVERING, ENDED),
     TUNNELING: (ENDED,),

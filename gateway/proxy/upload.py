@@ -10,6 +10,7 @@ from gateway.http1.request import CHUNKED_LENGTH, RequestRead
 from gateway.policy.denied import Denied
 from gateway.policy.reasons import Reason
 
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 MAX_AHEAD_BYTES: Final = 64 * 1024  # of what a client sends before anybody can take it
 
 

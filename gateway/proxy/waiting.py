@@ -15,14 +15,16 @@ from mypy_extensions import mypyc_attr
 from gateway.config.model import Cors
 from gateway.http1.fields import written
 from gateway.http1.request import REFUSED_METHODS, RequestRead
+from gateway.http1.response import ResponseRead
 from gateway.policy.budgets import OverBudget
 from gateway.policy.decision import Allow, Deny, NeedKey
 from gateway.policy.denied import Denied, MethodNotAllowed
+from gateway.policy.ownership import Ownership
 from gateway.policy.reasons import Reason
 from gateway.policy.session import Session
 from gateway.proxy.delivery import Delivery
 from gateway.proxy.errand import Ask, Errand
-from gateway.proxy.heads import EVENTS, own_head, preflight_head, refusal
+from gateway.proxy.heads import EVENTS, is_events, own_head, preflight_head, refusal
 from gateway.proxy.host import Host, Lease
 from gateway.proxy.own import (
     OwnAnswer,
@@ -35,7 +37,7 @@ from gateway.proxy.own import (
     session_lines,
 )
 from gateway.proxy.runtime import Runtime
-from gateway.proxy.states import DELIVERING, WAITING, State
+from gateway.proxy.states import DELIVERING, SENDING, WAITING, State
 from gateway.proxy.upload import Upload
 from gateway.proxy.wire import Client, Relay
 from gateway.record.outcome import Ended, Outcome
@@ -52,7 +54,7 @@ class Waiting(Relay):
     # More than a dozen: one is made for each request, and an object for each group would cost what it saves.
     __slots__ = (
         "_asked_about", "_client", "_delivery", "_errand", "_host", "_lease", "_outcome", "_request", "_runtime",
-        "_said", "_trace", "_upload", "state",
+        "_said", "_sent", "_trace", "_upload", "state",
     )  # fmt: skip
 
     _asked_about: Session | None  # the session as it came, where its issuer was asked for the next word
@@ -65,6 +67,7 @@ class Waiting(Relay):
     _request: RequestRead
     _runtime: Runtime
     _said: bytes  # lines that the response gets besides: the cookies of a session
+    _sent: list[bytes]  # what is to be sent once there is somebody to take it, or once more
     _trace: Trace | None
     _upload: Upload | None  # while some of the body is still to come
     state: State
@@ -78,6 +81,9 @@ class Waiting(Relay):
         """Pass an allowed request on. `now` is Unix seconds."""
         raise NotImplementedError
 
+    def _part(self, allow: Allow, ownership: Ownership) -> None:
+        raise NotImplementedError
+
     def _move(self, state: State) -> None:
         raise NotImplementedError
 
@@ -87,14 +93,21 @@ class Waiting(Relay):
     def _end_as_delivered(self) -> None:
         raise NotImplementedError
 
+    def _fail(self, problem: Denied, ended: Ended | None = None) -> None:
+        """The upstream gave no response, or half of one, or may give no more."""
+        raise NotImplementedError
+
     def fail_by_mistake(self, surprise: Exception) -> None:
         """There is a mistake in our own code: it is logged, and tells the client nothing."""
         raise NotImplementedError
 
     # --- waiting ---
 
-    def _wait_for(self, ask: Ask, act: Callable[[Any], None]) -> None:
-        """Wait for an errand; `act` is told what came of it, unless the exchange has ended by then."""
+    def _wait_for(self, ask: Ask, act: Callable[[Any], None], over_at: float = inf) -> None:
+        """Wait for an errand; `act` is told what came of it, unless the exchange has ended by then.
+
+        `over_at` is when it has been too long; not given, what is waited for has a clock of its own.
+        """
 
         def go_on(told: Any) -> None:
             self._errand = None
@@ -104,8 +117,9 @@ class Waiting(Relay):
                 self.fail_by_mistake(surprise)
 
         self._move(WAITING)
-        self._client.deadline = inf  # what is waited for has a clock of its own
-        errand = self._errand = Errand(go_on)
+        if not self._client.is_slow:  # else its own clock runs
+            self._client.deadline = over_at
+        errand = self._errand = Errand(go_on, over_at)
         errand.begin(ask)
 
     def _wait_for_key(self, need: NeedKey) -> None:
@@ -159,7 +173,10 @@ class Waiting(Relay):
             self._said += lease.lines
             if lease.would_deny is not None and allow.would_deny is None:
                 allow.would_deny = Deny(lease.would_deny.reason, lease.would_deny.detail, route)
-            self._go_up(allow, self._host.clock())
+            if allow.route.own_things is not None:
+                self._part(allow, allow.route.own_things)
+            else:
+                self._go_up(allow, self._host.clock())
 
         self._client.serve(principal is not None)
         may_stream = self._may_stream()
@@ -171,10 +188,24 @@ class Waiting(Relay):
         is_plain = request.method in _PLAIN_METHODS and not request.may_be_websocket
         return not is_plain or any([EVENTS in value.lower() for value in request.headers.all("accept")])
 
-    def _refuse_failing(self, locked: OverBudget) -> None:
-        """Answer an address that failed too often: nothing of what it says is looked at."""
-        self._said = locked.lines
-        self._refuse(Deny(locked.reason, locked.detail))
+    def _keeps_place(self, response: ResponseRead, *, has_length: bool) -> bool:
+        """Tell the budgets what the response is; False: it is a stream, and there is no place for one more."""
+        if self._lease is not None:
+            self._lease.answered(has_length=has_length, is_events=is_events(response), cut=self._over_budget)
+        return self.state is SENDING
+
+    def _over_budget(self, denied: OverBudget) -> None:
+        if self.state is SENDING:
+            self._said = denied.lines
+        self._fail(denied, "refused")
+
+    def _refuses_failing(self) -> bool:
+        """Answer an address that failed too often, and say so: nothing of what it sends is looked at."""
+        locked = self._host.locked_out(self._request.client_ip)
+        if locked is not None:
+            self._said = locked.lines
+            self._refuse(Deny(locked.reason, locked.detail))
+        return locked is not None
 
     # --- saying ---
 
@@ -196,7 +227,7 @@ class Waiting(Relay):
         if login is None:
             return None
         has_ended = deny.reason is Reason.SESSION_EXPIRED or deny.reason is Reason.SESSION_INVALID
-        if has_ended:
+        if has_ended or deny.reason is Reason.TOKEN_REVOKED:
             self._said = written(end_lines(login, self._request))
         # A login would help with nothing else: whoever was refused otherwise would come back for ever.
         would_help = has_ended or deny.reason is Reason.TOKEN_MISSING

@@ -13,7 +13,10 @@ from gateway.policy.reasons import Reason
 from gateway.policy.upstreams import Upstream
 
 Level = Literal["info", "warning", "error"]
-Ended = Literal["complete", "refused", "client_gone", "upstream_cut", "shut_down", "failed"]
+# The last three: a stream that the gateway ended, by time or because its caller counts no more.
+Ended = Literal[
+    "complete", "refused", "client_gone", "upstream_cut", "shut_down", "failed", "expired", "too_long", "revoked"
+]
 
 Wire = Literal["fast", "aiohttp"]  # who read the request's head: our own grammar, or aiohttp's parser
 
@@ -38,6 +41,7 @@ class Outcome:
     provider: str | None = None
     subject: str | None = None
     kind: str | None = None  # of the caller: human, service or agent
+    credential: str | None = None  # by which it is known: token, session or key
     decision: Literal["allow", "deny", "none"] = "none"
     code: str | None = None
     would_deny: str | None = None
@@ -50,6 +54,7 @@ class Outcome:
     is_stream: bool = False
     ended: Ended = "complete"
     wire: Wire = "fast"
+    own: str | None = None  # how its caller is kept to what is their own
     asked_by: str | None = None  # the engine that sends it on; None: we do
     over_at: float | None = None
     ended_at: float = 0.0  # Unix seconds
@@ -69,6 +74,7 @@ class Outcome:
         if self.ended in ("upstream_cut", "failed") or (self.code is not None and self.status >= _FAILED_STATUS):
             return "error"
         is_odd = self.code is not None or self.would_deny is not None or self.status >= _FAILED_STATUS
+        is_odd = is_odd or self.ended == "revoked"
         return "warning" if is_odd else "info"
 
     def note_end(self) -> None:
@@ -85,6 +91,7 @@ class Outcome:
         principal, would = allow.principal, allow.would_deny
         if principal is not None:
             self.provider, self.subject, self.kind = principal.provider, principal.subject, principal.kind
+            self.credential = principal.credential
         if would is not None:
             self.would_deny, self.detail, self.rule = would.reason.code, would.detail, would.rule
             self.provider = self.provider or would.provider
@@ -111,6 +118,7 @@ class Outcome:
 
     def _note_caller(self, principal: Principal) -> None:
         self.provider, self.subject, self.kind = principal.provider, principal.subject, principal.kind
+        self.credential = principal.credential
 
     def note_first_byte(self) -> None:
         """The upstream's response has begun."""
@@ -132,7 +140,7 @@ def log_line(outcome: Outcome, subject_hash: str | None) -> str:
     o, began_at = outcome, outcome.began_at
     detail = None if o.detail is None else o.detail[:_MAX_FIELD_CHARACTERS]
     upstream = None if o.upstream is None else o.upstream.name
-    said = _where(o.route, upstream, o.provider, o.kind)
+    said = _where(o.route, upstream, o.provider, o.kind, o.credential)
     if subject_hash is not None:
         said += f', "subject": {_text(subject_hash)}'
     said += _said(o.decision, o.code, o.would_deny, o.rule, detail)
@@ -181,9 +189,13 @@ def _sender(host: str, user_agent: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _where(route: str | None, upstream: str | None, provider: str | None, kind: str | None) -> str:
+def _where(
+    route: str | None, upstream: str | None, provider: str | None, kind: str | None, credential: str | None
+) -> str:
     """Return the part of a line that says where a request was meant to go, and who vouches for what kind of caller."""
-    return _members({"route": route, "upstream": upstream, "provider": provider, "kind": kind})
+    return _members(
+        {"route": route, "upstream": upstream, "provider": provider, "kind": kind, "credential": credential}
+    )
 
 
 @lru_cache(maxsize=1024)  # without the caller, of whom there may be many more
@@ -213,6 +225,7 @@ def log_fields(outcome: Outcome, subject_hash: str | None) -> dict[str, Any]:
         "upstream": None if outcome.upstream is None else outcome.upstream.name,
         "provider": outcome.provider,
         "kind": outcome.kind,
+        "credential": outcome.credential,
         "subject": subject_hash,
         "decision": outcome.decision,
         "code": outcome.code,

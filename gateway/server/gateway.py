@@ -16,6 +16,9 @@ from aiohttp import http_parser
 from gateway.config.model import Config
 from gateway.keys.fetch import Fetcher
 from gateway.keys.store import KeyStore
+from gateway.policy.revocation import Revoked
+from gateway.policy.seen_sessions import SeenSessions
+from gateway.proxy.holding import Holding
 from gateway.proxy.own import Desk
 from gateway.proxy.runtime import Runtime
 from gateway.proxy.tunnel import Tunnel
@@ -31,6 +34,7 @@ from gateway.server.leaving import leave
 from gateway.server.ledger import Ledger
 from gateway.server.public import PublicPort
 from gateway.server.recent import SLOT_SECONDS, Recent
+from gateway.server.revoking import Revoking
 from gateway.transport.certificate import CertificateError
 from gateway.transport.cork import Cork
 from gateway.transport.crowd import Crowd
@@ -73,6 +77,7 @@ class Gateway(Errands):
         self.takes_requests_until: float | None = None  # Unix seconds, with a `drain_delay`
         self.tracing = Tracing() if config.traces == "opentelemetry" else None
         self.tunnels: set[Tunnel] = set()
+        self.holding = Holding()
         self.open_requests = 0
         self.open_streams = 0
         self.earlier_hits = self.earlier_misses = 0  # of configurations that are no longer in force
@@ -90,8 +95,10 @@ class Gateway(Errands):
         self.clock = clock
         self.tasks = set()
         self._make_desk = make_desk
-        self.desk = make_desk(self) if make_desk is not None else None
+        self.sessions = SeenSessions()
         self.public = PublicPort(self, self.cork, self.room, config, self._sweep, is_fast=self.is_fast)
+        self.revoking = Revoking(config, self._end_revoked, clock)
+        self.desk = make_desk(self) if make_desk is not None else None
         self.decisions: DecisionPort | None = None
 
     @property
@@ -127,6 +134,7 @@ class Gateway(Errands):
             address, said = self.config.listen, refusal.strerror or refusal
             raise StartError(f"cannot listen on {address.host}:{address.port}: {said}") from None
         await self._start_decisions(shares_port=shares_port, held=held)
+        self.revoking.begin()
 
     async def _start_decisions(self, *, shares_port: bool, held: socket.socket | None) -> None:
         config, decisions = self.config, self.config.decisions
@@ -143,7 +151,7 @@ class Gateway(Errands):
         """True while requests are welcome: listening, not stopping, key servers tried, some tokens can be judged."""
         has_secret = any(provider.secrets or provider.kind == "keys" for provider in self.config.providers)
         is_serving = self.public.is_open and not self.is_draining
-        return is_serving and self.store.is_ready(needs_keys=not has_secret)
+        return is_serving and self.revoking.error is None and self.store.is_ready(needs_keys=not has_secret)
 
     async def use(self, config: Config) -> None:
         """Swap the configuration in one step. Requests under way keep the old one. Raises `StartError`."""
@@ -154,6 +162,7 @@ class Gateway(Errands):
         pools = self.pools
         fresh = self._make_runtime(config)
         retired, self.runtime = self.runtime, fresh
+        self.revoking.use(config)
         self.desk = self._make_desk(self) if self._make_desk is not None else None
         self.earlier_hits += retired.config.policy.verified.hits
         self.earlier_misses += retired.config.policy.verified.misses
@@ -191,6 +200,7 @@ class Gateway(Errands):
             await self.decisions.stop()
         for pool in self.pools.values():
             pool.close()
+        self.revoking.stop()
         if self._turning is not None:
             self._turning.cancel()
         await self.store.close()
@@ -223,6 +233,9 @@ class Gateway(Errands):
         if outcome.code is not None:
             self.recent.note_refusal(outcome)
         write_access(outcome, self._hash_subject)
+
+    def _end_revoked(self, revoked: Revoked) -> int:
+        return 0 if self.listener is None else self.listener.end_revoked(revoked)
 
     def _sweep(self) -> None:
         for pool in self.pools.values():

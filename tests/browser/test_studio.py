@@ -55,6 +55,20 @@ login:
   session: {{secret: {session_secret}}}
   public_url: "{address}"
 """
+BY_ROLE = """
+upstreams:
+  mastra: {{url: "{mastra}", studio: {{allow: {{mastra: viewer}}}}}}
+providers:
+  jobs: {{type: jwt, secret: {secret}}}
+  staff: {{type: oidc, issuer: "{issuer}", audience: api, mastra_role_claim: /app/role}}
+{login}
+routes:
+  /api: {{provider: staff, allow: {{mastra: viewer}}}}
+  /api/logs: {{provider: staff, allow: {{mastra: admin}}}}
+  /api/observability: {{provider: staff, allow: {{mastra: admin}}}}
+  GET /refresh-events: {{provider: staff, allow: authenticated}}
+  GET /: {{public: true}}
+"""
 
 
 @dataclass
@@ -117,11 +131,11 @@ def issuer() -> Iterator[str]:
 
 
 @contextmanager
-def gateway(mastra: str, issuer: str, folder: Path, *, with_login: bool) -> Iterator[Served]:
+def gateway(mastra: str, issuer: str, folder: Path, *, with_login: bool, file: str = FILE) -> Iterator[Served]:
     port = free_port()
     said = {"client_secret": json.dumps(CLIENT_SECRET), "session_secret": SESSION_SECRET}
     login = LOGIN.format(address=f"http://localhost:{port}", **said) if with_login else ""
-    text = FILE.format(mastra=mastra, issuer=issuer, secret=SECRET.decode(), login=login)
+    text = file.format(mastra=mastra, issuer=issuer, secret=SECRET.decode(), login=login)
     with served(text, folder, port=port) as running:
         yield running
 
@@ -199,6 +213,44 @@ def test_studio_shows_its_own_login(mastra: str, issuer: str, browser: Any, tmp_
         "/api/auth/sso/callback",
         "/api/auth/logout",
     ]
+
+
+MENU = ("Agents", "Workflows", "MCP Servers", "Metrics", "Traces", "Logs", "Request Context")
+
+
+@pytest.mark.parametrize(
+    ("role", "hidden"),
+    [
+        pytest.param("viewer", {"Metrics", "Traces", "Logs", "Request Context"}, id="viewer"),
+        pytest.param("admin", {"Request Context"}, id="admin"),
+        pytest.param("owner", set(), id="owner"),
+    ],
+)
+def test_menu_shows_what_the_role_may_use(
+    role: str, hidden: set[str], mastra: str, issuer: str, browser: Any, tmp_path: Path
+) -> None:
+    with (
+        gateway(mastra, issuer, tmp_path, with_login=True, file=BY_ROLE) as running,
+        studio(browser, running.port, issuer) as opened,
+    ):
+        control(issuer, claims={"app": {"role": role}})
+        try:
+            opened.go("/agents")
+            opened.page.get_by_text("Sign in with").click()
+            opened.see("Weather Agent")
+            for name in set(MENU) - hidden:
+                opened.page.locator("a").filter(has_text=name).first.wait_for(timeout=20_000)
+            opened.page.wait_for_load_state("networkidle")
+            opened.picture(f"role-{role}")
+            links = {link.strip() for link in opened.page.locator("a").all_inner_texts()}
+            refused = {path for path, status in opened.answers.items() if status == 403}
+            # What is hidden is refused as well, and by the routes alone.
+            answer = opened.page.evaluate("fetch('/api/logs/transports').then(answer => answer.status)")
+        finally:
+            control(issuer, claims={})
+    assert set(MENU) - links == hidden
+    assert answer == (403 if "Logs" in hidden else 200)
+    assert refused == set(), "Studio asks for nothing that it was not told of"
 
 
 def test_session_that_the_issuer_ends_leads_back_to_the_login(

@@ -16,6 +16,7 @@ from gateway.config.document import Source
 from gateway.config.key_requests import JWKS_RECORD
 from gateway.config.login import LOGIN_RECORD, SESSION_RECORD
 from gateway.config.observing import LOG_RECORD
+from gateway.config.ownership import OWN_RECORD
 from gateway.config.parse import parse
 from gateway.config.presets import PRESETS
 from gateway.config.provider_fields import KINDS, RECORDS
@@ -27,6 +28,7 @@ from gateway.config.schema import json_schema
 from gateway.config.sections import FILE_RECORD
 from gateway.config.server import CORS_RECORD, LIMITS_RECORD, TLS_RECORD
 from gateway.config.shared import SHARED_RECORD
+from gateway.config.streams import STREAMS_RECORD
 from gateway.config.upstreams import IDENTITY_RECORD, STUDIO_RECORD, UPSTREAM_RECORD
 from tests.configuring import SECRET, read
 from tests.keyserver import private_key, public_pem, to_jwk
@@ -42,9 +44,11 @@ SECTIONS = {
     "cors": CORS_RECORD,
     "login": LOGIN_RECORD,
     "session": SESSION_RECORD,
+    "streams": STREAMS_RECORD,
     "upstreams": UPSTREAM_RECORD,
     "identity": IDENTITY_RECORD,
     "studio": STUDIO_RECORD,
+    "own": OWN_RECORD,
     "jwks": JWKS_RECORD,
     "routes": ROUTE_RECORD,
     "tests": CASE_RECORD,
@@ -65,6 +69,7 @@ MOUNTED = {
     "client": b"a client's secret\n",
     "session": SECRET.encode(),
     "keys.yaml": b"",
+    "revoked.yaml": b"",
 }
 VARIABLES = {
     "UPSTREAM_KEY": "a constant",

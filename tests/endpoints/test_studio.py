@@ -13,6 +13,7 @@ import pytest
 from gateway.config.describe import describe
 from gateway.endpoints.login import LoginDesk, desk_of
 from gateway.policy.denied import Denied
+from gateway.policy.mastra_access import MastraAccess
 from gateway.policy.reasons import Reason
 from gateway.policy.session import Session
 from gateway.server.gateway import Gateway
@@ -54,6 +55,7 @@ routes:
 SSO = {"provider": "oidc", "text": "Sign in with login.example.com", "url": "/api/auth/sso/login"}
 NOBODY_WITH_LOGIN = {"enabled": True, "login": {"type": "sso", "sso": SSO}}
 NOBODY = {"enabled": True, "login": None}
+ALL = {"roles": [], "permissions": ["*"]}  # any token counts below /api
 ANN = {"id": "ann", "email": "ann@example.com", "name": "Ann", "avatarUrl": "https://pictures.example.com/ann"}
 
 
@@ -130,19 +132,19 @@ async def test_without_a_login_studio_asks_for_a_header_itself() -> None:
         assert (await here.ask("/api/auth/capabilities")).body == NOBODY
         known = await here.ask("/api/auth/capabilities", bearer(email="job@example.com"))
         me = await here.ask("/api/auth/me", bearer())
-    can = {"user": True, "session": False, "sso": False, "rbac": False, "acl": False}
+    can = {"user": True, "session": False, "sso": False, "rbac": True, "acl": False}
     user = {"id": "job-1", "email": "job@example.com"}
-    assert known.body == NOBODY | {"user": user, "capabilities": can, "access": None}
-    assert me.body == {"id": "job-1"}
+    assert known.body == NOBODY | {"user": user, "capabilities": can, "access": ALL}
+    assert me.body == {"id": "job-1", **ALL}
 
 
 async def test_who_logged_in_is_told_who_they_are() -> None:
     async with house(WITH_LOGIN) as here:
         known = await here.ask("/api/auth/capabilities", here.cookie())
         me = await here.ask("/api/auth/me", here.cookie())
-    can = {"user": True, "session": True, "sso": True, "rbac": False, "acl": False}
-    assert known.body == NOBODY_WITH_LOGIN | {"user": ANN, "capabilities": can, "access": None}
-    assert me.body == ANN
+    can = {"user": True, "session": True, "sso": True, "rbac": True, "acl": False}
+    assert known.body == NOBODY_WITH_LOGIN | {"user": ANN, "capabilities": can, "access": ALL}
+    assert me.body == ANN | ALL
 
 
 @pytest.mark.parametrize(
@@ -159,7 +161,7 @@ async def test_who_logged_in_is_told_who_they_are() -> None:
 async def test_of_the_claims_only_what_counts_is_told(claims: dict[str, Any], user: dict[str, Any]) -> None:
     async with house(WITH_LOGIN) as here:
         me = await here.ask("/api/auth/me", here.cookie(**claims))
-    assert me.body == {name: value for name, value in (ANN | user).items() if value is not None}
+    assert me.body == {name: value for name, value in (ANN | ALL | user).items() if value is not None}
 
 
 @pytest.mark.parametrize("path", ["/api/auth/capabilities", "/api/auth/me"])
@@ -185,7 +187,8 @@ async def test_bad_token_is_nobody_and_never_a_401(path: str, line: str) -> None
 async def test_dead_session_is_nobody_and_its_cookies_are_cleared(path: str, kind: str) -> None:
     def refusing(gateway: Gateway) -> LoginDesk:
         login = gateway.config.policy.login
-        return _Refuses(login, gateway.fetcher, gateway.store, gateway.store.fetch, gateway.clock)
+        access = MastraAccess(gateway.config.policy)
+        return _Refuses(login, access, gateway.fetcher, gateway.store, gateway.store.fetch, gateway.clock)
 
     async with house(WITH_LOGIN, refusing) as here:
         cookie = {
@@ -219,6 +222,54 @@ async def test_without_a_login_its_addresses_say_what_a_mastra_without_auth_says
     async with house(WITHOUT_LOGIN) as here:
         answer = await here.ask(path, "Content-Length: 0", method=method)
     assert (answer.status, answer.body, here.upstream.visits) == (404, {"error": error}, [])
+
+
+WITH_ROLES = WITHOUT_LOGIN.replace(
+    "  /api: {{provider: jobs, allow: authenticated}}",
+    """  /api: {{provider: jobs, allow: {{mastra: viewer}}}}
+  /api/logs: {{provider: jobs, allow: {{mastra: admin}}}}
+  /api/observability: {{provider: jobs, allow: {{mastra: admin}}}}""",
+)
+
+
+@pytest.mark.parametrize(
+    ("roles", "told", "may", "may_not"),
+    [
+        pytest.param(
+            ["viewer"], ["viewer"], ["agents:read", "memory:read"], ["agents:execute", "logs:read"], id="viewer"
+        ),
+        pytest.param(["member"], ["member"], ["agents:execute"], ["agents:write", "observability:read"], id="member"),
+        pytest.param(
+            ["admin", "viewer"], ["admin", "viewer"], ["logs:*", "agents:write"], ["agents:delete"], id="admin"
+        ),
+        pytest.param(["owner"], ["owner"], ["*"], ["agents:read"], id="owner"),
+        pytest.param(["support"], [], [], ["agents:read"], id="none-of-them"),
+    ],
+)
+async def test_studio_is_told_what_the_routes_let_pass(
+    roles: list[str], told: list[str], may: list[str], may_not: list[str]
+) -> None:
+    async with house(WITH_ROLES) as here:
+        known = await here.ask("/api/auth/capabilities", bearer(roles=roles))
+        me = await here.ask("/api/auth/me", bearer(roles=roles))
+    access = known.body["access"]
+    assert access == {"roles": me.body["roles"], "permissions": me.body["permissions"]}
+    assert access["roles"] == told
+    assert set(may) <= set(access["permissions"]) and set(may_not).isdisjoint(access["permissions"])
+
+
+async def test_patterns_of_permissions_are_told_to_callers_alone() -> None:
+    path = "/api/auth/permission-patterns"
+    async with house(WITH_ROLES) as here:
+        nobody, forged = await here.ask(path), await here.ask(path, "Authorization: Bearer x")
+        known = await here.ask(path, bearer())
+        visits = here.upstream.visits
+    assert [(one.status, one.body["code"]) for one in (nobody, forged)] == [
+        (401, "token_missing"),
+        (401, "token_malformed"),
+    ]
+    assert (known.status, visits) == (200, [])
+    assert {"*", "*:read", "agents:*", "agents:read", "stored:read"} <= set(known.body["patterns"])
 
 
 # An EventSource cannot carry a header, nor can the WebSocket of a page: the cookie counts on any route.
@@ -273,6 +324,6 @@ async def test_of_two_providers_that_no_token_tells_apart_that_of_the_lists_coun
         "  /other: {{provider: others, allow: authenticated}}\n",
     )
     async with house(text) as here:
-        assert (await here.ask("/api/auth/me", bearer())).body == {"id": "job-1"}
+        assert (await here.ask("/api/auth/me", bearer())).body == {"id": "job-1", **ALL}
         token = mint({"sub": "job-2", "exp": NOW + 60}, other.encode())
         assert (await here.ask("/api/auth/me", f"Authorization: Bearer {token}")).body is None

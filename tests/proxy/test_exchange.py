@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.proxy.states import ENDED, MOVES, READING, IllegalMoveError, State
 from tests.proxy.playbook import PlayedLease, Player, dialogues, play
+from tests.proxy.test_owned import OWNED
 
 RESPONSES = r"""
 # whole
@@ -719,6 +720,7 @@ PLAIN = [
 ]
 TEXTS = (
     RESPONSES, REFUSALS, PAGES, KEYS, SESSIONS, BUDGETS, UPLOADS, TIMES, BREAKS, STOPS, HANDSHAKES, MISTAKES, LEAVINGS,
+    OWNED,
 )  # fmt: skip
 ALL = [one.values[0] for text in TEXTS for one in dialogues(text)] + [one.values[0] for one in TUNNELS]
 PAIRS = [(before, after) for before in MOVES for after in MOVES if after not in MOVES[before]]
@@ -901,10 +903,21 @@ async def test_an_event_that_cannot_come_now_is_a_mistake() -> None:
         player.feed("response 200 length 2")
 
 
+STREAMS = "streams grace 2 max 90 heartbeat 15"
+
+
 @settings(max_examples=200)
 @given(st.data())
 async def test_whatever_comes_the_exchange_ends_exactly_once(data: st.DataObject) -> None:
-    given_before = ("opening", "tight", "llhttp", "cors", "limit body_bytes 100", "limit body_timeout_seconds 40")
+    given_before = (
+        "opening",
+        "tight",
+        "llhttp",
+        "cors",
+        "limit body_bytes 100",
+        "limit body_timeout_seconds 40",
+        STREAMS,
+    )
     player = Player([one for one in given_before if data.draw(st.booleans(), label=one)])
     method = data.draw(st.sampled_from(["GET", "HEAD", "POST", "OPTIONS"]))
     words = ("", " 1.0", " length 9", " chunked", " length 9 expect", " close", " websocket", " preflight", " token")
@@ -919,6 +932,14 @@ async def test_whatever_comes_the_exchange_ends_exactly_once(data: st.DataObject
                 "/own/me old-session",
                 "/own/login",
                 "/counted/x token",
+                "/live/x token-5s",
+                "/pages/x short-session",
+                "/open/x",
+                "/things/memory/threads/t1 token json",
+                "/things/workflows/w/runs/r token",
+                "/things/workflows/w/runs/r/cancel token json",
+                "/both/workflows/w/runs/r/cancel token json",
+                "/watched/workflows/w/runs/r/cancel token json",
             ]
         )
     )
@@ -939,4 +960,5 @@ async def test_whatever_comes_the_exchange_ends_exactly_once(data: st.DataObject
     assert all(one.taker is None for one in player.upstreams), "a connection is still at work for nobody"
     lent = sum(note == "budgets given back" for note in player.notes)
     assert lent == player.host.lent
+    assert not player.host.holding.count_bytes and not player.host.holding.count
     assert player.host.fetched is None and not player.host.tunnels

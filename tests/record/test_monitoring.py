@@ -95,7 +95,6 @@ def test_every_metric_is_on_the_dashboard_or_in_an_alert() -> None:
     assert families - shown == {
         "gateway_token_cache_entries",
         "gateway_keys",
-        "gateway_session_renewals",
         "gateway_wire_requests",
         "gateway_callers",
     }, "told in operations.md, not drawn"

@@ -1,0 +1,164 @@
+"""The half of an exchange that keeps a caller to what is their own: bodies held whole, and the upstream asked."""
+
+from __future__ import annotations
+
+from math import inf
+
+from mypy_extensions import mypyc_attr
+
+from gateway.policy.decision import Allow, Deny
+from gateway.policy.denied import Denied
+from gateway.policy.enquiries import Question, Sent, Told
+from gateway.policy.json_edits import weigh
+from gateway.policy.ownership import Ownership
+from gateway.policy.reasons import Reason
+from gateway.proxy.enquiry import JSON, Enquiry, enquiry_of
+from gateway.proxy.heads import request_head
+from gateway.proxy.holding import MAX_BODY_BYTES, Held
+from gateway.proxy.parting import Parting
+from gateway.proxy.states import ENDED, HOLDING
+from gateway.proxy.upload import CONTINUE
+from gateway.proxy.waiting import Waiting
+from gateway.record.outcome import Ended
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Owned(Waiting):
+    """What an exchange does between its decision and its upstream, where things have owners."""
+
+    __slots__ = ("_held", "_parting")
+
+    _held: Held | None  # what is held, as it is counted
+    _parting: Parting | None
+
+    # --- the other half ---
+
+    def _fail(self, problem: Denied, ended: Ended | None = None) -> None:
+        raise NotImplementedError
+
+    def _wait(self) -> None:
+        raise NotImplementedError
+
+    # --- in this order ---
+
+    def _part(self, allow: Allow, ownership: Ownership) -> None:
+        """Keep a caller to what is their own: read the body, have the upstream asked, and change what goes up."""
+        request, runtime, client, upload = self._request, self._runtime, self._client, self._upload
+        limits = runtime.config.limits
+        self._outcome.upstream = allow.route.upstream
+        client.serve(allow.principal is not None)
+        try:
+            parting = self._parting = Parting(allow, ownership, request, runtime.owners)
+            self._outcome.own = parting.way
+            if request.length_bytes:
+                runtime.check_body(request)
+            if parting.needs_body:
+                parting.check_head(request)
+        except Denied as no:
+            self._not_parted(allow, no)
+            return
+        if upload is None or not parting.needs_body:
+            self._begin_to_part(parting)
+            return
+        upload.over_at = client.now() + (limits.body_timeout_seconds or inf)
+        self._move(HOLDING)
+        self._held = self._host.holding.begin(parting.caller, self._shed)
+        if request.expects_continue and not self._sent:
+            client.write(CONTINUE)
+        client.hold_upload(is_held=False)
+        self._hold(upload.count_bytes)
+
+    def _hold(self, count_bytes: int) -> None:
+        """So many bytes came of the body that is held."""
+        held, parting = self._held, self._parting
+        assert held is not None and parting is not None  # noqa: S101  # else nothing is held
+        self._host.holding.grow(held, count_bytes)
+        if self.state is not HOLDING:
+            return  # it had to go
+        if held.count_bytes > MAX_BODY_BYTES:
+            self._not_parted(parting.allow, Denied(Reason.BODY_TOO_LARGE, f"more than {MAX_BODY_BYTES} bytes came"))
+        elif self._upload is None:
+            self._begin_to_part(parting)
+        else:
+            self._wait()
+
+    def _shed(self) -> None:
+        self._fail(Denied(Reason.BODIES_FULL, "of all bodies that are held this caller's are largest"))
+
+    def _begin_to_part(self, parting: Parting) -> None:
+        body = b"".join(self._sent) if parting.needs_body else None
+        try:
+            step = parting.begin(body, self._host.clock())
+        except Denied as no:
+            self._not_parted(parting.allow, no)
+            return
+        if body and isinstance(step, Question):  # what was read of it stays until there is an answer
+            held = self._held
+            if held is None:
+                held = self._held = self._host.holding.begin(parting.caller, self._shed)
+            self._host.holding.grow(held, weigh(body) - held.count_bytes)
+            if self.state is ENDED:
+                return
+        self._go_on(parting, step)
+
+    def _go_on(self, parting: Parting, step: Question | Sent) -> None:
+        if isinstance(step, Question):
+            self._ask(parting, step)
+            return
+        allow = parting.allow
+        self._outcome.own = step.way
+        if allow.route.enforce:
+            allow = Allow(allow.route, step.target, allow.principal, allow.withheld, allow.would_deny, allow.said)
+            if step.body is not None:
+                self._put(allow, step.body)
+        self._let_go(allow)
+
+    def _let_go(self, allow: Allow) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            self._host.holding.end(held)
+        self._go_up(allow, self._host.clock())
+
+    def _put(self, allow: Allow, body: bytes) -> None:
+        """Have another body go up than came, also where none came."""
+        request, outcome = self._request, self._outcome
+        outcome.bytes_in = outcome.bytes_in or sum(len(piece) for piece in self._sent)
+        if not request.length_bytes and not request.headers.all("content-type"):
+            allow.said = (*allow.said, JSON)
+        request.length_bytes, self._sent = len(body), [body]
+
+    def _ask(self, parting: Parting, question: Question) -> None:
+        """Ask the upstream, with the credential and in the name of the request that waits."""
+        runtime, outcome, allow = self._runtime, self._outcome, parting.allow
+        trace = () if self._trace is None else self._trace.upstream_lines()
+        asked, asking = enquiry_of(question, self._request, allow, runtime.header_rules)
+        try:
+            head = request_head(runtime, asking, asked, outcome.request_id, self._host.clock(), trace)
+        except Denied as no:
+            self._not_parted(allow, no)
+            return
+        upstream = allow.route.upstream
+        enquiry = Enquiry(runtime.upstreams[upstream.name], question.method, head + question.body)
+        over_at = self._client.now() + upstream.response_timeout_seconds
+        self._wait_for(enquiry.begin, lambda told: self._told(parting, told), over_at)
+
+    def _told(self, parting: Parting, told: Told | Denied) -> None:
+        """The upstream has answered, or there is no answer."""
+        try:
+            if isinstance(told, Denied):
+                raise told
+            step = parting.go_on(told, self._host.clock())
+        except Denied as no:
+            self._not_parted(parting.allow, no)
+            return
+        self._go_on(parting, step)
+
+    def _not_parted(self, allow: Allow, no: Denied) -> None:
+        """Refuse what is not the caller's; where nothing is enforced it goes on as it came, and is noted."""
+        deny = Deny(no.reason, no.detail, allow.route, principal=allow.principal)
+        if allow.route.enforce:
+            self._refuse(deny)
+            return
+        if allow.would_deny is None:
+            allow = Allow(allow.route, allow.target, allow.principal, allow.withheld, deny, allow.said)
+        self._let_go(allow)

@@ -1,0 +1,110 @@
+"""What is whose, for one request: whether its body is to be read, what is to be asked, and what goes up. No I/O."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from gateway.http1.request import RequestRead
+from gateway.policy.decision import Allow
+from gateway.policy.denied import Denied
+from gateway.policy.enquiries import Owning, Question, Sent, Told, owner_in
+from gateway.policy.json_bodies import check_json_head
+from gateway.policy.owners import Owners
+from gateway.policy.ownership import Ownership, owner_of, row_in
+from gateway.policy.owning import needs_body, owning, takes_files
+from gateway.policy.paths import split_target
+from gateway.policy.reasons import Reason
+from gateway.proxy.holding import MAX_BODY_BYTES
+
+_FORM: Final = re.compile(r"multipart/form-data[ \t]*(?:;|\Z)", re.IGNORECASE)
+
+
+class Parting:
+    """The treatment of one request, in steps: a `Question` is to be asked, and its answer told; `Sent` is what goes up.
+
+    `way` is how its caller is kept to what is their own. Each step raises `Denied`.
+    """
+
+    __slots__ = (
+        "_client_ip", "_may_be_put", "_method", "_owners", "_ownership", "_question", "_row", "_steps", "allow",
+        "needs_body", "way",
+    )  # fmt: skip
+
+    def __init__(self, allow: Allow, ownership: Ownership, request: RequestRead, owners: Owners) -> None:
+        self.allow, self._ownership, self._owners = allow, ownership, owners
+        self._method, self._client_ip = request.method, request.client_ip
+        row = self._row = row_in(ownership, request.method, split_target(allow.target)[0])
+        self.way = "none" if row is None else row.way
+        if request.is_websocket and self.way != "none":
+            raise Denied(Reason.NOT_OWNER, "what is said over a WebSocket cannot be told apart by owner")
+        is_unread = row is not None and takes_files(row) and _is_form(request)
+        self.needs_body = row is not None and needs_body(row, request.method) and not is_unread
+        self._may_be_put = self.needs_body or not request.length_bytes
+        self._question: Question | None = None
+        self._steps: Owning | None = None
+
+    @property
+    def caller(self) -> str:
+        """Who sends it, as it is told apart from others here."""
+        principal = self.allow.principal
+        return self._client_ip if principal is None else f"{principal.provider} {principal.subject}"
+
+    def check_head(self, request: RequestRead) -> None:
+        """Refuse a body that is to be held whole and cannot be, by what its head says.
+
+        Raises `Denied` (BODY_TOO_LARGE, BODY_UNSUPPORTED).
+        """
+        length_bytes = request.length_bytes
+        if length_bytes > MAX_BODY_BYTES:
+            raise Denied(Reason.BODY_TOO_LARGE, f"Content-Length {length_bytes}, at most {MAX_BODY_BYTES} are held")
+        check_json_head(request.headers, has_body=length_bytes != 0)
+
+    def begin(self, body: bytes | None, now: float) -> Question | Sent:
+        """Take the first step. `body` is all of it, empty where there is none; None: it was not read."""
+        row, allow = self._row, self.allow
+        if row is None:
+            return Sent(allow.target, None, "none")
+        try:
+            owner = owner_of(self._ownership, allow.principal)
+        except Denied:
+            if row.way != "none":
+                raise
+            owner = None  # what is there is nobody's
+        steps = self._steps = owning(row, self._ownership, owner, self._method, allow.target, body)
+        return self._after(steps, None, now)
+
+    def go_on(self, told: Told, now: float) -> Question | Sent:
+        """Take the next step, with what the upstream said to the last question. `now` is of one clock."""
+        question, steps = self._question, self._steps
+        assert question is not None and steps is not None  # noqa: S101  # it was asked
+        if question.memo is not None and told.status == 200:
+            owner = owner_in(question.memo[0], told.json)
+            if owner is not None:
+                self._owners.keep(self.allow.route.upstream.name, question.memo, owner, now)
+        return self._after(steps, told, now)
+
+    def _after(self, steps: Owning, told: Told | None, now: float) -> Question | Sent:
+        upstream = self.allow.route.upstream.name
+        while True:
+            try:
+                question = next(steps) if told is None else steps.send(told)
+            except StopIteration as end:
+                sent: Sent = end.value
+                if sent.body is not None and not self._may_be_put:
+                    raise Denied(
+                        Reason.BODY_UNSUPPORTED, "the body was not read, and would have to be changed"
+                    ) from None
+                if self._method == "DELETE":
+                    self._owners.forget(upstream, sent.target)
+                return sent
+            self._question = question
+            owner = None if question.memo is None else self._owners.find(upstream, question.memo, now)
+            if owner is None:
+                return question
+            told = Told(200, owner=owner)
+
+
+def _is_form(request: RequestRead) -> bool:
+    types = request.headers.all("content-type")
+    return len(types) == 1 and _FORM.match(types[0]) is not None

@@ -1,0 +1,27 @@
+"""Real servers without a gateway: every probe gets through to them, and everything works: else the rest proves nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.mastra.own.conftest import KINDS, attack, calls
+
+
+@pytest.mark.timeout(900)
+def test_every_probe_gets_through_to_a_mastra_without_a_gateway(node: str, mastras: dict[str, str]) -> None:
+    left: tuple[str, ...] = ()
+    total = 0
+    for kind in KINDS:
+        found = attack(node, kind, mastras[kind], *left)
+        total = total or len(found)
+        left = tuple(name for name, one in found.items() if not one["through"])
+        if not left:
+            break
+    assert left == ()
+    assert total >= 500
+
+
+def test_everything_works_at_a_mastra_without_a_gateway(node: str, mastras: dict[str, str]) -> None:
+    found = calls(node, "none", mastras["none"])
+    assert len(found) >= 120
+    assert {name: one for name, one in found.items() if "failed" in one} == {}
