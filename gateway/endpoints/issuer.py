@@ -98,8 +98,8 @@ class Conversation:
         finally:
             self._asking = None
 
-    async def address(self, state: str, nonce: str, verifier: str) -> str:
-        """Return where a person logs in. Raises `Denied` (LOGIN_UNAVAILABLE)."""
+    async def address(self, state: str, nonce: str, verifier: str, asked: Mapping[str, str]) -> str:
+        """Return where a person logs in; `asked` goes along. Raises `Denied` (LOGIN_UNAVAILABLE)."""
         login, metadata = self.login, await self.metadata()
         found: str = prepare_grant_uri(
             metadata.authorization_endpoint,
@@ -111,6 +111,7 @@ class Conversation:
             nonce=nonce,
             code_challenge=create_s256_code_challenge(verifier),  # type: ignore[no-untyped-call]
             code_challenge_method="S256",
+            **asked,
         )
         return found
 

@@ -52,6 +52,7 @@ def state_of(gateway: Gateway) -> dict[str, Any]:
             "reload_error": gateway.last_reload_error,
             "reload_failed_seconds_ago": _ago(now, gateway.reload_failed_at),
             "warnings": list(config.warnings),
+            "digest": config.digest,
         },
         "routes": [_route(route, gateway.metrics) for route in config.policy.routes],
         "providers": [_provider(provider, gateway.store) for provider in config.providers],
@@ -70,6 +71,7 @@ def state_of(gateway: Gateway) -> dict[str, Any]:
         "session_renewals": dict(gateway.metrics.session_renewals),
         "budgets": budgets_state(gateway),
         "shared": store_state(gateway),
+        "audit": _audit(gateway, now),
         "recent": {"slot_seconds": SLOT_SECONDS, "slots": gateway.recent.slots()},
         "refusals": gateway.recent.refusals(lambda outcome: _kinds_of(outcome, config)),
     }
@@ -95,6 +97,7 @@ def merge_states(states: list[dict[str, Any]]) -> dict[str, Any]:
         "session_renewals": _added([state["session_renewals"] for state in states]),
         "budgets": merged_budgets([state["budgets"] for state in states]),
         "shared": worst_store([state["shared"] for state in states]),
+        "audit": _audits([state["audit"] for state in states]),
         "agree": len({tuple(route["route"] for route in state["routes"]) for state in states}) == 1,
         "routes": [route | {"requests": _added(_counts(route["route"], states))} for route in first["routes"]],
         "providers": [_worst(name, states) for name in (provider["name"] for provider in first["providers"])],
@@ -108,6 +111,29 @@ def merge_states(states: list[dict[str, Any]]) -> dict[str, Any]:
     merged["recent"] = first["recent"] | {"slots": [_slot(list(same)) for same in slots]}
     merged["troubles"] = troubles_of(merged)
     return merged
+
+
+def _audit(gateway: Gateway, now: float) -> dict[str, Any] | None:
+    audit, written = gateway.config.audit, gateway.metrics.audit
+    if audit is None:
+        return None
+    return {
+        "file": printable(str(audit.file)),
+        "events": list(audit.events),
+        "refuses": audit.refuses,
+        "lines": dict(written.lines),
+        "failing_seconds": _ago(now, written.failing_since),
+        "last_error": written.last_error,
+    }
+
+
+def _audits(same: list[dict[str, Any] | None]) -> dict[str, Any] | None:
+    """Return what several workers say of their audit: whoever cannot write for longest says why."""
+    there = [one for one in same if one is not None]
+    if not there:
+        return None
+    worst = max(there, key=lambda one: one["failing_seconds"] or 0.0)
+    return worst | {"lines": _added([one["lines"] for one in there])}
 
 
 def _left(gateway: Gateway, now: float) -> float | None:

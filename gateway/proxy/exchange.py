@@ -220,7 +220,7 @@ class Exchange(Owned):
         head = self._head_of(response)
         if head is None:
             return
-        if self._lease is not None and not self._keeps_place(response, has_length=has_length):
+        if self._lease is not None and not self._keeps_place(self._lease, response, has_length=has_length):
             return
         if not has_length:
             self._host.stream_began(self._outcome)
@@ -353,6 +353,8 @@ class Exchange(Owned):
                 runtime.check_body(request)
             trace = () if self._trace is None else self._trace.upstream_lines()
             head = request_head(runtime, allow, request, outcome.request_id, now, trace)
+            if runtime.audit is not None:
+                runtime.audit.before_it_passes(outcome, is_websocket=request.is_websocket)
         except Denied as no:
             self._refuse(Deny(no.reason, no.detail))
             return

@@ -18,7 +18,7 @@ from gateway.http1.request import REFUSED_METHODS, RequestRead
 from gateway.http1.response import ResponseRead
 from gateway.policy.budgets import OverBudget
 from gateway.policy.decision import Allow, Deny, NeedKey
-from gateway.policy.denied import Denied, MethodNotAllowed
+from gateway.policy.denied import Denied, LoginFailed, MethodNotAllowed
 from gateway.policy.ownership import Ownership
 from gateway.policy.reasons import Reason
 from gateway.policy.session import Session
@@ -26,11 +26,14 @@ from gateway.proxy.delivery import Delivery
 from gateway.proxy.errand import Ask, Errand
 from gateway.proxy.heads import EVENTS, is_events, own_head, preflight_head, refusal
 from gateway.proxy.host import Host, Lease
+from gateway.proxy.login_page import failed_login_page
 from gateway.proxy.own import (
+    FOR_PEOPLE,
     OwnAnswer,
     OwnQuestion,
     end_lines,
     is_page,
+    is_step_up,
     login_address,
     public_document,
     redirect,
@@ -94,7 +97,6 @@ class Waiting(Relay):
         raise NotImplementedError
 
     def _fail(self, problem: Denied, ended: Ended | None = None) -> None:
-        """The upstream gave no response, or half of one, or may give no more."""
         raise NotImplementedError
 
     def fail_by_mistake(self, surprise: Exception) -> None:
@@ -150,12 +152,15 @@ class Waiting(Relay):
         query = "".join(self._request.target.partition("?")[1:])
         refused = None if allow.would_deny is None else allow.would_deny.reason
         question = OwnQuestion(route.own, self._request, query, route.upstream, principal, session, now, refused)
-        self._wait_for(lambda then: self._host.answer(question, then), self._own_answer_came)
+        self._wait_for(
+            lambda then: self._host.answer(question, then), lambda answer: self._own_answer_came(answer, route.own)
+        )
 
-    def _own_answer_came(self, answer: OwnAnswer | Denied) -> None:
+    def _own_answer_came(self, answer: OwnAnswer | Denied, name: str) -> None:
         if isinstance(answer, Denied):
             allowed = answer.allowed if isinstance(answer, MethodNotAllowed) else ()
-            self._refuse(Deny(answer.reason, answer.detail, allowed_methods=allowed))
+            page = self._page_of(answer) if name in FOR_PEOPLE else None
+            self._refuse(Deny(answer.reason, answer.detail, allowed_methods=allowed), instead=page)
         else:
             self._publish(answer)
 
@@ -188,10 +193,9 @@ class Waiting(Relay):
         is_plain = request.method in _PLAIN_METHODS and not request.may_be_websocket
         return not is_plain or any([EVENTS in value.lower() for value in request.headers.all("accept")])
 
-    def _keeps_place(self, response: ResponseRead, *, has_length: bool) -> bool:
+    def _keeps_place(self, lease: Lease, response: ResponseRead, *, has_length: bool) -> bool:
         """Tell the budgets what the response is; False: it is a stream, and there is no place for one more."""
-        if self._lease is not None:
-            self._lease.answered(has_length=has_length, is_events=is_events(response), cut=self._over_budget)
+        lease.answered(has_length=has_length, is_events=is_events(response), cut=self._over_budget)
         return self.state is SENDING
 
     def _over_budget(self, denied: OverBudget) -> None:
@@ -221,6 +225,14 @@ class Waiting(Relay):
         except ValueError:  # the next word is larger than browsers keep: the session ends with this one
             self._said = b""
 
+    def _page_of(self, problem: Denied) -> OwnAnswer | None:
+        """Return what a person sees of a login that failed; a script gets what it always does."""
+        login, request = self._runtime.config.policy.login, self._request
+        if login is None or request.method != "GET" or not is_page(request):
+            return None
+        page = problem.page if isinstance(problem, LoginFailed) else "/"
+        return failed_login_page(login, problem.reason, page, self._outcome.request_id)
+
     def _of_login(self, deny: Deny) -> OwnAnswer | None:
         """Return what a person gets in place of a refusal: a page that asks without a session is sent to log in."""
         login = self._runtime.config.policy.login
@@ -230,13 +242,13 @@ class Waiting(Relay):
         if has_ended or deny.reason is Reason.TOKEN_REVOKED:
             self._said = written(end_lines(login, self._request))
         # A login would help with nothing else: whoever was refused otherwise would come back for ever.
-        would_help = has_ended or deny.reason is Reason.TOKEN_MISSING
+        would_help = has_ended or deny.reason is Reason.TOKEN_MISSING or is_step_up(deny.step_up, deny.principal)
         if deny.route is None or not deny.route.login or not would_help or self._request.method != "GET":
             return None
-        return redirect(login_address(login, self._request.target)) if is_page(self._request) else None
+        return redirect(login_address(login, self._request.target, deny.step_up)) if is_page(self._request) else None
 
-    def _refuse(self, deny: Deny, ended: Ended = "refused") -> None:
-        """Answer from the table of reasons."""
+    def _refuse(self, deny: Deny, ended: Ended = "refused", instead: OwnAnswer | None = None) -> None:
+        """Answer from the table of reasons; `instead` in place of what stands there."""
         request, outcome, delivery = self._request, self._outcome, self._delivery
         outcome.note_deny(deny)
         outcome.ended, outcome.status = ended, deny.reason.status
@@ -244,12 +256,15 @@ class Waiting(Relay):
         if lingers:
             delivery.keeps_alive = False
         head, body = refusal(self._runtime, request, deny, outcome.request_id)
-        instead = self._of_login(deny) if self._runtime.config.policy.login is not None else None
+        if instead is None and self._runtime.config.policy.login is not None:
+            instead = self._of_login(deny)
         if instead is not None:
             outcome.status, body = instead.status, instead.body
             head = own_head(self._runtime, request, instead, outcome.request_id)
         if outcome.status == 401 and self._runtime.counts_failures:
             self._host.note_failure(outcome.client_ip)
+        if self._runtime.audit is not None:
+            self._runtime.audit.before_its_answer(outcome)
         self._move(DELIVERING)
         # A flood of refusals is never many at a time, and is cheaper to answer together: nothing is urgent.
         self._answer(head, body, outcome.status, is_urgent=False)
@@ -270,6 +285,8 @@ class Waiting(Relay):
 
     def _publish(self, answer: OwnAnswer) -> None:
         """Answer by ourselves: no upstream hears of it."""
+        if self._runtime.audit is not None:
+            self._runtime.audit.before_its_answer(self._outcome)
         head = own_head(self._runtime, self._request, answer, self._outcome.request_id)
         self._say(head, answer.body, answer.status, self._outcome.route or "")
 

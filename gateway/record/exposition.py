@@ -26,7 +26,7 @@ def families(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
     """Yield everything that is exported, besides what prometheus-client says of a process."""
     yield from _counted(metrics, gauges)
     yield from _timed(metrics)
-    yield from _measured(gauges)
+    yield from _measured(metrics, gauges)
     yield from _keys(gauges)
     yield from _upstreams(metrics.upstreams)
     yield from _budgets(gauges)
@@ -72,6 +72,8 @@ def _counted(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
     dropped = CounterMetricFamily("gateway_log_lines_dropped", "Log lines that nobody read fast enough.")
     dropped.add_metric((), gauges.log_lines_dropped)
     yield dropped
+    lines = "Lines of the audit, and those that could not be written."
+    yield _by_label("gateway_audit_lines", lines, "result", metrics.audit.lines)
     shed, refused = gauges.connections_shed, gauges.connections_refused
     yield _by_label("gateway_connections_shed", "Idle connections that were closed to make room.", "why", shed)
     yield _by_label("gateway_connections_refused", "Connections that there was no room for.", "why", refused)
@@ -97,7 +99,7 @@ class _Snapshot(Collector):
         return self._families
 
 
-def _measured(gauges: Gauges) -> Iterator[Metric]:
+def _measured(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
     for name, words, value in (
         ("gateway_open_requests", "Requests under way.", gauges.open_requests),
         ("gateway_open_streams", "Streams under way.", gauges.open_streams),
@@ -109,6 +111,9 @@ def _measured(gauges: Gauges) -> Iterator[Metric]:
         family = GaugeMetricFamily(name, words)
         family.add_metric((), value)
         yield family
+    yield GaugeMetricFamily(
+        "gateway_audit_failing", "1 while the audit cannot be written.", float(metrics.audit.failing_since is not None)
+    )
     if gauges.certificate_expires_at is not None:
         yield GaugeMetricFamily(
             "gateway_certificate_expires_timestamp_seconds",

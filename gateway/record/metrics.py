@@ -8,6 +8,7 @@ from typing import Final, get_args
 
 from gateway.keys.status import SourceStatus
 from gateway.policy.callers import CallerKind
+from gateway.record.audit_file import AuditState
 from gateway.record.counters import Histogram, added
 from gateway.record.outcome import ENDINGS, WIRES, Outcome
 from gateway.record.reachability import LONG_SECONDS, Upstreams
@@ -53,6 +54,7 @@ class Metrics:
         self.callers: dict[str, int] = dict.fromkeys(get_args(CallerKind), 0)
         self.questions: dict[str, int] = {}
         self.reloads = {"ok": 0, "failed": 0}
+        self.audit = AuditState()
         self.session_renewals = dict.fromkeys(RENEWALS, 0)
         self.decision = Histogram(_SHORT_SECONDS)
         self.upstreams = Upstreams()

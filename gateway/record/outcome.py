@@ -54,6 +54,9 @@ class Outcome:
     is_stream: bool = False
     ended: Ended = "complete"
     wire: Wire = "fast"
+    principal: Principal | None = None  # the caller, until the end
+    is_own: bool = False  # the gateway itself answers
+    has_passed: bool = False  # with an audit: it is written, and the request goes on
     own: str | None = None  # how its caller is kept to what is their own
     asked_by: str | None = None  # the engine that sends it on; None: we do
     over_at: float | None = None
@@ -89,6 +92,7 @@ class Outcome:
         """The request may pass, and as whom."""
         self.decision, self.route, self.upstream = "allow", allow.route.key, allow.route.upstream
         principal, would = allow.principal, allow.would_deny
+        self.principal = principal
         if principal is not None:
             self.provider, self.subject, self.kind = principal.provider, principal.subject, principal.kind
             self.credential = principal.credential
@@ -98,7 +102,7 @@ class Outcome:
 
     def note_own(self, allow: Allow) -> None:
         """The gateway answers by itself, and whom."""
-        self.decision, self.route = "allow", allow.route.key
+        self.decision, self.route, self.is_own = "allow", allow.route.key, True
         if allow.principal is not None:
             self._note_caller(allow.principal)
 
@@ -118,6 +122,7 @@ class Outcome:
 
     def _note_caller(self, principal: Principal) -> None:
         self.provider, self.subject, self.kind = principal.provider, principal.subject, principal.kind
+        self.principal = principal
         self.credential = principal.credential
 
     def note_first_byte(self) -> None:

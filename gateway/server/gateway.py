@@ -22,6 +22,7 @@ from gateway.proxy.holding import Holding
 from gateway.proxy.own import Desk
 from gateway.proxy.runtime import Runtime
 from gateway.proxy.tunnel import Tunnel
+from gateway.record.audit import Auditing, auditing_for
 from gateway.record.ids import RequestIds
 from gateway.record.logs import write_access
 from gateway.record.metrics import Metrics
@@ -67,9 +68,9 @@ class Gateway(Errands):
         self.cork = Cork()
         self.is_fast = config.express  # our own grammar reads what it can; False: llhttp reads everything
         self.pools: dict[str, Pool] = {}
-        self.runtime = self._make_runtime(config)
-        self.next_id = RequestIds().next
         self.metrics = Metrics()
+        self.runtime = self._make_runtime(config, None)
+        self.next_id = RequestIds().next
         self.metrics.upstreams.know(upstream.name for upstream in config.upstreams)
         self.recent = Recent(self.metrics, self._hash_subject)
         self._turning: asyncio.TimerHandle | None = None
@@ -160,8 +161,10 @@ class Gateway(Errands):
         except CertificateError as problem:
             raise StartError(str(problem)) from None
         pools = self.pools
-        fresh = self._make_runtime(config)
+        fresh = self._make_runtime(config, self.runtime.audit)
         retired, self.runtime = self.runtime, fresh
+        if retired.audit is not None and (fresh.audit is None or fresh.audit.file is not retired.audit.file):
+            retired.audit.file.retire()
         self.revoking.use(config)
         self.desk = self._make_desk(self) if self._make_desk is not None else None
         self.earlier_hits += retired.config.policy.verified.hits
@@ -203,6 +206,8 @@ class Gateway(Errands):
         self.revoking.stop()
         if self._turning is not None:
             self._turning.cancel()
+        if self.runtime.audit is not None:
+            self.runtime.audit.file.retire()
         await self.store.close()
         await self.ledger.close()
         await self.fetcher.close()
@@ -231,6 +236,7 @@ class Gateway(Errands):
         outcome.note_end()
         self.metrics.record(outcome)
         if outcome.code is not None:
+            outcome.principal = None  # what is kept of a refusal holds no claims
             self.recent.note_refusal(outcome)
         write_access(outcome, self._hash_subject)
 
@@ -241,13 +247,17 @@ class Gateway(Errands):
         for pool in self.pools.values():
             pool.sweep()
 
-    def _make_runtime(self, config: Config) -> Runtime:
+    def _make_runtime(self, config: Config, before: Auditing | None) -> Runtime:
+        try:
+            audit = auditing_for(config, before, self.metrics.audit, self._hash_subject)
+        except OSError as refusal:
+            raise StartError(str(refusal)) from None
         try:
             pools = {one.name: Pool(one, time.monotonic, self.cork, is_fast=self.is_fast) for one in config.upstreams}
         except (OSError, ssl.SSLError) as problem:
             raise StartError(f"an upstream's ca_file cannot be used: {problem}") from None
         self.pools = pools
-        return Runtime(config, pools)
+        return Runtime(config, pools, audit)
 
     def _turn(self) -> None:
         self.recent.turn()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway.config.audit import AUDIT_RECORD
 from gateway.config.budgets import BUDGET_RECORD
 from gateway.config.cases import CASE_RECORD
 from gateway.config.conditions import READERS
@@ -41,6 +42,7 @@ SECTIONS = {
     "log": LOG_RECORD,
     "budgets": BUDGET_RECORD,
     "shared": SHARED_RECORD,
+    "audit": AUDIT_RECORD,
     "cors": CORS_RECORD,
     "login": LOGIN_RECORD,
     "session": SESSION_RECORD,

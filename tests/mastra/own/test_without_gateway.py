@@ -1,4 +1,4 @@
-"""Real servers without a gateway: every probe gets through to them, and everything works: else the rest proves nothing."""
+"""Real servers without a gateway: every probe gets through, and everything works: else the rest proves nothing."""
 
 from __future__ import annotations
 
