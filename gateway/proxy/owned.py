@@ -45,11 +45,13 @@ class Owned(Waiting):
         """Keep a caller to what is their own: read the body, have the upstream asked, and change what goes up."""
         request, runtime, client, upload = self._request, self._runtime, self._client, self._upload
         limits = runtime.config.limits
-        self._outcome.upstream = allow.route.upstream
+        outcome = self._outcome
+        outcome.upstream = allow.route.upstream
         client.serve(allow.principal is not None)
+        outcome.note_way("close")  # until it is known that something else is done
         try:
-            parting = self._parting = Parting(allow, ownership, request, runtime.owners)
-            self._outcome.own = parting.way
+            parting = Parting(allow, ownership, request, runtime.owners)
+            outcome.note_way(parting.way)
             if request.length_bytes:
                 runtime.check_body(request)
             if parting.needs_body:
@@ -57,6 +59,7 @@ class Owned(Waiting):
         except Denied as no:
             self._not_parted(allow, no)
             return
+        self._parting = parting
         if upload is None or not parting.needs_body:
             self._begin_to_part(parting)
             return
@@ -90,8 +93,10 @@ class Owned(Waiting):
         try:
             step = parting.begin(body, self._host.clock())
         except Denied as no:
+            self._outcome.lookups_kept = parting.kept
             self._not_parted(parting.allow, no)
             return
+        self._outcome.lookups_kept = parting.kept
         if body and isinstance(step, Question):  # what was read of it stays until there is an answer
             held = self._held
             if held is None:
@@ -105,16 +110,13 @@ class Owned(Waiting):
         if isinstance(step, Question):
             self._ask(parting, step)
             return
-        allow = parting.allow
-        self._outcome.own = step.way
-        if allow.route.enforce:
-            allow = Allow(allow.route, step.target, allow.principal, allow.withheld, allow.would_deny, allow.said)
-            if step.body is not None:
-                self._put(allow, step.body)
-        self._let_go(allow)
-
-    def _let_go(self, allow: Allow) -> None:
-        held, self._held = self._held, None
+        as_came, held = parting.allow, self._held
+        allow = Allow(
+            as_came.route, step.target, as_came.principal, as_came.withheld, as_came.would_deny, as_came.said
+        )  # fmt: skip
+        if step.body is not None:
+            self._put(allow, step.body)
+        self._held = None
         if held is not None:
             self._host.holding.end(held)
         self._go_up(allow, self._host.clock())
@@ -139,6 +141,7 @@ class Owned(Waiting):
             return
         upstream = allow.route.upstream
         enquiry = Enquiry(runtime.upstreams[upstream.name], question.method, head + question.body)
+        outcome.lookups_asked += 1
         over_at = self._client.now() + upstream.response_timeout_seconds
         self._wait_for(enquiry.begin, lambda told: self._told(parting, told), over_at)
 
@@ -149,16 +152,12 @@ class Owned(Waiting):
                 raise told
             step = parting.go_on(told, self._host.clock())
         except Denied as no:
+            self._outcome.lookups_kept = parting.kept
             self._not_parted(parting.allow, no)
             return
+        self._outcome.lookups_kept = parting.kept
         self._go_on(parting, step)
 
     def _not_parted(self, allow: Allow, no: Denied) -> None:
-        """Refuse what is not the caller's; where nothing is enforced it goes on as it came, and is noted."""
-        deny = Deny(no.reason, no.detail, allow.route, principal=allow.principal)
-        if allow.route.enforce:
-            self._refuse(deny)
-            return
-        if allow.would_deny is None:
-            allow = Allow(allow.route, allow.target, allow.principal, allow.withheld, deny, allow.said)
-        self._let_go(allow)
+        """Refuse what is not the caller's, also where a route says `enforce: false`: that is about rules."""
+        self._refuse(Deny(no.reason, no.detail, allow.route, principal=allow.principal))
