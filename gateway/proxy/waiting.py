@@ -24,7 +24,7 @@ from gateway.policy.reasons import Reason
 from gateway.policy.session import Session
 from gateway.proxy.delivery import Delivery
 from gateway.proxy.errand import Ask, Errand
-from gateway.proxy.heads import EVENTS, is_events, own_head, preflight_head, refusal
+from gateway.proxy.heads import is_events, may_stream, own_head, preflight_head, refusal
 from gateway.proxy.host import Host, Lease
 from gateway.proxy.login_page import failed_login_page
 from gateway.proxy.own import (
@@ -48,7 +48,6 @@ from gateway.record.outcome import Ended, Outcome
 from gateway.record.tracing import Trace
 
 _SUSPECT: Final = frozenset({400, 414, 431})
-_PLAIN_METHODS: Final = frozenset({"GET", "HEAD"})
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -191,10 +190,7 @@ class Waiting(Relay):
         self._wait_for(lambda then: self._host.spend(route, principal, client_ip, then, may_stream=may_stream), go_on)
 
     def _may_stream(self) -> bool:
-        """False for a request whose response is a stream only by surprise: pages fetch many such at once."""
-        request = self._request
-        is_plain = request.method in _PLAIN_METHODS and not request.may_be_websocket
-        return not is_plain or any([EVENTS in value.lower() for value in request.headers.all("accept")])
+        return may_stream(self._request)
 
     def _keeps_place(self, lease: Lease, response: ResponseRead, *, has_length: bool) -> bool:
         """Tell the budgets what the response is; False: it is a stream, and there is no place for one more."""
