@@ -98,7 +98,7 @@ class Gateway(Errands):
         self._make_desk = make_desk
         self.sessions = SeenSessions()
         self.public = PublicPort(self, self.cork, self.room, config, self._sweep, is_fast=self.is_fast)
-        self.revoking = Revoking(config, self._end_revoked, clock)
+        self.revoking = Revoking(config, self._end_revoked, clock, store_of=lambda: self.ledger.store)
         self.desk = make_desk(self) if make_desk is not None else None
         self.decisions: DecisionPort | None = None
 
@@ -165,7 +165,8 @@ class Gateway(Errands):
         retired, self.runtime = self.runtime, fresh
         if retired.audit is not None and (fresh.audit is None or fresh.audit.file is not retired.audit.file):
             retired.audit.file.retire()
-        self.revoking.use(config)
+        self.ledger.use(config)
+        self.revoking.use(config)  # by the store of the ledger
         self.desk = self._make_desk(self) if self._make_desk is not None else None
         self.earlier_hits += retired.config.policy.verified.hits
         self.earlier_misses += retired.config.policy.verified.misses
@@ -176,7 +177,6 @@ class Gateway(Errands):
         if self.decisions is not None:
             self.decisions.use(config)
         self.store.use(fresh.key_sources())
-        self.ledger.use(config)
         for pool in pools.values():
             pool.close()  # requests under way keep their connections
 
