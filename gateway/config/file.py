@@ -21,6 +21,7 @@ from gateway.config.login import LOGIN, read_login, with_sessions
 from gateway.config.mastra_lint import lint_mastra
 from gateway.config.model import Address, Config, Limits, Log
 from gateway.config.own_routes import own_routes
+from gateway.config.owners import with_owners
 from gateway.config.parse import decode, parse
 from gateway.config.preset_lint import lint_presets
 from gateway.config.readers import Mistake
@@ -102,6 +103,7 @@ def _read(text: str, reading: Reading) -> Config:
         own = providers[login.provider]
         providers = {**providers, login.provider: with_sessions(own, login) if own is not None else None}
     routes = _routes(values, Known(providers, upstreams, rules, login, LOGIN in values), reading)
+    routes = with_owners(routes, reading)
     routes += own_routes(routes, login, reading)
     unused = rules.check_unused(captures_of(routes))
     _check_ports(values, reading)

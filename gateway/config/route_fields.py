@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.config.document import Node
+from gateway.config.ownership import OWN_OF_ROUTE
 from gateway.config.readers import BOOLEAN, Mistake, Schema
 from gateway.config.reading import Reading
 from gateway.config.records import Field, Record
@@ -60,7 +61,7 @@ MCP = Field(
 _FUNCTION = "a function becomes a rule, such as 'allow: {email_domain: yourcompany.com}'"
 ROUTE_RECORD = Record(
     "routes",
-    (PUBLIC, PROVIDER, OPTIONAL, ALLOW, DENY, UPSTREAM, WEBSOCKET, EXACT, ENFORCE, LOGIN_PAGES, MCP),
+    (PUBLIC, PROVIDER, OPTIONAL, ALLOW, DENY, UPSTREAM, WEBSOCKET, EXACT, ENFORCE, LOGIN_PAGES, MCP, OWN_OF_ROUTE),
     {"authorizeUser": _FUNCTION, "authorize": _FUNCTION},
 )
 

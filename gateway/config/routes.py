@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from gateway.config import route_fields as fields
 from gateway.config.document import Entry, Fields, Items, Node, kind_of
+from gateway.config.ownership import OWN_OF_ROUTE
 from gateway.config.readers import Mistake, text_of
 from gateway.config.reading import Reading, Unreadable, attempt, nearest
 from gateway.config.records import Values
@@ -16,6 +17,7 @@ from gateway.config.resources import read_resource
 from gateway.config.route_fields import RouteKey, read_key
 from gateway.config.rules import RuleReader
 from gateway.policy.login import Login
+from gateway.policy.ownership import Ownership
 from gateway.policy.providers import Provider
 from gateway.policy.routes import Capture, Route
 from gateway.policy.rules import Rule
@@ -109,7 +111,17 @@ class _Route:
             resource=resource,
             login=self._sends_to_login(providers),
             sealed=self._known.login.cookie if self._known.login is not None else "",
+            own_things=self._own_things(upstream),
         )
+
+    def _own_things(self, upstream: Upstream) -> Ownership | None:
+        said = self._values.get(OWN_OF_ROUTE)
+        if said is None or upstream.own is None:
+            if said is not None:
+                hint = f"and the upstream '{upstream.name}' has no 'own:' that says whose its things are"
+                self._reading.refuse_at(self._values.key_place(OWN_OF_ROUTE), f"found 'own' here, {hint}")
+            return upstream.own
+        return said.of(upstream.own)
 
     def _sends_to_login(self, providers: Sequence[Provider]) -> bool:
         values, login = self._values, self._known.login

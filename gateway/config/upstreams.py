@@ -10,6 +10,7 @@ from gateway.config.addresses import UPSTREAM_URL
 from gateway.config.claim_names import check_claim_name
 from gateway.config.document import Fields, Node
 from gateway.config.lists import ListOf
+from gateway.config.ownership import OWN
 from gateway.config.readers import Mistake, Scalar, Schema, duration, one_of
 from gateway.config.reading import Reading, Unreadable
 from gateway.config.records import Field, Record, Values
@@ -132,7 +133,7 @@ STUDIO_RECORD = Record("studio", (STUDIO_ALLOW,))
 STUDIO = Field("studio", STUDIO_RECORD, "Mastra's Studio is used through the gateway, by whom `allow` says")
 UPSTREAM_RECORD = Record(
     "upstreams",
-    (URL, CONNECT_TIMEOUT, RESPONSE_TIMEOUT, IDLE_TIMEOUT, CA_FILE, ENCODED_SLASH, IDENTITY, CONSTANTS, STUDIO),
+    (URL, CONNECT_TIMEOUT, RESPONSE_TIMEOUT, IDLE_TIMEOUT, CA_FILE, ENCODED_SLASH, IDENTITY, CONSTANTS, STUDIO, OWN),
 )
 
 
@@ -179,6 +180,7 @@ class UpstreamReader:
             str(ca_file) if ca_file is not None else None,
             identity,
             (*constants, *among),
+            own=values.get(OWN),
         )
         return ReadUpstream(upstream, None if studio is None else studio.need(STUDIO_ALLOW))
 

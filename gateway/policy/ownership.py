@@ -16,7 +16,7 @@ from gateway.policy.reasons import Reason
 By = Literal["subject", "organization", "claim"]
 Like = Literal["generate", "network", "workflow", "none", "close"]
 _MAX_LENGTH: Final = 512  # characters of an owner
-_ANY: Final = "*"  # a segment `{name}` of a path that the file names
+ANY: Final = "*"  # a segment `{name}` of a path that the file names
 
 # What a route is treated as that a team added itself, by the word that the file says.
 LIKE: Final[dict[str, Row]] = {
@@ -29,8 +29,8 @@ LIKE: Final[dict[str, Row]] = {
 # Outside the prefix: what the AI SDK's guides name, and what Mastra itself serves there.
 _KNOWN: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
     (("chat",), "generate"),
-    (("chat", _ANY), "generate"),
-    (("browser", _ANY, "stream"), "close"),
+    (("chat", ANY), "generate"),
+    (("browser", ANY, "stream"), "close"),
     (("__refresh",), "close"),
     (("__restart-active-workflow-runs",), "close"),
 )
@@ -115,12 +115,20 @@ def _named(ownership: Ownership, segments: Sequence[str]) -> Row | None:
     for pattern, like in (*ownership.like, *_KNOWN):
         if len(pattern) != len(segments):
             continue
-        fixed = [(one, text) for one, text in zip(segments, pattern, strict=True) if text != _ANY]
+        fixed = [(one, text) for one, text in zip(segments, pattern, strict=True) if text != ANY]
         if all(one == text for one, text in fixed):
             return LIKE[like]
         if all(is_under((one,), (text,)) is not False for one, text in fixed):
             raise Denied(Reason.NOT_OWNER, "the path is spelt almost like one whose things have owners")
     return None
+
+
+def is_named(ownership: Ownership, segments: Sequence[object]) -> bool:
+    """Return whether the file, or what is known of Mastra, says what a route of these segments is."""
+    return any(
+        len(pattern) == len(segments) and all(text in (one, ANY) for one, text in zip(segments, pattern, strict=True))
+        for pattern, _ in (*ownership.like, *_KNOWN)
+    )
 
 
 def _is_known(segments: Sequence[str], prefix: Sequence[str]) -> bool:

@@ -60,6 +60,7 @@ class Route:
     resource: Resource | None = None  # `mcp: true`: what its clients know it by
     login: bool = False  # a page that asks without a session is sent to log in
     sealed: str = ""  # the name of the cookie of sessions, which no upstream gets to see
+    own_things: Ownership | None = None  # callers have to do with their own things alone
     own: str = ""  # the gateway itself answers: the name of what is asked; with a `document` it is that
     document: bytes | None = field(default=None, repr=False)
     own_things: Ownership | None = None  # the things that it leads to have owners

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from gateway.policy.ownership import Ownership
 from gateway.policy.rules import Rule
 from gateway.policy.studio import CLIENT_TYPE
 
@@ -56,7 +57,7 @@ class Upstream:
     """A server behind the gateway. `url` is `scheme://host[:port]` with no path.
 
     `constants` are header lines that go there with every request; their values are secrets. `studio` says who may use
-    Mastra's Studio there: one of these rules must hold. None: it is not asked about.
+    Mastra's Studio there: one of these rules must hold. None: it is not asked about. `own` says whose its things are.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Upstream:
     identity: Identity = Identity()
     constants: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     studio: tuple[Rule, ...] | None = None
+    own: Ownership | None = None
 
     @property
     def own_names(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from gateway.config.document import Source
 from gateway.config.key_requests import JWKS_RECORD
 from gateway.config.login import LOGIN_RECORD, SESSION_RECORD
 from gateway.config.observing import LOG_RECORD
+from gateway.config.ownership import OWN_RECORD
 from gateway.config.parse import parse
 from gateway.config.presets import PRESETS
 from gateway.config.provider_fields import KINDS, RECORDS
@@ -41,6 +42,7 @@ SECTIONS = {
     "upstreams": UPSTREAM_RECORD,
     "identity": IDENTITY_RECORD,
     "studio": STUDIO_RECORD,
+    "own": OWN_RECORD,
     "jwks": JWKS_RECORD,
     "routes": ROUTE_RECORD,
     "tests": CASE_RECORD,
