@@ -14,7 +14,7 @@ function shapeOf(value) {
   if (Array.isArray(value)) return [...new Set(value.map(one => JSON.stringify(shapeOf(one))))].sort();
   if (value instanceof Date) return 'date';
   if (value === null || typeof value !== 'object') return value === null ? 'null' : typeof value;
-  return Object.fromEntries(Object.keys(value).sort().map(key => [key, shapeOf(value[key])]));
+  return Object.fromEntries(Object.keys(value).sort().map(key => [key.replace(/^[0-9a-f-]{36}$/, 'ID'), shapeOf(value[key])]));
 }
 
 /** The kinds of a stream's chunks, in the order in which they first came. */
@@ -25,6 +25,9 @@ async function kinds(stream) {
   else for await (const chunk of stream) note(chunk);
   return [...seen];
 }
+
+/** What approves a run names the run alone; what resumes it names its memory, too. */
+const withMemory = (run, { memory }) => Object.defineProperty(run, 'memory', { value: memory });
 
 // ---- somebody, and the operations -----------------------------------------------------
 
@@ -73,7 +76,7 @@ function world(statuses) {
   async function waits(who = agent, memory = memoryOf(newId('t'))) {
     const answer = await who.generate('call pay {"note":"mine"}', memory);
     const { runId, suspendPayload } = answer;
-    return { runId, toolCallId: suspendPayload.toolCallId, memory: memory.memory };
+    return withMemory({ runId, toolCallId: suspendPayload.toolCallId }, memory);
   }
 
   /** The run of a streamed answer that waits, as a page learns of it. */
@@ -85,7 +88,7 @@ function world(statuses) {
         if (chunk.type === 'tool-call-approval') found = { runId: chunk.runId, toolCallId: chunk.payload.toolCallId };
       },
     });
-    return { ...found, memory: memory.memory };
+    return withMemory(found, memory);
   }
 
   async function asked() {

@@ -31,7 +31,7 @@ const agent = new http.Agent({ keepAlive: true, maxSockets: 256 });
  * Reads for `ms` at most; a stream that goes on longer is left. `began` is told the first bytes of the answer.
  * Gives {status, text, json, headers, sent}.
  */
-export function request(base, method, path, { json, body, headers = {}, ms = 8000, token, began } = {}) {
+export function request(base, method, path, { json, body, headers = {}, ms = 25_000, token, began } = {}) {
   const payload = json === undefined ? body : JSON.stringify(json);
   const { hostname, port } = new URL(base);
   const all = {
@@ -117,7 +117,7 @@ export async function dump(subject, runId = '') {
 
 /** The same, once nothing moves any more. */
 export async function settled(look) {
-  for (let before = await look(), end = Date.now() + 10_000; Date.now() < end; ) {
+  for (let before = await look(), end = Date.now() + 30_000; Date.now() < end; ) {
     await sleep(60);
     const after = await look();
     if (after === before) return after;
