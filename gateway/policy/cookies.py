@@ -36,6 +36,17 @@ def plainly_written(line: str, name: str) -> str:
     return pattern.sub(lambda match: f"{match['before']}{name}={_value(match)}", f";{line}")[1:]
 
 
+def sets_one_of(line: str, folded_names: frozenset[str]) -> bool:
+    """Return whether a Set-Cookie line sets what a browser then sends as one of these cookies, in any case.
+
+    Source: RFC 6265bis section 5.6. `=a=b` and `a` set a cookie without a name, which is sent as `a=b` and as `a`.
+    """
+    name, equals, value = line.partition(";")[0].partition("=")
+    if equals and not name.strip():
+        name = value.partition("=")[0]
+    return name.strip().lower() in folded_names
+
+
 @lru_cache(maxsize=256)
 def _pattern(names: frozenset[str]) -> re.Pattern[str]:
     """Return what finds cookies in a line behind a `;`.

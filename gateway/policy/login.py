@@ -55,10 +55,18 @@ class Login:
 
 
 def principal_of_session(session: Session, provider: Provider) -> Principal:
-    """Return whom a session speaks for. Raises `Denied` (SESSION_INVALID): whoever logs in anew is told the rest."""
+    """Return whom a session speaks for. Raises `Denied` (SESSION_INVALID): whoever logs in anew is told the rest.
+
+    It is kept with the session for this very provider: one of another configuration may read claims in another way.
+    """
+    for by, known in session.kept:
+        if by is provider and isinstance(known, Principal):
+            return known
     try:
         principal = principal_of(session.claims, provider)
     except Denied as no:
         raise Denied(Reason.SESSION_INVALID, f"the session's claims make nobody: {no.detail}") from None
     principal.session, principal.expires_at = session, session.good_until
+    principal.credential = "session"
+    session.kept[:] = [(provider, principal)]
     return principal

@@ -95,7 +95,7 @@ def _principal(provider: str, key: MachineKey) -> Principal:
         claims["scope"] = " ".join(key.scopes)
     if key.expires_at is not None:
         claims["exp"] = key.expires_at
-    return Principal(
+    principal = Principal(
         provider=provider,
         subject=key.subject,
         issuer=None,
@@ -109,3 +109,5 @@ def _principal(provider: str, key: MachineKey) -> Principal:
         kind="service",
         mastra_roles=key.roles,
     )
+    principal.credential = "key"
+    return principal

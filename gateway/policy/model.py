@@ -119,6 +119,7 @@ class Principal:
     actor: str | None  # who acts for the subject; None: nobody does, which is known
     mastra_roles: tuple[str, ...] | None  # where Mastra's own roles stand, beside others
     session: Session | None = field(init=False, compare=False)  # that it logged in with, where it was no token
+    credential: str = field(init=False, compare=False)  # by which it is known: token, session or key
     # What others make of it once, and keep with it: its headers for an upstream.
     kept: dict[str, bytes] = field(init=False, compare=False)
 
@@ -148,7 +149,7 @@ class Principal:
         self.roles, self.groups, self.scopes, self.permissions = roles, groups, scopes, permissions
         self.kind, self.actor, self.mastra_roles = kind, actor, mastra_roles
         self.kept = {}
-        self.session = None
+        self.session, self.credential = None, "token"
 
     def __repr__(self) -> str:
         # Claims are personal: never in a log or a traceback.

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gateway.policy.denied import Denied
+from gateway.policy.memory import Remembered
 from gateway.policy.reasons import Reason
 from gateway.policy.session import Session
 from gateway.policy.token import parse_token
@@ -21,6 +23,7 @@ from gateway.policy.token import parse_token
 _Key = Any  # of joserfc
 _HEADER: Final = {"alg": "dir", "enc": "A256GCM"}
 _VERSION: Final = 1
+MAX_KNOWN: Final = 1024  # sessions, of some kilobytes each
 
 
 class Seal:
@@ -36,6 +39,7 @@ class Seal:
         self._key = _derived(secret, f"mastra-gateway session {purpose}")
         self._begun_key = _derived(secret, f"mastra-gateway begun login {purpose}")
         self.max_age_seconds, self.idle_seconds = max_age_seconds, idle_seconds
+        self._known: Remembered[bytes, Session] = Remembered(MAX_KNOWN)  # by digests of cookies that opened
 
     def close(self, session: Session) -> str:
         """Return the text of the session's cookie."""
@@ -56,11 +60,20 @@ class Seal:
 
         That the issuer's word has ended is not looked at: see `Session.good_until`.
         """
+        digest = sha256(text.encode()).digest()
+        session = self._known.known.get(digest)
+        if session is None:
+            session = self._session(text)
+            self._known.keep(digest, session)
+        self.check_age(session, now)
+        return session
+
+    def _session(self, text: str) -> Session:
         said = _opened(text, self._key)
         if said is None or said.get("v") != _VERSION:
             raise Denied(Reason.SESSION_INVALID, "the session's cookie was not made with this secret, or is not whole")
         claims = parse_token(said["id_token"]).claims
-        session = Session(
+        return Session(
             id=said["id"],
             provider=said["provider"],
             id_token=said["id_token"],
@@ -70,8 +83,6 @@ class Seal:
             good_until=said["until"],
             refresh_token=said["refresh"],
         )
-        self.check_age(session, now)
-        return session
 
     def check_age(self, session: Session, now: float) -> None:
         """Refuse a session that is too old, or that nobody used for too long. Raises `Denied` (SESSION_EXPIRED)."""

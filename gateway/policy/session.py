@@ -32,6 +32,10 @@ class Session:
     seen_at: float
     good_until: float
     refresh_token: str | None = field(default=None, repr=False)
+    kept: list[Any] = field(init=False, repr=False, compare=False)  # whom it speaks for: see `principal_of_session`
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kept", [])
 
     def seen(self, now: float) -> Session:
         """Return it as of a request now."""

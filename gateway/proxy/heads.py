@@ -10,6 +10,7 @@ from gateway.config.model import Cors
 from gateway.http1.fields import CRLF, STATUS_LINES, written
 from gateway.http1.request import CHUNKED_LENGTH, ORDINARY_METHODS, REFUSED_METHODS, RequestRead
 from gateway.http1.response import ResponseRead
+from gateway.policy.cookies import sets_one_of
 from gateway.policy.decision import Allow, Deny
 from gateway.policy.denied import StepUp
 from gateway.policy.fields import Verdict
@@ -31,6 +32,7 @@ _COOKIE: Final = b"Cookie: "
 _LINE_FEED, _SMALL = ord("\n"), 0x20  # the bit that makes a letter a small one
 _VARY_BY_ORIGIN: Final = b"Vary: Origin\r\n"
 _MAX_REMEMBERED_ASKING: Final = 512  # characters
+_SET_COOKIE: Final = "set-cookie"
 _PRIVATE: Final = b"Cache-Control: private, no-store\r\n"
 _CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
 
@@ -114,9 +116,14 @@ def response_head(
     `said` are lines that are for nobody but this client: no cache may give them to another (RFC 9111 section 3.5).
     """
     own = request_id.encode("ascii")
+    sealed = runtime.sealed_cookies
+    lines = _without_sealed(response, sealed) if sealed else None
     if said:
-        lines = [(field.name, field.value) for field in response.fields if not _is_for_caches(field.name)]
+        lines = [(field.name, field.value) for field in response.fields] if lines is None else lines
+        lines = [(name, value) for name, value in lines if not _is_for_caches(name)]
         return _own_lines(runtime, head, response, lines, own) + _PRIVATE + said
+    if lines is not None:
+        return _own_lines(runtime, head, response, lines, own)
     if response.forwarded is None:
         arrived = [(field.name, field.value) for field in response.fields]
         return _own_lines(runtime, head, response, arrived, own)
@@ -128,6 +135,19 @@ def response_head(
         for_pages = response.for_pages = _lines_for_pages(response, arrived)
     start, vary = for_pages
     return b"%bX-Request-Id: %b\r\n%b%b" % (start, own, runtime.cors_bytes(head.headers), vary)
+
+
+def _without_sealed(response: ResponseRead, sealed: frozenset[str]) -> list[Line] | None:
+    """Return the lines of a response without those that set a cookie of sessions; None: there are none.
+
+    An upstream could else end a session, or put one of somebody else's in its place.
+    """
+    lines = [
+        (field.name, field.value)
+        for field in response.fields
+        if field.name.lower() != _SET_COOKIE or not sets_one_of(field.value, sealed)
+    ]
+    return lines if len(lines) < len(response.fields) else None
 
 
 def switching_head(

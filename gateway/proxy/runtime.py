@@ -20,6 +20,7 @@ from gateway.policy.model import Headers, Principal
 from gateway.policy.owners import Owners
 from gateway.policy.providers import KeySource
 from gateway.policy.reasons import Reason
+from gateway.policy.session import sealed_names
 from gateway.policy.upstreams import Upstream
 from gateway.proxy.cors import cors_lines, origin_of
 from gateway.proxy.identity import TokenSigner, identity_lines
@@ -52,6 +53,9 @@ class Runtime:
         self._told_as_printed: Remembered[str, Told] = Remembered(_MAX_PRINTED)
         self.owners = Owners()
         self.outdated: dict[str, tuple[str, ...]] = {}  # by who asks: names that its configuration lacks
+        login = config.policy.login
+        # Of sessions, folded: no upstream may set them. Empty: there are no logins.
+        self.sealed_cookies = frozenset() if login is None else frozenset(map(str.lower, sealed_names(login.cookie)))
         self._constants = {upstream.name: written(upstream.constants) for upstream in config.upstreams}
         self._cors_bytes: Remembered[str, bytes] = Remembered(_MAX_ORIGINS)
         self._signers = {

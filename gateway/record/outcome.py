@@ -38,6 +38,7 @@ class Outcome:
     provider: str | None = None
     subject: str | None = None
     kind: str | None = None  # of the caller: human, service or agent
+    credential: str | None = None  # by which it is known: token, session or key
     decision: Literal["allow", "deny", "none"] = "none"
     code: str | None = None
     would_deny: str | None = None
@@ -86,6 +87,7 @@ class Outcome:
         principal, would = allow.principal, allow.would_deny
         if principal is not None:
             self.provider, self.subject, self.kind = principal.provider, principal.subject, principal.kind
+            self.credential = principal.credential
         if would is not None:
             self.would_deny, self.detail, self.rule = would.reason.code, would.detail, would.rule
             self.provider = self.provider or would.provider
@@ -112,6 +114,7 @@ class Outcome:
 
     def _note_caller(self, principal: Principal) -> None:
         self.provider, self.subject, self.kind = principal.provider, principal.subject, principal.kind
+        self.credential = principal.credential
 
     def note_first_byte(self) -> None:
         """The upstream's response has begun."""
@@ -133,7 +136,7 @@ def log_line(outcome: Outcome, subject_hash: str | None) -> str:
     o, began_at = outcome, outcome.began_at
     detail = None if o.detail is None else o.detail[:_MAX_FIELD_CHARACTERS]
     upstream = None if o.upstream is None else o.upstream.name
-    said = _where(o.route, upstream, o.provider, o.kind)
+    said = _where(o.route, upstream, o.provider, o.kind, o.credential)
     if subject_hash is not None:
         said += f', "subject": {_text(subject_hash)}'
     said += _said(o.decision, o.code, o.would_deny, o.rule, detail)
@@ -182,9 +185,13 @@ def _sender(host: str, user_agent: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _where(route: str | None, upstream: str | None, provider: str | None, kind: str | None) -> str:
+def _where(
+    route: str | None, upstream: str | None, provider: str | None, kind: str | None, credential: str | None
+) -> str:
     """Return the part of a line that says where a request was meant to go, and who vouches for what kind of caller."""
-    return _members({"route": route, "upstream": upstream, "provider": provider, "kind": kind})
+    return _members(
+        {"route": route, "upstream": upstream, "provider": provider, "kind": kind, "credential": credential}
+    )
 
 
 @lru_cache(maxsize=1024)  # without the caller, of whom there may be many more
@@ -214,6 +221,7 @@ def log_fields(outcome: Outcome, subject_hash: str | None) -> dict[str, Any]:
         "upstream": None if outcome.upstream is None else outcome.upstream.name,
         "provider": outcome.provider,
         "kind": outcome.kind,
+        "credential": outcome.credential,
         "subject": subject_hash,
         "decision": outcome.decision,
         "code": outcome.code,

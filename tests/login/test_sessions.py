@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 
 import pytest
 
-from gateway.policy.seal import Seal
+from gateway.policy.denied import Denied
+from gateway.policy.login import principal_of_session
+from gateway.policy.providers import Provider
+from gateway.policy.reasons import Reason
+from gateway.policy.seal import MAX_KNOWN, Seal
+from gateway.policy.session import Session
 from tests.login.house import NAVIGATES, PUBLIC_URL, SECRET, Browser, House, house
-from tests.minting import mint, rsa_key
+from tests.minting import NOW, mint, rsa_key
 from tests.running import IS_FAST
 
 
@@ -378,3 +384,74 @@ def test_a_secret_of_the_same_bytes_seals_two_things_in_two_ways() -> None:
 
 def test_the_wire_is_the_one_that_was_asked_for() -> None:
     assert isinstance(IS_FAST, bool)
+
+
+async def test_no_upstream_sets_or_ends_a_session() -> None:
+    async with house() as here:
+        ann = await _ann(here)
+        here.answers_with["Set-Cookie"] = "gateway=; Max-Age=0; Path=/"
+        for path in ("/page", "/public"):
+            assert (await ann.open(path)).set_cookies == {}
+        here.clock.now += 600  # the session is said anew: ours alone
+        assert "gateway=;" not in (await ann.open("/page")).set_cookies["gateway"]
+        here.answers_with["Set-Cookie"] = "theme=dark"
+        assert list((await ann.open("/page")).set_cookies) == ["theme"]
+
+
+# --- what is remembered of one ---
+
+
+def _session(**changes: Any) -> Session:
+    claims = {"iss": "https://i", "sub": "ann", "role": "admin", "exp": NOW + 900}
+    token = mint(claims, rsa_key("idp"), "RS256", kid="idp")
+    return Session("s", "staff", token, claims, NOW, NOW, NOW + 900, **changes)
+
+
+class _Counting(Seal):
+    opened = 0
+
+    def _session(self, text: str) -> Session:
+        self.opened += 1
+        return super()._session(text)
+
+
+def test_a_cookie_is_opened_once_and_its_age_is_asked_each_time() -> None:
+    seal = _Counting(SECRET.encode(), 100.0, 60.0, "a")
+    text = seal.close(_session())
+    assert seal.open(text, NOW) is seal.open(text, NOW + 59)
+    assert seal.opened == 1
+    for later, why in ((60.0, "idle"), (100.0, "began")):
+        with pytest.raises(Denied, match=why):
+            seal.open(text, NOW + later)
+    assert seal.opened == 1
+
+
+def test_of_a_cookie_that_does_not_open_nothing_is_remembered() -> None:
+    seal = _Counting(SECRET.encode(), 100.0, 60.0, "a")
+    text = seal.close(_session())
+    seal.open(text, NOW)
+    for bad in (_changed(text, 200), text[:-1], Seal(SECRET.encode(), 100.0, 60.0, "b").close(_session())):
+        for _ in range(2):
+            with pytest.raises(Denied) as refused:
+                seal.open(bad, NOW)
+            assert refused.value.reason is Reason.SESSION_INVALID
+    assert seal.opened == 7
+
+
+def test_sessions_that_are_remembered_are_bounded() -> None:
+    seal = _Counting(SECRET.encode(), 100.0, 60.0, "a")
+    for number in range(MAX_KNOWN + 50):
+        seal.open(seal.close(_session(refresh_token=str(number))), NOW)
+    assert len(seal._known.known) <= MAX_KNOWN
+
+
+def test_whom_a_session_speaks_for_is_kept_for_one_provider_alone() -> None:
+    session = _session()
+    one, other = (Provider("staff", "oidc", frozenset({"RS256"}), roles_claim=name) for name in ("role", "sub"))
+    known = principal_of_session(session, one)
+    assert principal_of_session(session, one) is known and known.roles == ("admin",)
+    assert known.credential == "session", "the log says so"
+    # As after a reload: the same session, and a provider that reads another claim.
+    assert principal_of_session(session, other).roles == ("ann",)
+    assert principal_of_session(session, one).roles == ("admin",)
+    assert principal_of_session(session.seen(NOW + 1), one).session == session.seen(NOW + 1)

@@ -17,9 +17,22 @@ from gateway.policy.reasons import Reason
 from gateway.policy.resources import Resource
 from gateway.policy.rules import Equals, HasAny, Not
 from gateway.policy.upstreams import Identity
+from gateway.record.outcome import Outcome
 from tests.machines import key_named
 from tests.minting import NOW, SECRET, claims_of, mint
-from tests.policy.test_decision import KEY, OIDC, SHARED, UPSTREAM, FakeKeys, allowed, bearer, denied, head, policy
+from tests.policy.test_decision import (
+    KEY,
+    OIDC,
+    SHARED,
+    UPSTREAM,
+    FakeKeys,
+    allowed,
+    bearer,
+    denied,
+    head,
+    policy,
+    signed,
+)
 
 KEYS = FakeKeys(KEY)
 LINE = MachineKey("nightly", digest_of(key_named("nightly")), "batch", ("operator",), ("ops",), ("run",), NOW + 60)
@@ -185,3 +198,11 @@ def test_key_is_made_of_all_of_its_random_bytes() -> None:
     assert fault_of(new_key(bytes(32))) is None
     made = {new_key(bytes([*bytes(place), 1, *bytes(31 - place)])) for place in range(32)}
     assert len(made) == 32 and all(len(key) == 52 and key.startswith("gwk_") for key in made)
+
+
+def test_log_says_that_a_caller_is_known_by_a_key() -> None:
+    outcome = Outcome("id", "GET", "/", "192.0.2.1")
+    outcome.note_allow(allowed(by_bearer(key_named("nightly"))))
+    assert outcome.credential == "key"
+    outcome.note_allow(allowed(decide(policy(), KEYS, bearer(signed()), NOW)))
+    assert outcome.credential == "token"
