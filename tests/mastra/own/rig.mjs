@@ -43,7 +43,7 @@ export function request(base, method, path, { json, body, headers = {}, ms = 25_
   return new Promise(resolve => {
     const chunks = [];
     let answer = null;
-    const began_at = Date.now();
+    const startedAt = Date.now();
     const done = problem => {
       clearTimeout(timer);
       const text = Buffer.concat(chunks).toString();
@@ -53,7 +53,7 @@ export function request(base, method, path, { json, body, headers = {}, ms = 25_
       } catch {
         // not JSON
       }
-      resolve({ status: answer?.statusCode ?? 0, text, json: parsed, headers: answer?.headers ?? {}, sent, problem: problem?.code, took: Date.now() - began_at });
+      resolve({ status: answer?.statusCode ?? 0, text, json: parsed, headers: answer?.headers ?? {}, sent, problem: problem?.code, took: Date.now() - startedAt });
     };
     const call = http.request({ agent, hostname, port, method, path, headers: all }, incoming => {
       answer = incoming;
@@ -63,8 +63,18 @@ export function request(base, method, path, { json, body, headers = {}, ms = 25_
       incoming.on('close', done);
       incoming.on('error', done);
     });
-    const timer = setTimeout(() => call.destroy(), ms);
-    call.on('error', done);
+    let timedOut = false;
+    const timer = setTimeout(() => {
+      timedOut = true;
+      call.destroy();
+    }, ms);
+    call.on('error', problem => {
+      // A server closes a connection that was idle just as it is used again: the request never reached anybody.
+      if (call.reusedSocket && problem.code === 'ECONNRESET' && !answer && !timedOut) {
+        clearTimeout(timer);
+        resolve(request(base, method, path, { json, body, headers, ms, token, began }));
+      } else done(problem);
+    });
     if (payload !== undefined && !('content-length' in all) && !('transfer-encoding' in all)) {
       call.setHeader('content-length', Buffer.byteLength(payload));
     }
