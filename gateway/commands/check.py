@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from gateway.commands.call import BadCall, Command, add_file_option, environment
 from gateway.commands.live import look_at_upstreams, print_seen, report_of_seen
 from gateway.commands.operations import print_survey, report_of, survey_of
 from gateway.commands.printing import print_lines, print_mistakes, print_table
-from gateway.config.describe import Row, describe
+from gateway.config.describe import Row, describe, words_of_audit
 from gateway.config.document import ConfigError, Problem
 from gateway.config.file import load
 from gateway.config.model import Config, Expansion
+from gateway.policy.own_words import ownership_lines, ownership_report
+from gateway.policy.ownership import Ownership
 from gateway.policy.routes import Route, with_head
 from gateway.policy.words import listed, words_of
 
@@ -63,7 +66,10 @@ def _run(call: argparse.Namespace) -> int:
     for warning in config.warnings:
         print_lines([(f"warning: {warning}", "yellow"), ("", "")])
     print_table(_HEADINGS, [_cells(row) for row in describe(config)])
+    if config.audit is not None:
+        print_lines([("", ""), *((line, "") for line in words_of_audit(config.audit, config.digest))])
     _print_expansions(config)
+    _print_ownership(config)
     if any(route.methods is not None and with_head(route.methods) != route.methods for route in config.policy.routes):
         print_lines([("", ""), ("A route for GET takes HEAD as well, under the same rules.", "dim")])
     if found is not None:
@@ -80,6 +86,26 @@ def _print_expansions(config: Config) -> None:
     for expansion in config.expansions:
         title, *lines = expansion_lines(expansion)
         print_lines([("", ""), (title, "bold"), *((line, "") for line in lines)])
+
+
+def _print_ownership(config: Config) -> None:
+    """Say whose the things of each upstream are, and how callers are kept to their own."""
+    for name, ownership, free in owned_upstreams(config):
+        title, *lines = ownership_lines(name, ownership, free)
+        print_lines([("", ""), (title, "bold"), *((line, "") for line in lines)])
+
+
+def owned_upstreams(config: Config) -> list[tuple[str, Ownership, list[str]]]:
+    """Return each upstream that says `own`, what counts there, and the keys of its routes with `own: false`."""
+    found = []
+    for upstream in config.upstreams:
+        routes = [one for one in config.policy.routes if one.upstream.name == upstream.name and not one.own]
+        owned = [one.own_things for one in routes if one.own_things is not None]
+        if upstream.own is not None and owned:
+            parted = any(one.by_provider for one in owned)
+            free = [one.key for one in routes if one.own_things is None]
+            found.append((upstream.name, replace(upstream.own, by_provider=parted), free))
+    return found
 
 
 def expansion_lines(expansion: Expansion) -> list[str]:
@@ -117,8 +143,10 @@ def _report(file: Path, config: Config) -> dict[str, Any]:
         "ok": True,
         "mistakes": [],
         "warnings": list(config.warnings),
+        "digest": config.digest,
         "routes": routes,
         "presets": {one.provider: _preset(one) for one in config.expansions},
+        "own": {name: ownership_report(own, free) for name, own, free in owned_upstreams(config)},
     }
 
 

@@ -49,9 +49,10 @@ listen: 0.0.0.0:8080
 admin: 127.0.0.1:9090          # health, metrics and the status page: open http://localhost:9090
 
 upstream: {upstream}
-# With Mastra's Studio these lines in place of that one, and those below: docs/how-to/studio.md
+# These lines in place of that one, where callers may have to do with their own threads, runs and traces alone (`own`:
+# docs/how-to/ownership.md), and with Mastra's Studio (`studio`, and the lines below: docs/how-to/studio.md).
 #upstreams:
-#  mastra: {{url: {upstream}, studio: {{allow: callers}}}}
+#  mastra: {{url: {upstream}, own: {{by: subject}}, studio: {{allow: callers}}}}
 
 providers:
 {provider}

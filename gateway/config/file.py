@@ -10,8 +10,10 @@ from pathlib import Path
 
 from gateway.config import observing, server
 from gateway.config.addresses import is_same_place
+from gateway.config.audit import AUDIT
 from gateway.config.cases import TESTS
 from gateway.config.decisions import DECISIONS
+from gateway.config.digest import digest_of
 from gateway.config.document import ConfigError, Fields, Node, Place, Problem, Source, Text
 from gateway.config.env_file import surroundings_of
 from gateway.config.header_names import header_rules
@@ -27,13 +29,16 @@ from gateway.config.preset_lint import lint_presets
 from gateway.config.readers import Mistake
 from gateway.config.reading import ReadFile, Reading, Unreadable, attempt
 from gateway.config.records import Values
+from gateway.config.revoked import REVOKED_FILE, read_revoked_file
 from gateway.config.routes import Known, ReadRoute, captures_of, read_routes
 from gateway.config.rules import RuleReader
 from gateway.config.sections import FILE_RECORD, PROVIDERS, ROUTES, RULES, UPSTREAM, UPSTREAMS
 from gateway.config.shared import SHARED
+from gateway.config.streams import OF_ALL, read_streams
 from gateway.policy.fields import TRACE
 from gateway.policy.login import Login
 from gateway.policy.providers import Provider
+from gateway.policy.revocation import RevocationList, Revoked
 from gateway.policy.routes import Policy
 from gateway.policy.upstreams import Upstream
 
@@ -94,7 +99,8 @@ def load_text(
 
 
 def _read(text: str, reading: Reading) -> Config:
-    values = FILE_RECORD.read(parse(text, reading), reading)
+    root = parse(text, reading)
+    values = FILE_RECORD.read(root, reading)
     rules = RuleReader(_named_rules(values, reading), reading)
     upstreams = _upstreams(values, rules, reading)
     providers = attempt(_providers, values)
@@ -102,7 +108,10 @@ def _read(text: str, reading: Reading) -> Config:
     if login is not None and providers is not None:
         own = providers[login.provider]
         providers = {**providers, login.provider: with_sessions(own, login) if own is not None else None}
-    routes = _routes(values, Known(providers, upstreams, rules, login, LOGIN in values), reading)
+    revoked_file, revoked = _revoked(values, providers or {}, reading)
+    streams = attempt(read_streams, values, REVOKED_FILE in values or login is not None, reading) or OF_ALL
+    known = Known(providers, upstreams, rules, login, LOGIN in values, streams)
+    routes = _routes(values, known, reading)
     routes = with_owners(routes, reading)
     routes += own_routes(routes, login, reading)
     unused = rules.check_unused(captures_of(routes))
@@ -112,6 +121,7 @@ def _read(text: str, reading: Reading) -> Config:
     own_trace = TRACE if values.get(observing.TRACES) == "opentelemetry" else ()
     rules_of_headers = header_rules(values, upstreams or {}, providers or {}, own_trace, reading)
     policy = Policy([read.route for read in routes], rules_of_headers, login)
+    policy.revoked = Revoked(revoked) if revoked.entries else None
     lint(values, routes, unused, reading)
     lint_presets(routes, reading)
     lint_mastra(routes, reading)
@@ -141,7 +151,17 @@ def _read(text: str, reading: Reading) -> Config:
         drain_delay_seconds=values.get(server.DRAIN_DELAY, 0.0),
         expansions=tuple(reading.expansions),
         shared=values.get(SHARED),
+        audit=values.get(AUDIT),
+        digest=digest_of(root, filter(None, (providers or {}).values()), reading.judged_by),
+        revoked_file=revoked_file,
     )
+
+
+def _revoked(
+    values: Values, providers: Mapping[str, Provider | None], reading: Reading
+) -> tuple[Path | None, RevocationList]:
+    said = values.get(REVOKED_FILE)
+    return (None if said is None else attempt(read_revoked_file, said, providers, reading)) or (None, RevocationList())
 
 
 def _upstreams(values: Values, rules: RuleReader, reading: Reading) -> Mapping[str, Upstream | None] | None:

@@ -12,6 +12,7 @@ from gateway.config.readers import BOOLEAN, Mistake, Schema
 from gateway.config.reading import Reading
 from gateway.config.records import Field, Record
 from gateway.config.server import read_method
+from gateway.config.streams import ROUTE_STREAMS
 from gateway.config.targets import read_prefix
 from gateway.policy.routes import Segment
 
@@ -61,7 +62,21 @@ MCP = Field(
 _FUNCTION = "a function becomes a rule, such as 'allow: {email_domain: yourcompany.com}'"
 ROUTE_RECORD = Record(
     "routes",
-    (PUBLIC, PROVIDER, OPTIONAL, ALLOW, DENY, UPSTREAM, WEBSOCKET, EXACT, ENFORCE, LOGIN_PAGES, MCP, OWN_OF_ROUTE),
+    (
+        PUBLIC,
+        PROVIDER,
+        OPTIONAL,
+        ALLOW,
+        DENY,
+        UPSTREAM,
+        WEBSOCKET,
+        EXACT,
+        ENFORCE,
+        LOGIN_PAGES,
+        MCP,
+        OWN_OF_ROUTE,
+        ROUTE_STREAMS,
+    ),
     {"authorizeUser": _FUNCTION, "authorize": _FUNCTION},
 )
 

@@ -16,6 +16,7 @@ from gateway.config.records import Values
 from gateway.config.resources import read_resource
 from gateway.config.route_fields import RouteKey, read_key
 from gateway.config.rules import RuleReader
+from gateway.config.streams import OF_ALL, StreamsOfAll
 from gateway.policy.login import Login
 from gateway.policy.ownership import Ownership
 from gateway.policy.providers import Provider
@@ -36,6 +37,7 @@ class Known:
     rules: RuleReader
     login: Login | None = None
     has_login: bool = False  # the file has one, perhaps with a mistake
+    streams: StreamsOfAll = OF_ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class _Route:
             resource=resource,
             login=self._sends_to_login(providers),
             sealed=self._known.login.cookie if self._known.login is not None else "",
+            streams=self._known.streams.of_route(values, bool(providers), self._reading),
             own_things=self._own_things(upstream),
         )
 

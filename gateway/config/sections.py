@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.config.addresses import UPSTREAM_URL
+from gateway.config.audit import AUDIT
 from gateway.config.cases import TESTS
 from gateway.config.decisions import DECISIONS
 from gateway.config.lists import MappingOf, check_name
@@ -10,9 +11,11 @@ from gateway.config.login import LOGIN
 from gateway.config.observing import OBSERVING_FIELDS
 from gateway.config.providers import ProviderReader
 from gateway.config.records import Field, Record
+from gateway.config.revoked import REVOKED_FILE
 from gateway.config.route_fields import ROUTE_RECORD, Later
 from gateway.config.server import SERVER_FIELDS
 from gateway.config.shared import SHARED
+from gateway.config.streams import STREAMS
 from gateway.config.upstreams import UpstreamReader
 
 UPSTREAM = Field("upstream", UPSTREAM_URL, "the address of the only upstream, which is then named `default`")
@@ -41,5 +44,20 @@ ROUTES = Field(
 )
 FILE_RECORD = Record(
     "the file",
-    (*SERVER_FIELDS, *OBSERVING_FIELDS, DECISIONS, SHARED, LOGIN, UPSTREAM, UPSTREAMS, PROVIDERS, RULES, ROUTES, TESTS),
+    (
+        *SERVER_FIELDS,
+        *OBSERVING_FIELDS,
+        AUDIT,
+        DECISIONS,
+        SHARED,
+        LOGIN,
+        REVOKED_FILE,
+        STREAMS,
+        UPSTREAM,
+        UPSTREAMS,
+        PROVIDERS,
+        RULES,
+        ROUTES,
+        TESTS,
+    ),
 )

@@ -7,30 +7,33 @@ back counts in the browser only that began it (RFC 9700 section 4.7.1).
 from __future__ import annotations
 
 import asyncio
-import hmac
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
-from urllib.parse import parse_qsl, urlsplit
 
+from gateway.endpoints.backchannel import Logouts
+from gateway.endpoints.begun import begun_login, parameters_of, safe_return, step_up_parameters
 from gateway.endpoints.issuer import Conversation, Fetch
 from gateway.endpoints.studio import studio_answer
 from gateway.keys.fetch import Fetcher
 from gateway.policy.cookies import cookie_values
 from gateway.policy.credentials import check_origin
-from gateway.policy.denied import Denied, MethodNotAllowed
+from gateway.policy.decision import Deny, decide
+from gateway.policy.denied import Denied, LoginFailed, MethodNotAllowed
 from gateway.policy.key_lookup import Keys
-from gateway.policy.login import Login
+from gateway.policy.login import BACKCHANNEL, Login
 from gateway.policy.mastra_access import MastraAccess
-from gateway.policy.model import RequestHead
+from gateway.policy.model import Headers, RequestHead
 from gateway.policy.onward import Line
 from gateway.policy.reasons import Reason
+from gateway.policy.routes import Policy
 from gateway.policy.session import RENEW_SECONDS, Session, begun_names
 from gateway.proxy.own import (
     OwnAnswer,
     OwnQuestion,
+    cookie_line,
     end_lines,
     is_page,
     json_answer,
@@ -39,6 +42,7 @@ from gateway.proxy.own import (
     set_cookie,
 )
 from gateway.server.gateway import Gateway
+from gateway.server.revoking import Revoking
 
 _BEGUN_SECONDS: Final = 600
 _MAX_BEGUN: Final = 5  # of one browser: their cookies stand in each request
@@ -55,17 +59,19 @@ class LoginDesk:
 
     def __init__(
         self,
-        login: Login | None,
-        access: MastraAccess,
+        policy: Policy,
         fetcher: Fetcher,
         keys: Keys,
         fetch_keys: Fetch,
+        ends: Revoking,
         clock: Callable[[], float] = time.time,
         note_renewal: Callable[[str], None] = lambda result: None,
     ) -> None:
-        self._login, self._access = login, access
+        self._policy, self._access = policy, MastraAccess(policy)
+        login = self._login = policy.login
         self._talk = None if login is None else Conversation(login, fetcher, keys, fetch_keys, clock)
-        self._clock = clock
+        self._clock, self._keys, self._ends = clock, keys, ends
+        self._logouts = None if self._talk is None else Logouts(self._talk, ends, clock)
         self._renewing: dict[str, asyncio.Task[Session]] = {}
         # By the session's id, and until when; the former in the order they came.
         self._renewed: OrderedDict[str, tuple[float, Session]] = OrderedDict()
@@ -85,6 +91,8 @@ class LoginDesk:
         told = studio_answer(self._login, self._access, question)
         if told is not None:
             return told
+        if question.name == BACKCHANNEL and self._logouts is not None:
+            return await self._logouts.hear(question)
         answers = {
             "login": self._begin,
             "callback": self._finish,
@@ -152,9 +160,12 @@ class LoginDesk:
         """Send a person to the issuer: a page's `fetch` gets the address, a browser that opens this a redirect."""
         login, talk = self._known()
         state, nonce, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(32), secrets.token_urlsafe(64)
-        address = await talk.address(state, nonce, verifier)
-        where = safe_return(login, _parameters(question.query).get("redirect_uri", ""))
+        given = parameters_of(question.query)
+        asked = step_up_parameters(given)
+        address = await talk.address(state, nonce, verifier, asked)
+        where = safe_return(login, given.get("redirect_uri", ""))
         begun = {"state": state, "nonce": nonce, "verifier": verifier, "to": where, "at": question.now}
+        begun |= {"steps_up": bool(asked)}
         names, sent = begun_names(login.cookie), question.head.headers.all("cookie")
         taken = [name for name in names if cookie_values(sent, name)]
         lines: list[Line] = []
@@ -167,9 +178,22 @@ class LoginDesk:
 
     async def _finish(self, question: OwnQuestion) -> OwnAnswer:
         """Take what the issuer sends back: the code for a session, and the person to the page that asked for it."""
+        login, _ = self._known()
+        given = parameters_of(question.query)
+        name, begun = begun_login(login, given.get("state", ""), question.head)
+        try:
+            session = await self._session_of(given, begun, question)
+            lines = session_lines(login, session, question.head)
+        except Denied as no:
+            raise LoginFailed(no, begun["to"]) from None
+        except ValueError:
+            large = Denied(Reason.LOGIN_INVALID, "the session is larger than browsers keep: ask for fewer scopes")
+            raise LoginFailed(large, begun["to"]) from None
+        return redirect(begun["to"], [*lines, set_cookie(login, name, "", 0)])
+
+    async def _session_of(self, given: Mapping[str, str], begun: Mapping[str, Any], question: OwnQuestion) -> Session:
+        """Return the session that the issuer's answer is good for. Raises `Denied`."""
         login, talk = self._known()
-        given = _parameters(question.query)
-        name, begun = _begun(login, given.get("state", ""), question.head)
         if question.now >= begun["at"] + _BEGUN_SECONDS:
             raise Denied(Reason.LOGIN_INVALID, "the login was begun more than ten minutes ago")
         metadata = await talk.metadata()
@@ -182,19 +206,29 @@ class LoginDesk:
         if not code:
             raise Denied(Reason.LOGIN_INVALID, "the issuer sent neither a code nor an error")
         session = await talk.session_of(code, begun["verifier"], begun["nonce"], secrets.token_urlsafe(16))
-        try:
-            lines = session_lines(login, session, question.head)
-        except ValueError:
-            raise Denied(
-                Reason.LOGIN_INVALID, "the session is larger than browsers keep: ask for fewer scopes"
-            ) from None
-        return redirect(begun["to"], [*lines, set_cookie(login, name, "", 0)])
+        if begun["steps_up"]:
+            self._check_step_up(session, begun["to"], question)
+        return session
+
+    def _check_step_up(self, session: Session, page: str, question: OwnQuestion) -> None:
+        """Refuse a login that is still not what the page asked for: it would be asked for again, and so on for ever.
+
+        Raises `Denied` (LOGIN_REFUSED).
+        """
+        login, _ = self._known()
+        lines = [("Cookie", cookie_line(login, session))]
+        asked = question.head
+        head = RequestHead("GET", page.partition("#")[0], Headers(lines), asked.client_ip, asked.scheme)
+        found = decide(self._policy, self._keys, head, question.now, may_fetch=False)
+        if isinstance(found, Deny) and found.reason is Reason.LOGIN_TOO_OLD:
+            raise Denied(Reason.LOGIN_REFUSED, f"the issuer's login is not what the page asks for: {found.detail}")
 
     async def _end(self, question: OwnQuestion) -> OwnAnswer:
         login, talk = self._known()
         check_origin(question.head, login.pages)
         session = question.session
         if session is not None:
+            self._ends.end_session(session)
             latest = self._renewed.pop(session.id, (0.0, session))[1]
             revoking = asyncio.get_running_loop().create_task(talk.revoke(latest))  # nobody need wait for it
             self._revoking.add(revoking)
@@ -220,45 +254,6 @@ class LoginDesk:
         return self._login, self._talk
 
 
-def safe_return(login: Login, asked: str) -> str:
-    """Return where a person goes after the login: a page of the gateway's own origin, as a path; else `/`.
-
-    Nothing but a path, a query and a fragment is ever taken over, so there is no open redirect (CWE-601).
-    """
-    if not asked.isascii() or not asked.isprintable() or "\\" in asked or " " in asked or len(asked) > 2048:
-        return "/"
-    try:
-        parts = urlsplit(asked)
-    except ValueError:
-        return "/"
-    if (parts.scheme or parts.netloc) and f"{parts.scheme}://{parts.netloc}".lower() != login.public_url:
-        return "/"
-    path = parts.path or "/"
-    if not path.startswith("/") or path.startswith("//"):
-        return "/"
-    query = f"?{parts.query}" if parts.query else ""
-    return f"{path}{query}{'#' + parts.fragment if parts.fragment else ''}"
-
-
-def _parameters(query: str) -> Mapping[str, str]:
-    """Return what a query says; raises `Denied` (LOGIN_INVALID) for what says something twice."""
-    pairs = parse_qsl(query.removeprefix("?"), keep_blank_values=True)
-    if len(dict(pairs)) < len(pairs):
-        raise Denied(Reason.LOGIN_INVALID, "a parameter stands there twice (RFC 6749 section 3.1)")
-    return dict(pairs)
-
-
-def _begun(login: Login, state: str, head: RequestHead) -> tuple[str, Mapping[str, Any]]:
-    """Return the login of a state that this browser began, and its cookie's name. Raises `Denied` (LOGIN_INVALID)."""
-    sent = head.headers.all("cookie")
-    for name in begun_names(login.cookie):
-        values = cookie_values(sent, name)
-        begun = login.seal.open_begun(values[0]) if len(values) == 1 and state else None
-        if begun is not None and hmac.compare_digest(str(begun["state"]).encode(), state.encode()):
-            return name, begun
-    raise Denied(Reason.LOGIN_INVALID, "no login of this state was begun in this browser")
-
-
 def _keep(kept: OrderedDict[str, T], key: str, value: T) -> None:
     """Remember something, and forget the first of too many."""
     kept[key] = value
@@ -269,14 +264,12 @@ def _keep(kept: OrderedDict[str, T], key: str, value: T) -> None:
 
 def desk_of(gateway: Gateway) -> LoginDesk:
     """Return the desk of a gateway's configuration in force, in place of the former's."""
-    policy = gateway.config.policy
-    login = policy.login
     desk = LoginDesk(
-        login,
-        MastraAccess(policy),
+        gateway.config.policy,
         gateway.fetcher,
         gateway.store,
         gateway.store.fetch,
+        gateway.revoking,
         gateway.clock,
         gateway.metrics.note_renewal,
     )

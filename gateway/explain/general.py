@@ -38,6 +38,10 @@ ADVICE: dict[Reason, str] = {
         "Open the page again. If it comes back: the page was opened at another address than "
         "`login.public_url`, or the browser keeps no cookies. The log's `detail` says what did not fit."
     ),
+    Reason.LOGOUT_INVALID: (
+        "Compare the client that the issuer tells of logouts with `login.client_id`; the log's `detail` says what did "
+        "not fit."
+    ),
     Reason.TOKEN_MISSING: "Send `Authorization: Bearer TOKEN`, or name the place in `token_from` of the provider.",
     Reason.TOKEN_MALFORMED: "Check for a cut or doubly encoded token, and for `Bearer` sent twice.",
     Reason.TOKEN_TOO_LARGE: "Put fewer claims into the token.",
@@ -66,6 +70,10 @@ ADVICE: dict[Reason, str] = {
         "Look at `detail`: most often there is no `exp` (`expiry: optional` on a provider of type `jwt`) or no `sub`."
     ),
     Reason.TOKEN_EXPIRED: "Get a new token.",
+    Reason.TOKEN_REVOKED: (
+        "Log in again, or get another token. The log's `detail` says whether `revoked_file` did it, and in which line, "
+        "or the end of the session at its issuer."
+    ),
     Reason.TOKEN_NOT_YET_VALID: (
         "Set the clocks of issuer and gateway; `leeway` on the provider allows for some seconds."
     ),
@@ -98,6 +106,7 @@ ADVICE: dict[Reason, str] = {
         "Look at the client's network, or raise `limits.header_timeout`, `limits.body_idle_timeout` or"
         " `limits.body_timeout`."
     ),
+    Reason.STREAM_TOO_LONG: "Open the stream anew, or raise it.",
     Reason.BODY_TOO_LARGE: "Send less, or raise it; 4.5 MiB is Mastra's own limit.",
     Reason.TARGET_TOO_LONG: "Put long parameters into a body.",
     Reason.BODY_UNSUPPORTED: (
@@ -127,6 +136,10 @@ ADVICE: dict[Reason, str] = {
         "is a Mastra that the gateway knows."
     ),
     Reason.BODIES_FULL: "Try again in a moment; if it comes often, run more replicas, or lower `limits.body_size`.",
+    Reason.AUDIT_UNAVAILABLE: (
+        "See why the audit file cannot be written: `/status` has the error, most often the disk is full. Requests pass "
+        "again with the next line that is taken."
+    ),
     Reason.SHUTTING_DOWN: "Try again: another instance, or this one in a moment.",
 }
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from gateway.explain.findings import Findings
 from gateway.explain.phrases import place_of
 from gateway.explain.step import Step
 from gateway.explain.token import moment
@@ -12,6 +15,7 @@ from gateway.policy.model import Principal, RequestHead
 from gateway.policy.providers import Provider
 from gateway.policy.reasons import Reason
 from gateway.policy.resources import check_resource
+from gateway.policy.revocation import Revoked
 from gateway.policy.routes import Route
 from gateway.policy.session import ABOUT_SESSIONS, RENEW_SECONDS, Session
 
@@ -19,7 +23,13 @@ _OF_A_PAGE = "a page of `public_url`, or of the provider's `origins`"
 
 
 def explain_session(
-    login: Login, provider: Provider, credential: Credential, route: Route, head: RequestHead, now: float
+    login: Login,
+    provider: Provider,
+    credential: Credential,
+    route: Route,
+    head: RequestHead,
+    now: float,
+    revoked: Revoked | None = None,
 ) -> tuple[list[Step], Principal | None, Denied | None]:
     """Return what is found of a session, in the order of `decide`, whom it speaks for, and the first no.
 
@@ -33,6 +43,8 @@ def explain_session(
         return [Step("provider", "no", no.detail, _OF_A_PAGE)], None, no
     try:
         session = login.seal.open(credential.token, now)
+        if revoked is not None:
+            revoked.check_session(session)
     except Denied as no:
         return [Step("token", "no", no.detail, expected)], None, no
     told = _story_of(session, login, now)
@@ -53,6 +65,18 @@ def explain_session(
     said = "not asked again: the session is sealed by this gateway"
     steps += [Step(name, "note", said) for name in ("key", "signature")]
     return steps, principal, None
+
+
+def tell_revoked(found: Findings) -> Denied | None:
+    """Return the refusal of a caller who counts no more, and say so where his claims are told."""
+    revoked, principal = found.policy.revoked, found.principal
+    refusal = revoked.refusal(principal) if revoked is not None and principal is not None else None
+    if refusal is None:
+        return None
+    for number, step in enumerate(found.steps):
+        if step.name == "claims":
+            found.steps[number] = replace(step, verdict="no", found=f"{refusal.detail}; {step.found}")
+    return refusal
 
 
 def _story_of(session: Session, login: Login, now: float) -> str:

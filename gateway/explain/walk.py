@@ -13,7 +13,7 @@ from gateway.explain.findings import Findings
 from gateway.explain.hiding import without_signatures
 from gateway.explain.phrases import first_names, history_of, place_of, said_by, wanted_by
 from gateway.explain.rules import explain_rules
-from gateway.explain.session import explain_session
+from gateway.explain.session import explain_session, tell_revoked
 from gateway.explain.step import STEPS, Step, Verdict, shown
 from gateway.explain.token import explain_claims
 from gateway.keys.status import SourceStatus
@@ -95,6 +95,7 @@ class _Walk:
             # From here on nothing ends the walk: what else would refuse is told in one go.
             self._claims(token, provider, route)
             self._signature(token, provider)
+        self._note(tell_revoked(self.found))
         self._rules_of(route)
         self.ask_websocket(route)
 
@@ -163,7 +164,7 @@ class _Walk:
         assert login is not None  # noqa: S101  # else no provider has this place
         found.provider = next(one for one in route.providers if one.name == login.provider)
         steps, found.principal, refusal = explain_session(
-            login, found.provider, credential, route, found.head, found.now
+            login, found.provider, credential, route, found.head, found.now, found.policy.revoked
         )
         found.steps += steps
         found.is_verified = refusal is None

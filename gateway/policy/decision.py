@@ -176,6 +176,8 @@ def _decide_guarded(asked: _Asked) -> Decision:
         found = _principal(asked, credential)
         if not isinstance(found, Principal):
             return found
+        if asked.policy.revoked is not None:
+            asked.policy.revoked.check(found)
         principal = found
         withheld = route.withheld(credential.source, principal.provider)
         facts = asked.facts(principal, withheld)
@@ -245,6 +247,8 @@ def _of_session(asked: _Asked, credential: Credential) -> Principal | NeedSessio
         if isinstance(renewed, Denied):
             raise renewed
         session = renewed or login.seal.open(credential.token, now)
+        if asked.policy.revoked is not None:
+            asked.policy.revoked.check_session(session)  # first: nobody asks for the next word on it
         if now >= session.good_until - RENEW_SECONDS and renewed is None and route.own not in ABOUT_SESSIONS:
             if session.refresh_token is not None and asked.may_fetch:
                 return NeedSession(session)

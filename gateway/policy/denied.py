@@ -39,6 +39,14 @@ class MethodNotAllowed(Denied):
         self.allowed = allowed
 
 
+class LoginFailed(Denied):
+    """A login that was begun at a page of ours led to no session. `page` is a path: there one may begin anew."""
+
+    def __init__(self, cause: Denied, page: str) -> None:
+        super().__init__(cause.reason, cause.detail)
+        self.page = page
+
+
 class DeniedByRules(Denied):
     """A rule said no. `rule` names it as the file does; `scopes` are those that alone are missing (RFC 6750).
 

@@ -18,6 +18,14 @@ from gateway.policy.reasons import Reason
 # The type in these very letters: `Application/JSON` is no body to Mastra, and nothing of what we set in it would count.
 # No parameter but the charset: a boundary, or another type in quotes, is for somebody else.
 _JSON: Final = re.compile(r'application/json[ \t]*+(?:;[ \t]*+(?i:charset)=(?i:utf-8|"utf-8")[ \t]*+)?')
+# A form and nothing else: with the letters of JSON in its type, Mastra would look for `requestContext` in it as JSON.
+_FORM: Final = re.compile(r'multipart/form-data;[ \t]*+boundary=("?)[0-9A-Za-z\'+_.=-]{1,70}\1[ \t]*+')
+
+
+def is_form(headers: Headers) -> bool:
+    """Return whether the body is said to be a form of files and fields, to every reader."""
+    types = headers.all("content-type")
+    return len(types) == 1 and _FORM.fullmatch(types[0]) is not None and not headers.all("content-encoding")
 
 
 def check_json_head(headers: Headers, *, has_body: bool) -> None:

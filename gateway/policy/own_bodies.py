@@ -39,19 +39,27 @@ def _resume(treatment: Treatment) -> Asking:
 
 
 def _chat(treatment: Treatment) -> Asking:
-    """A chat route of the AI SDK: an agent's options, with a run to go on with where there is something for it."""
+    """A chat route of the AI SDK: an agent's options, with a run to go on with where there is something for it.
+
+    Whose a thread is the route itself does not ask; Mastra's core of today does, former ones did not.
+    """
+    if isinstance(treatment.body.get("memory"), dict) and (thread := _thread_of(treatment)):
+        yield from need_own(treatment, "new_thread", thread, "memory.thread")
     is_resumed = treatment.body.get("resumeData") is not None
     return (yield from (_resume if is_resumed else _generate)(treatment))
 
 
 def _network(treatment: Treatment) -> Asking:
     """Mastra's network does not look whose a thread is, so that is asked first."""
-    memory = treatment.body.get("memory")
-    thread = memory.get("thread") if isinstance(memory, dict) else None
-    thread = thread.get("id") if isinstance(thread, dict) else thread
-    if memory is not None:
-        yield from need_own(treatment, "new_thread", thread, "memory.thread")
+    if treatment.body.get("memory") is not None:
+        yield from need_own(treatment, "new_thread", _thread_of(treatment), "memory.thread")
     return (yield from _generate(treatment))
+
+
+def _thread_of(treatment: Treatment) -> Any:
+    memory = treatment.body["memory"]
+    thread = memory.get("thread") if isinstance(memory, dict) else None
+    return thread.get("id") if isinstance(thread, dict) else thread
 
 
 def _signal(treatment: Treatment) -> Asking:

@@ -84,6 +84,8 @@ def own_run(treatment: Treatment, run: Any, name: str) -> Asking:
     text = text_of(run, name)
     if is_own_id(treatment.owner, text):
         return True
+    if "agentId" not in treatment.captures:
+        return False  # a route that a team added: nobody can be asked, so only what says it itself is the owner's
     suspended = f"{treatment.prefix}/agents/{treatment.captures['agentId']}/suspended-runs"
     query = f"?resourceId={quote(treatment.owner, safe='')}&perPage={_PER_PAGE}"
     for page in range(_MAX_PAGES):

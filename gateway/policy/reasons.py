@@ -41,6 +41,8 @@ class Reason(Enum):
 
     LOGIN_INVALID = Answer(400, _BAD_REQUEST, "this login was not begun in this browser, or is over: begin it anew")
 
+    LOGOUT_INVALID = Answer(400, _BAD_REQUEST, "no logout token of the issuer that counts")
+
     # 401: no token, or one that does not count. Never a 5xx: Mastra's client retries those.
     TOKEN_MISSING = Answer(401, _WHO, "no token where the route looks for one")
     TOKEN_MALFORMED = Answer(401, _INVALID, "the token is not a compact JWS of a JSON object")
@@ -56,6 +58,7 @@ class Reason(Enum):
     SESSION_PENDING = Answer(401, _INVALID, "the session has tasks left, so nobody is signed in yet")
     CLAIM_INVALID = Answer(401, _INVALID, "a required claim is missing or of the wrong type")
     TOKEN_EXPIRED = Answer(401, _INVALID, "the token has expired")
+    TOKEN_REVOKED = Answer(401, _INVALID, "the token, its session or its caller was revoked")
     TOKEN_NOT_YET_VALID = Answer(401, _INVALID, "the token is not valid yet")
     KEY_UNKNOWN = Answer(401, _INVALID, "the issuer has no fitting key for the token")
     SIGNATURE_INVALID = Answer(401, _INVALID, "the signature does not verify")
@@ -79,6 +82,8 @@ class Reason(Enum):
 
     # Too large or too slow, decided before the body is read.
     REQUEST_TIMEOUT = Answer(408, "Request timeout", "the client stopped sending in mid-request")
+    # Never a status: said in the last event of a stream, and as a WebSocket's close code 4408.
+    STREAM_TOO_LONG = Answer(408, "Stream too long", "the stream lasted for `streams.max`")
     BODY_TOO_LARGE = Answer(
         413, "Request body too large", "the body is over `limits.body_size`, or 4.5 MiB under `own`"
     )
@@ -100,6 +105,7 @@ class Reason(Enum):
     KEYS_UNAVAILABLE = Answer(503, _UNAVAILABLE, "the issuer's keys cannot be had now")
     OWNER_UNKNOWN = Answer(503, _UNAVAILABLE, "the upstream did not say to whom it belongs")
     BODIES_FULL = Answer(503, _UNAVAILABLE, "the bodies that are being read under `own` take all the memory they may")
+    AUDIT_UNAVAILABLE = Answer(503, _UNAVAILABLE, "the audit cannot be written, and says `on_failure: refuse`")
     SHUTTING_DOWN = Answer(503, _UNAVAILABLE, "the gateway is stopping")
 
     __hash__ = object.__hash__  # an Enum hashes its name, in Python; there is one of each

@@ -19,8 +19,10 @@ from gateway.policy.paths import Path, plain_readings, split_target
 from gateway.policy.providers import Provider, TokenSource, token_sources
 from gateway.policy.reasons import Reason
 from gateway.policy.resources import Resource
+from gateway.policy.revocation import Revoked
 from gateway.policy.rules import Rule, Unenforced, rules_within
 from gateway.policy.session import sealed_names
+from gateway.policy.streams import Streams
 from gateway.policy.upstreams import Upstream
 
 _QUERY: Final = re.compile(r"[\x21\x22\x24-\x7e]*")  # printable, and no fragment
@@ -63,7 +65,7 @@ class Route:
     own_things: Ownership | None = None  # callers have to do with their own things alone
     own: str = ""  # the gateway itself answers: the name of what is asked; with a `document` it is that
     document: bytes | None = field(default=None, repr=False)
-    own_things: Ownership | None = None  # the things that it leads to have owners
+    streams: Streams | None = None  # None: nobody looks after them
     budgets: tuple[str, ...] = ()  # by name: of what a request uses up some
     # What follows from these, once: where a token may stand, and which parameters of the query never go on.
     provider_names: tuple[str, ...] = field(init=False, repr=False, compare=False)
@@ -154,6 +156,7 @@ class Policy:
         )
         self.login = login
         self.verified = VerifiedTokens()
+        self.revoked: Revoked | None = None  # None while nothing is: set anew by whoever learns of more
         self._found: Remembered[tuple[str, str], tuple[Path, Match]] = Remembered(_MAX_REMEMBERED)
         self._root = _Node()
         for route in routes:

@@ -6,6 +6,7 @@ ID token that the issuer gave, and the refresh token with which the server gets 
 
 from __future__ import annotations
 
+import hmac
 import json
 from collections.abc import Mapping
 from hashlib import sha256
@@ -38,6 +39,7 @@ class Seal:
         # A key of its own for each use (RFC 5869 section 3.2): what is sealed as one thing opens as no other.
         self._key = _derived(secret, f"mastra-gateway session {purpose}")
         self._begun_key = _derived(secret, f"mastra-gateway begun login {purpose}")
+        self._mark_key = _bytes_of(secret, f"mastra-gateway ended sessions {purpose}")
         self.max_age_seconds, self.idle_seconds = max_age_seconds, idle_seconds
         self._known: Remembered[bytes, Session] = Remembered(MAX_KNOWN)  # by digests of cookies that opened
 
@@ -103,11 +105,19 @@ class Seal:
         """Return what stands in the cookie of a begun login; None if it is none of ours."""
         return _opened(text, self._begun_key)
 
+    def mark(self, text: str) -> bytes:
+        """Return what stands for a text where nobody else is to know it; the same wherever the secret is."""
+        return hmac.digest(self._mark_key, text.encode("utf-8", "surrogatepass"), "sha256")
+
+
+def _bytes_of(secret: bytes, purpose: str) -> bytes:
+    return HKDF(SHA256(), 32, salt=None, info=purpose.encode()).derive(secret)
+
 
 def _derived(secret: bytes, purpose: str) -> _Key:
     from joserfc.jwk import OctKey  # here, since it takes a while to import: who has no login need not
 
-    return OctKey.import_key(HKDF(SHA256(), 32, salt=None, info=purpose.encode()).derive(secret))
+    return OctKey.import_key(_bytes_of(secret, purpose))
 
 
 def _sealed(said: Mapping[str, Any], key: _Key) -> str:

@@ -18,11 +18,14 @@ from gateway.policy.decision import Allow, Deny, NeedKey, NeedSession, decide
 from gateway.policy.denied import Denied
 from gateway.policy.model import Headers
 from gateway.policy.reasons import Reason
+from gateway.policy.revocation import Revoked
 from gateway.policy.session import ABOUT_SESSIONS, Session
 from gateway.proxy.cors import is_preflight
 from gateway.proxy.delivery import FEW, Delivery
 from gateway.proxy.heads import request_head, response_head, switching_head
 from gateway.proxy.host import Host
+from gateway.proxy.life import BY_OURSELVES, Ending, revoked_of
+from gateway.proxy.living import Living, life_of
 from gateway.proxy.owned import Owned
 from gateway.proxy.states import (
     DELIVERING,
@@ -51,7 +54,7 @@ _UNANSWERED: Final = frozenset({READING, WAITING, HOLDING, SENDING})  # else who
 class Exchange(Owned):
     """One request and its response."""
 
-    __slots__ = ("_tries", "_upstream")
+    __slots__ = ("_living", "_tries", "_upstream")
 
     def __init__(self, host: Host, client: Client, request: RequestRead) -> None:
         self._host, self._client, self._request = host, client, request
@@ -69,6 +72,8 @@ class Exchange(Owned):
         self._said = b""
         self._asked_about = None
         self._trace = None
+        self._allowed = None
+        self._living: Living | None = None  # of a stream that the gateway looks after
 
     def __repr__(self) -> str:
         return f"<Exchange {self.state!r} of {self._request.method}>"
@@ -149,7 +154,7 @@ class Exchange(Owned):
 
     def client_is_slow(self, *, is_slow: bool) -> None:
         if is_slow:
-            self._client.deadline = self._client.now() + self._client.stall_seconds
+            self._wait_until(self._client.now() + self._client.stall_seconds)
         elif self.state is WAITING:
             self._client.deadline = inf if self._errand is None else self._errand.over_at
         elif self.state is HOLDING:
@@ -163,6 +168,8 @@ class Exchange(Owned):
     def expire(self) -> None:
         client, upload, upstream, now = self._client, self._upload, self._outcome.upstream, self._client.now()
         limits = self._runtime.config.limits
+        if self._living is not None and self._living.is_due():
+            return
         if client.is_slow or upstream is None:
             self.client_left()
             client.reset()
@@ -178,6 +185,14 @@ class Exchange(Owned):
 
     def shut_down(self) -> None:
         self._fail(Denied(Reason.SHUTTING_DOWN, "the gateway is stopping"), "shut_down")
+
+    def end_revoked(self, revoked: Revoked) -> bool:
+        refusal = None if self.state in (DELIVERING, ENDED) else revoked_of(revoked, self._allowed)
+        if refusal is not None and self._living is not None:
+            self._living.end(Ending(refusal.reason, refusal.detail, "revoked"))
+        elif refusal is not None:
+            self._fail(refusal, "revoked")
+        return refusal is not None
 
     def fail_by_mistake(self, surprise: Exception) -> None:
         """There is a mistake in our own code: it is logged, and tells the client nothing."""
@@ -205,13 +220,25 @@ class Exchange(Owned):
             return
         if not has_length:
             self._host.stream_began(self._outcome)
+            life = life_of(self._host, self._runtime, self._allowed, self._client, response)
+            if life is not None:
+                self._living = Living(life, self._client, self._delivery, self._outcome, self._fail, self._close)
         self._move(RESPONDING)
         self._delivery.begin(head, request, has_length=has_length)
         self._sent = []
         request.forget()
 
+    def _close(self) -> None:
+        """End a response as a whole one, whatever its upstream would still say."""
+        if self._upstream is not None:
+            self._upstream.abort()
+        self.response_ended()
+
     def response_data(self, data: bytes) -> None:
-        self._delivery.data(data)
+        if self._living is not None:
+            self._living.data(data)
+        else:
+            self._delivery.data(data)
 
     def response_goes_on(self) -> None:
         self._delivery.flush()
@@ -219,6 +246,9 @@ class Exchange(Owned):
 
     def response_ended(self) -> None:
         self._upstream = None
+        if self._living is not None:
+            self._living.leave()
+            self._living = None
         self._delivery.end()
         self._move(DELIVERING)
         if not self._client.is_slow:  # else it is over when the client has it
@@ -250,7 +280,9 @@ class Exchange(Owned):
         request.forget()
         self._client.write(head, is_urgent=True)
         assert outcome.upstream is not None  # noqa: S101  # of an allowed request
-        tunnel = Tunnel(self._client, upstream, outcome, outcome.upstream.idle_timeout_seconds, self._tunnel_ended)
+        life = life_of(self._host, self._runtime, self._allowed, self._client)
+        idle_seconds = outcome.upstream.idle_timeout_seconds
+        tunnel = Tunnel(self._client, upstream, outcome, idle_seconds, self._tunnel_ended, life, self._allowed)
         self._host.tunnels.add(tunnel)
         tunnel.begin(self._client.switch(tunnel))
         return tunnel
@@ -293,10 +325,11 @@ class Exchange(Owned):
         if isinstance(decision, Deny):
             self._refuse(decision)
             return
-        route = decision.route
+        self._allowed, route = decision, decision.route
         session = None if decision.principal is None else decision.principal.session
         if session is not None and route.own not in ABOUT_SESSIONS:  # which say themselves what comes of it
             self._keep_session(session, now)
+            host.sessions.note(session, now)
         if route.own:  # no upstream hears of it
             self._ask_ourselves(decision, now)
         elif route.budgets:
@@ -316,6 +349,8 @@ class Exchange(Owned):
                 runtime.check_body(request)
             trace = () if self._trace is None else self._trace.upstream_lines()
             head = request_head(runtime, allow, request, outcome.request_id, now, trace)
+            if runtime.audit is not None:
+                runtime.audit.before_it_passes(outcome, is_websocket=request.is_websocket)
         except Denied as no:
             self._refuse(Deny(no.reason, no.detail))
             return
@@ -376,7 +411,10 @@ class Exchange(Owned):
         else:
             seconds = upstream.response_timeout_seconds
         deadline = client.now() + seconds
-        client.deadline = deadline if upload is None else min(deadline, upload.over_at)
+        self._wait_until(deadline if upload is None else min(deadline, upload.over_at))
+
+    def _wait_until(self, deadline: float) -> None:
+        self._client.deadline = deadline if self._living is None else self._living.until(deadline)
 
     def _head_of(self, response: ResponseRead) -> bytes | None:
         """Return the head that the client gets, without framing; None if there is a mistake, and the exchange ended."""
@@ -405,7 +443,7 @@ class Exchange(Owned):
         is_clients = problem.reason.status < 500  # an upload that breaks, or is too slow or too large
         self._outcome.ended = ended or ("client_gone" if is_clients else "upstream_cut")
         self._outcome.detail = problem.detail
-        self._outcome.code = None if ended is None else problem.reason.code
+        self._outcome.code = None if ended is None or ended in BY_OURSELVES else problem.reason.code
         self._delivery.cut()
         self._end(keeps_alive=False)
 

@@ -61,13 +61,18 @@ class FrameBorders:
         return position
 
 
-def close_frame(code: int, *, masked: bool) -> bytes:
+def close_payload(code: int, reason: str = "") -> bytes:
+    """Return what a close frame says (RFC 6455 section 5.5.1): a code, and a reason of at most 123 bytes."""
+    return code.to_bytes(2, "big") + reason.encode()
+
+
+def close_frame(payload: bytes, *, masked: bool) -> bytes:
     """Return a close frame (RFC 6455 section 5.5.1); what goes to a server must be masked (section 5.3)."""
-    payload = code.to_bytes(2, "big")
     if not masked:
         return bytes([0x88, len(payload)]) + payload
     mask = os.urandom(4)
-    return bytes([0x88, 0x80 | len(payload)]) + mask + bytes(a ^ b for a, b in zip(payload, mask, strict=False))
+    masks = mask * (len(payload) // 4 + 1)
+    return bytes([0x88, 0x80 | len(payload)]) + mask + bytes(a ^ b for a, b in zip(payload, masks, strict=False))
 
 
 def _payload_bytes(head: bytes) -> int:

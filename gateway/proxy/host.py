@@ -10,6 +10,7 @@ from gateway.policy.decision import NeedKey
 from gateway.policy.denied import Denied
 from gateway.policy.key_lookup import Keys
 from gateway.policy.model import Principal
+from gateway.policy.seen_sessions import SeenSessions
 from gateway.policy.session import Session
 from gateway.proxy.holding import Holding
 from gateway.proxy.own import OwnAnswer, OwnQuestion
@@ -46,6 +47,7 @@ class Host:
     takes_requests: bool
     open_requests: int
     tunnels: set[Tunnel]
+    sessions: SeenSessions
     holding: Holding
 
     def began(self, outcome: Outcome) -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 from gateway.policy.cookies import cookie_values
-from gateway.policy.login import Login
+from gateway.policy.denied import StepUp
+from gateway.policy.login import BACKCHANNEL, Login
 from gateway.policy.model import Principal, RequestHead
 from gateway.policy.onward import Line
 from gateway.policy.reasons import Reason
 from gateway.policy.session import Session, part_names, parts_of
 from gateway.policy.upstreams import Upstream
+
+FOR_PEOPLE: Final = frozenset({"login", "callback"})  # of the gateway's own addresses: a browser opens them as pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,12 @@ class OwnQuestion:
     session: Session | None
     now: float  # Unix seconds
     refused: Reason | None = None
+    body: bytes = field(default=b"", repr=False)  # where one is read: see `WITH_BODY`
+
+
+WITH_BODY: Final = frozenset({BACKCHANNEL})
+MAX_OWN_BODY_BYTES: Final = 64 * 1024
+OWN_BODY_SECONDS: Final = 10.0  # until all of it is there
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +104,30 @@ def is_page(head: RequestHead) -> bool:
     return "text/html" in (head.headers.first("accept") or "")
 
 
-def login_address(login: Login, target: str) -> str:
-    """Return where a browser begins a login that leads back to a target of ours, at the origin of its cookies."""
-    return f"{login.public_url}{login.prefix}/auth/sso/login?redirect_uri={quote(target, safe='/')}"
+def is_step_up(wanted: StepUp | None, principal: Principal | None) -> bool:
+    """Return whether all that somebody lacks is another login: of a token nobody here can get another."""
+    return wanted is not None and principal is not None and principal.session is not None
+
+
+def login_address(login: Login, target: str, wanted: StepUp | None = None) -> str:
+    """Return where a browser begins a login that leads back to a target of ours, at the origin of its cookies.
+
+    `wanted` is what the login must be. Where that is neither an age nor a class, a new login is the best to ask for.
+    """
+    address = f"{login.public_url}{login.prefix}/auth/sso/login?redirect_uri={quote(target, safe='/')}"
+    if wanted is None:
+        return address
+    classes, age = " ".join(wanted.acr_values), wanted.max_age_seconds
+    if age is None and not classes:
+        age = 0
+    address += f"&max_age={age}" if age is not None else ""
+    return address + (f"&acr_values={quote(classes, safe='')}" if classes else "")
+
+
+def cookie_line(login: Login, session: Session) -> str:
+    """Return the Cookie line that a browser sends of a session. Raises `ValueError`, as `session_lines`."""
+    parts = parts_of(login.seal.close(session))
+    return "; ".join(f"{name}={part}" for name, part in zip(part_names(login.cookie), parts, strict=False))
 
 
 def set_cookie(login: Login, name: str, value: str, max_age_seconds: int) -> Line:

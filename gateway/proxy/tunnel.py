@@ -11,16 +11,20 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.http1.response import ResponseRead
+from gateway.policy.decision import Allow
 from gateway.policy.denied import Denied
 from gateway.policy.model import Headers
 from gateway.policy.onward import Line
 from gateway.policy.reasons import Reason
-from gateway.proxy.frames import FrameBorders, close_frame
+from gateway.policy.revocation import Revoked
+from gateway.proxy.frames import FrameBorders, close_frame, close_payload
+from gateway.proxy.life import Ending, Life, revoked_of
 from gateway.proxy.silence import Silence
 from gateway.proxy.wire import Client, Relay, Upstream
 from gateway.record.outcome import Outcome
 
 GOING_AWAY: Final = 1001  # RFC 6455 section 7.4.1
+_OWN_CODES: Final = 4000  # of applications (section 7.4.2)
 FAREWELL_SECONDS: Final = 2.0  # for the other side to answer our close frame
 _GUID: Final = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 UPGRADE: Final[list[Line]] = [("Connection", "Upgrade"), ("Upgrade", "websocket")]
@@ -53,18 +57,25 @@ class Tunnel(Relay):
         outcome: Outcome,
         idle_timeout_seconds: float,
         ended: Callable[[Tunnel], None],
+        life: Life | None = None,
+        allowed: Allow | None = None,
     ) -> None:
         self._client, self._upstream = client, upstream
         self._outcome, self._ended = outcome, ended
         self.up, self.down = Way(masks=True), Way(masks=False)
         self._silence = Silence(idle_timeout_seconds, client.now())
         self._is_leaving = self._is_over = False
+        self._life, self._allowed = life, allowed
 
     def begin(self, early: bytes) -> None:
         """Pass on what the client sent before it was answered, and look now and then whether anything moves."""
-        self._client.deadline = self._client.now() + self._silence.pause_seconds
+        self._look_again(self._client.now())
         if early:
             self.uploaded(early)
+
+    def _look_again(self, now: float) -> None:
+        looks_at = now + self._silence.pause_seconds
+        self._client.deadline = looks_at if self._life is None else self._life.until(looks_at)
 
     @property
     def takes_bytes(self) -> bool:
@@ -104,9 +115,13 @@ class Tunnel(Relay):
         if self._is_leaving:
             self._end()
             return
+        over = None if self._life is None else self._life.is_over(now)
+        if over is not None:
+            self._end_by_ourselves(over)
+            return
         unsent = client.unsent_bytes, upstream.unsent_bytes
         if not self._silence.is_over((self.up.count_bytes, self.down.count_bytes, *unsent), now):
-            client.deadline = now + self._silence.pause_seconds
+            self._look_again(now)
             return
         self._outcome.detail = f"silent for {self._silence.seconds:g} s"
         # Whoever has taken nothing for so long does not take the rest either.
@@ -122,10 +137,25 @@ class Tunnel(Relay):
 
     def go_away(self) -> None:
         """The gateway stops: tell both sides (1001), and give them a moment to answer."""
+        if not self._is_leaving:
+            self._take_leave(b"")
+
+    def end_revoked(self, revoked: Revoked) -> bool:
+        refusal = None if self._is_leaving else revoked_of(revoked, self._allowed)
+        if refusal is not None:
+            self._end_by_ourselves(Ending(refusal.reason, refusal.detail, "revoked"))
+        return refusal is not None
+
+    def _end_by_ourselves(self, ending: Ending) -> None:
+        """Tell the client why (4000 and the status of the reason), and the upstream that the client leaves."""
+        self._outcome.ended, self._outcome.detail = ending.ended, ending.detail
+        self._take_leave(close_payload(_OWN_CODES + ending.reason.status, ending.reason.code))
+
+    def _take_leave(self, to_client: bytes) -> None:
         self._is_leaving = True
         self._client.deadline = self._client.now() + FAREWELL_SECONDS
         self._upstream.write(self.up.go_away())
-        self._client.write(self.down.go_away(), is_urgent=True)
+        self._client.write(self.down.go_away(to_client), is_urgent=True)
         self._end_if_parted()
 
     def shut_down(self) -> None:
@@ -152,6 +182,7 @@ class Way:
         self._masks = masks
         self._must_go = False
         self._has_said_goodbye = False
+        self._goodbye = close_payload(GOING_AWAY)
         self.count_bytes = 0
         self.has_parted = False  # its source has sent a close frame: nothing more will come
 
@@ -170,8 +201,13 @@ class Way:
             self.has_parted = self.has_parted or self._borders.has_close
         return goes_on
 
-    def go_away(self) -> bytes:
-        """Return a close frame with 1001; empty: it goes out once the frame under way is complete, or never."""
+    def go_away(self, payload: bytes = b"") -> bytes:
+        """Return a close frame with 1001, or what else its payload says, the first time that it is asked for.
+
+        Empty: it goes out once the frame under way is complete, or never.
+        """
+        if payload and not self._must_go:
+            self._goodbye = payload
         self._must_go = True
         if not self._borders.is_at_border or self._has_said_goodbye:
             return b""
@@ -179,7 +215,7 @@ class Way:
         if self._borders.has_close:
             self.has_parted = True  # the two were already taking leave
             return b""
-        return close_frame(GOING_AWAY, masked=self._masks)
+        return close_frame(self._goodbye, masked=self._masks)
 
 
 def _accept(key: str) -> str:

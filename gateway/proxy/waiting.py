@@ -16,7 +16,7 @@ from gateway.config.model import Cors
 from gateway.http1.fields import written
 from gateway.http1.request import REFUSED_METHODS, RequestRead
 from gateway.policy.decision import Allow, Deny, NeedKey
-from gateway.policy.denied import Denied, MethodNotAllowed
+from gateway.policy.denied import Denied, LoginFailed, MethodNotAllowed
 from gateway.policy.ownership import Ownership
 from gateway.policy.reasons import Reason
 from gateway.policy.session import Session
@@ -24,11 +24,15 @@ from gateway.proxy.delivery import Delivery
 from gateway.proxy.errand import Ask, Errand
 from gateway.proxy.heads import own_head, preflight_head, refusal
 from gateway.proxy.host import Host, Lease
+from gateway.proxy.login_page import failed_login_page
 from gateway.proxy.own import (
+    FOR_PEOPLE,
+    WITH_BODY,
     OwnAnswer,
     OwnQuestion,
     end_lines,
     is_page,
+    is_step_up,
     login_address,
     public_document,
     redirect,
@@ -50,10 +54,11 @@ class Waiting(Relay):
 
     # More than a dozen: one is made for each request, and an object for each group would cost what it saves.
     __slots__ = (
-        "_asked_about", "_client", "_delivery", "_errand", "_host", "_lease", "_outcome", "_request", "_runtime",
-        "_said", "_sent", "_trace", "_upload", "state",
+        "_allowed", "_asked_about", "_client", "_delivery", "_errand", "_host", "_lease", "_outcome", "_request",
+        "_runtime", "_said", "_sent", "_trace", "_upload", "state",
     )  # fmt: skip
 
+    _allowed: Allow | None  # once that is decided
     _asked_about: Session | None  # the session as it came, where its issuer was asked for the next word
     _client: Client
     _delivery: Delivery
@@ -142,13 +147,17 @@ class Waiting(Relay):
         session = None if principal is None else principal.session
         query = "".join(self._request.target.partition("?")[1:])
         refused = None if allow.would_deny is None else allow.would_deny.reason
-        question = OwnQuestion(route.own, self._request, query, route.upstream, principal, session, now, refused)
-        self._wait_for(lambda then: self._host.answer(question, then), self._own_answer_came)
+        body = b"".join(self._sent) if route.own in WITH_BODY else b""
+        question = OwnQuestion(route.own, self._request, query, route.upstream, principal, session, now, refused, body)
+        self._wait_for(
+            lambda then: self._host.answer(question, then), lambda answer: self._own_answer_came(answer, route.own)
+        )
 
-    def _own_answer_came(self, answer: OwnAnswer | Denied) -> None:
+    def _own_answer_came(self, answer: OwnAnswer | Denied, name: str) -> None:
         if isinstance(answer, Denied):
             allowed = answer.allowed if isinstance(answer, MethodNotAllowed) else ()
-            self._refuse(Deny(answer.reason, answer.detail, allowed_methods=allowed))
+            page = self._page_of(answer) if name in FOR_PEOPLE else None
+            self._refuse(Deny(answer.reason, answer.detail, allowed_methods=allowed), instead=page)
         else:
             self._publish(answer)
 
@@ -183,22 +192,30 @@ class Waiting(Relay):
         except ValueError:  # the next word is larger than browsers keep: the session ends with this one
             self._said = b""
 
+    def _page_of(self, problem: Denied) -> OwnAnswer | None:
+        """Return what a person sees of a login that failed; a script gets what it always does."""
+        login, request = self._runtime.config.policy.login, self._request
+        if login is None or request.method != "GET" or not is_page(request):
+            return None
+        page = problem.page if isinstance(problem, LoginFailed) else "/"
+        return failed_login_page(login, problem.reason, page, self._outcome.request_id)
+
     def _of_login(self, deny: Deny) -> OwnAnswer | None:
         """Return what a person gets in place of a refusal: a page that asks without a session is sent to log in."""
         login = self._runtime.config.policy.login
         if login is None:
             return None
         has_ended = deny.reason is Reason.SESSION_EXPIRED or deny.reason is Reason.SESSION_INVALID
-        if has_ended:
+        if has_ended or deny.reason is Reason.TOKEN_REVOKED:
             self._said = written(end_lines(login, self._request))
         # A login would help with nothing else: whoever was refused otherwise would come back for ever.
-        would_help = has_ended or deny.reason is Reason.TOKEN_MISSING
+        would_help = has_ended or deny.reason is Reason.TOKEN_MISSING or is_step_up(deny.step_up, deny.principal)
         if deny.route is None or not deny.route.login or not would_help or self._request.method != "GET":
             return None
-        return redirect(login_address(login, self._request.target)) if is_page(self._request) else None
+        return redirect(login_address(login, self._request.target, deny.step_up)) if is_page(self._request) else None
 
-    def _refuse(self, deny: Deny, ended: Ended = "refused") -> None:
-        """Answer from the table of reasons."""
+    def _refuse(self, deny: Deny, ended: Ended = "refused", instead: OwnAnswer | None = None) -> None:
+        """Answer from the table of reasons; `instead` in place of what stands there."""
         request, outcome, delivery = self._request, self._outcome, self._delivery
         outcome.note_deny(deny)
         outcome.ended, outcome.status = ended, deny.reason.status
@@ -206,10 +223,13 @@ class Waiting(Relay):
         if lingers:
             delivery.keeps_alive = False
         head, body = refusal(self._runtime, request, deny, outcome.request_id)
-        instead = self._of_login(deny) if self._runtime.config.policy.login is not None else None
+        if instead is None and self._runtime.config.policy.login is not None:
+            instead = self._of_login(deny)
         if instead is not None:
             outcome.status, body = instead.status, instead.body
             head = own_head(self._runtime, request, instead, outcome.request_id)
+        if self._runtime.audit is not None:
+            self._runtime.audit.before_its_answer(outcome)
         self._move(DELIVERING)
         # A flood of refusals is never many at a time, and is cheaper to answer together: nothing is urgent.
         self._answer(head, body, outcome.status, is_urgent=False)
@@ -230,6 +250,8 @@ class Waiting(Relay):
 
     def _publish(self, answer: OwnAnswer) -> None:
         """Answer by ourselves: no upstream hears of it."""
+        if self._runtime.audit is not None:
+            self._runtime.audit.before_its_answer(self._outcome)
         head = own_head(self._runtime, self._request, answer, self._outcome.request_id)
         self._say(head, answer.body, answer.status, self._outcome.route or "")
 

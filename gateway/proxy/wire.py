@@ -13,6 +13,7 @@ from mypy_extensions import mypyc_attr
 
 from gateway.http1.response import ResponseRead
 from gateway.policy.denied import Denied
+from gateway.policy.revocation import Revoked
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -88,6 +89,10 @@ class Relay:
 
     def shut_down(self) -> None:
         """The gateway stops, and cannot wait any longer."""
+
+    def end_revoked(self, revoked: Revoked) -> bool:
+        """End, if its caller is among those who count no more. Returns whether it does."""
+        return False
 
     # --- what the upstream does ---
 

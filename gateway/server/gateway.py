@@ -16,10 +16,13 @@ from aiohttp import http_parser
 from gateway.config.model import Config
 from gateway.keys.fetch import Fetcher
 from gateway.keys.store import KeyStore
+from gateway.policy.revocation import Revoked
+from gateway.policy.seen_sessions import SeenSessions
 from gateway.proxy.holding import Holding
 from gateway.proxy.own import Desk
 from gateway.proxy.runtime import Runtime
 from gateway.proxy.tunnel import Tunnel
+from gateway.record.audit import Auditing, auditing_for
 from gateway.record.ids import RequestIds
 from gateway.record.logs import write_access
 from gateway.record.metrics import Metrics
@@ -31,6 +34,7 @@ from gateway.server.errands import Errands
 from gateway.server.leaving import leave
 from gateway.server.public import PublicPort
 from gateway.server.recent import SLOT_SECONDS, Recent
+from gateway.server.revoking import Revoking
 from gateway.transport.certificate import CertificateError
 from gateway.transport.cork import Cork
 from gateway.transport.crowd import Crowd
@@ -63,9 +67,9 @@ class Gateway(Errands):
         self.cork = Cork()
         self.is_fast = config.express  # our own grammar reads what it can; False: llhttp reads everything
         self.pools: dict[str, Pool] = {}
-        self.runtime = self._make_runtime(config)
-        self.next_id = RequestIds().next
         self.metrics = Metrics()
+        self.runtime = self._make_runtime(config, None)
+        self.next_id = RequestIds().next
         self.metrics.upstreams.know(upstream.name for upstream in config.upstreams)
         self.recent = Recent(self.metrics, self._hash_subject)
         self._turning: asyncio.TimerHandle | None = None
@@ -90,8 +94,10 @@ class Gateway(Errands):
         self.clock = clock
         self.tasks = set()
         self._make_desk = make_desk
-        self.desk = make_desk(self) if make_desk is not None else None
+        self.sessions = SeenSessions()
         self.public = PublicPort(self, self.cork, self.room, config, self._sweep, is_fast=self.is_fast)
+        self.revoking = Revoking(config, self._end_revoked, clock)
+        self.desk = make_desk(self) if make_desk is not None else None
         self.decisions: DecisionPort | None = None
 
     @property
@@ -127,6 +133,7 @@ class Gateway(Errands):
             address, said = self.config.listen, refusal.strerror or refusal
             raise StartError(f"cannot listen on {address.host}:{address.port}: {said}") from None
         await self._start_decisions(shares_port=shares_port, held=held)
+        self.revoking.begin()
 
     async def _start_decisions(self, *, shares_port: bool, held: socket.socket | None) -> None:
         config, decisions = self.config, self.config.decisions
@@ -143,7 +150,7 @@ class Gateway(Errands):
         """True while requests are welcome: listening, not stopping, key servers tried, some tokens can be judged."""
         has_secret = any(provider.secrets or provider.kind == "keys" for provider in self.config.providers)
         is_serving = self.public.is_open and not self.is_draining
-        return is_serving and self.store.is_ready(needs_keys=not has_secret)
+        return is_serving and self.revoking.error is None and self.store.is_ready(needs_keys=not has_secret)
 
     async def use(self, config: Config) -> None:
         """Swap the configuration in one step. Requests under way keep the old one. Raises `StartError`."""
@@ -152,8 +159,11 @@ class Gateway(Errands):
         except CertificateError as problem:
             raise StartError(str(problem)) from None
         pools = self.pools
-        fresh = self._make_runtime(config)
+        fresh = self._make_runtime(config, self.runtime.audit)
         retired, self.runtime = self.runtime, fresh
+        if retired.audit is not None and (fresh.audit is None or fresh.audit.file is not retired.audit.file):
+            retired.audit.file.retire()
+        self.revoking.use(config)
         self.desk = self._make_desk(self) if self._make_desk is not None else None
         self.earlier_hits += retired.config.policy.verified.hits
         self.earlier_misses += retired.config.policy.verified.misses
@@ -190,8 +200,11 @@ class Gateway(Errands):
             await self.decisions.stop()
         for pool in self.pools.values():
             pool.close()
+        self.revoking.stop()
         if self._turning is not None:
             self._turning.cancel()
+        if self.runtime.audit is not None:
+            self.runtime.audit.file.retire()
         await self.store.close()
         await self.fetcher.close()
         if self.tracing is not None:
@@ -219,20 +232,28 @@ class Gateway(Errands):
         outcome.note_end()
         self.metrics.record(outcome)
         if outcome.code is not None:
+            outcome.principal = None  # what is kept of a refusal holds no claims
             self.recent.note_refusal(outcome)
         write_access(outcome, self._hash_subject)
+
+    def _end_revoked(self, revoked: Revoked) -> int:
+        return 0 if self.listener is None else self.listener.end_revoked(revoked)
 
     def _sweep(self) -> None:
         for pool in self.pools.values():
             pool.sweep()
 
-    def _make_runtime(self, config: Config) -> Runtime:
+    def _make_runtime(self, config: Config, before: Auditing | None) -> Runtime:
+        try:
+            audit = auditing_for(config, before, self.metrics.audit, self._hash_subject)
+        except OSError as refusal:
+            raise StartError(str(refusal)) from None
         try:
             pools = {one.name: Pool(one, time.monotonic, self.cork, is_fast=self.is_fast) for one in config.upstreams}
         except (OSError, ssl.SSLError) as problem:
             raise StartError(f"an upstream's ca_file cannot be used: {problem}") from None
         self.pools = pools
-        return Runtime(config, pools)
+        return Runtime(config, pools, audit)
 
     def _turn(self) -> None:
         self.recent.turn()

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
-import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from gateway.config.document import ConfigError
 from gateway.config.file import load
 from gateway.config.model import Config
 from gateway.server.gateway import Gateway, StartError
+from gateway.server.watching import POLL_SECONDS, letting_others_in, stamp_of
 
 _log = logging.getLogger("gateway.server")
-POLL_SECONDS = 1.0
-_INTERVAL_SECONDS = 0.0005
-
-Stamp = tuple[tuple[str, int, int, int], ...]
 
 
 class Reloader:
@@ -49,7 +43,7 @@ class Reloader:
             old = self._gateway.config
             try:
                 # In a thread: a large file takes a while to read, and streams must not stop for it.
-                with _letting_others_in():
+                with letting_others_in():
                     config = await asyncio.to_thread(load, self._path, self._environment)
                 await self._gateway.use(config)
             except ConfigError as mistakes:
@@ -91,21 +85,6 @@ class Reloader:
         return False
 
 
-@contextlib.contextmanager
-def _letting_others_in() -> Iterator[None]:
-    """Give the interpreter's lock to the loop sooner while a thread reads.
-
-    A request asks for the lock at least twice, and each time waits an interval for it, 5 ms by default. A reader that
-    sleeps now and then would have to know of it in every loop, and those that it calls, too.
-    """
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(_INTERVAL_SECONDS)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(interval)
-
-
 def restart_needed(old: Config, new: Config) -> list[str]:
     """Return the keys whose change counts only after a restart: what is bound or forked once."""
     changed = [
@@ -121,16 +100,3 @@ def restart_needed(old: Config, new: Config) -> list[str]:
 
 def _place_of(config: Config) -> object:
     return None if config.decisions is None else config.decisions.listen  # who may ask counts at once
-
-
-def stamp_of(paths: tuple[Path, ...]) -> Stamp:
-    """Return what changes when one of the files does; a file that is gone is a change, too."""
-    return tuple((str(path), *_stat(path)) for path in paths)
-
-
-def _stat(path: Path) -> tuple[int, int, int]:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return 0, 0, 0
-    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -237,10 +237,10 @@ class ClientConnection(asyncio.Protocol, Client):
         self._linger(transport)
         return True
 
-    def cut(self) -> None:
-        """End the request under way."""
-        if self._exchange is not None:
-            self._exchange.shut_down()
+    @property
+    def relay(self) -> Relay | None:
+        """What is done with the request under way."""
+        return self._exchange
 
     def abort(self) -> None:
         """Close at once."""

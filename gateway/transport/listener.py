@@ -8,7 +8,9 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from gateway.policy.revocation import Revoked
 from gateway.proxy.host import Host
+from gateway.proxy.wire import Relay
 from gateway.transport.client import ClientConnection, Common
 from gateway.transport.cork import Cork
 from gateway.transport.limits import ConnectionLimits
@@ -76,8 +78,15 @@ class Listener(Common):
 
     def cut(self) -> None:
         """Cut every request under way."""
-        for connection in list(self.connections):
-            connection.cut()
+        for relay in self._relays():
+            relay.shut_down()
+
+    def end_revoked(self, revoked: Revoked) -> int:
+        """End each request under way whose caller counts no more; returns how many."""
+        return sum([relay.end_revoked(revoked) for relay in self._relays()])
+
+    def _relays(self) -> list[Relay]:
+        return [one.relay for one in list(self.connections) if one.relay is not None]
 
     async def stop(self) -> None:
         """Stop the clock, and close every connection; what was answered may still leave, but not for ever."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway.config.audit import AUDIT_RECORD
 from gateway.config.cases import CASE_RECORD
 from gateway.config.conditions import READERS
 from gateway.config.document import Source
@@ -26,6 +27,7 @@ from gateway.config.rules import KEYS
 from gateway.config.schema import json_schema
 from gateway.config.sections import FILE_RECORD
 from gateway.config.server import CORS_RECORD, LIMITS_RECORD, TLS_RECORD
+from gateway.config.streams import STREAMS_RECORD
 from gateway.config.upstreams import IDENTITY_RECORD, STUDIO_RECORD, UPSTREAM_RECORD
 from tests.configuring import SECRET, read
 from tests.keyserver import private_key, public_pem, to_jwk
@@ -36,9 +38,11 @@ SECTIONS = {
     "tls": TLS_RECORD,
     "limits": LIMITS_RECORD,
     "log": LOG_RECORD,
+    "audit": AUDIT_RECORD,
     "cors": CORS_RECORD,
     "login": LOGIN_RECORD,
     "session": SESSION_RECORD,
+    "streams": STREAMS_RECORD,
     "upstreams": UPSTREAM_RECORD,
     "identity": IDENTITY_RECORD,
     "studio": STUDIO_RECORD,
@@ -61,6 +65,7 @@ MOUNTED = {
     "client": b"a client's secret\n",
     "session": SECRET.encode(),
     "keys.yaml": b"",
+    "revoked.yaml": b"",
 }
 VARIABLES = {
     "UPSTREAM_KEY": "a constant",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -57,7 +58,8 @@ class Answer:
 
     @property
     def code(self) -> str:
-        return str(self.json["code"])
+        on_a_page = re.search(rb"<small>(\w+) ", self.body)  # of a login that failed, to a person
+        return str(self.json["code"]) if on_a_page is None else on_a_page[1].decode()
 
     @property
     def set_cookies(self) -> dict[str, str]:

@@ -13,7 +13,7 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -43,6 +43,9 @@ class Settings:
     iss: str | None = None  # of RFC 9207, in place of the right one; empty: none
     gives_id_token: bool = True  # when it refreshes
     padding: int = 0  # characters of a claim more
+    logged_in_ago: float | None = None  # seconds, by `auth_time`; None: it does not say
+    logs_in_anew: bool = True  # where `max_age` asks for it
+    classes: tuple[str, ...] = ("mfa",)  # of `acr_values`, that it knows
 
 
 @dataclass
@@ -75,8 +78,12 @@ class Idp:
             "authorization_response_iss_parameter_supported": True,
         }
 
-    def id_token(self, user: str, nonce: str | None) -> str:
+    def id_token(self, user: str, nonce: str | None, asked: Mapping[str, str]) -> str:
         now, said = self.clock(), self.settings
+        ago = said.logged_in_ago
+        if said.logs_in_anew and "max_age" in asked:
+            ago = 0.0
+        classes = [one for one in asked.get("acr_values", "").split() if one in said.classes]
         claims = {
             "iss": self.issuer,
             "sub": user,
@@ -87,6 +94,8 @@ class Idp:
             "email_verified": True,
             "name": user.title(),
             "padding": "x" * said.padding,
+            "auth_time": None if ago is None else int(now - ago),
+            "acr": classes[0] if classes else None,
         }
         claims |= {} if nonce is None else {"nonce": said.nonce or nonce}
         return mint(
@@ -125,11 +134,11 @@ class Idp:
             is_good = code is not None and challenge.rstrip(b"=").decode() == code["code_challenge"]
             if not is_good or code is None or code["redirect_uri"] != form.get("redirect_uri"):
                 return web.json_response({"error": "invalid_grant"}, status=400)
-            return self._tokens(code["user"], code["nonce"])
+            return self._tokens(code["user"], code["nonce"], code)
         user = self.refresh.pop(form.get("refresh_token", ""), None)
         if user is None or self.settings.refuses_refresh:
             return web.json_response({"error": "invalid_grant"}, status=400)
-        return self._tokens(user, None)
+        return self._tokens(user, None, {})
 
     async def revoke(self, request: web.Request) -> web.StreamResponse:
         form = dict(parse_qsl(await request.text()))
@@ -137,14 +146,14 @@ class Idp:
         self.has_revoked.set()
         return web.Response()
 
-    def _tokens(self, user: str, nonce: str | None) -> web.Response:
+    def _tokens(self, user: str, nonce: str | None, asked: Mapping[str, str]) -> web.Response:
         answer = {
             "access_token": "opaque",
             "token_type": "Bearer",
             "expires_in": int(self.settings.lifetime),
         }
         if nonce is not None or self.settings.gives_id_token:
-            answer["id_token"] = keep_secret(self.id_token(user, nonce))
+            answer["id_token"] = keep_secret(self.id_token(user, nonce, asked))
         if self.settings.gives_refresh:
             token = keep_secret(secrets.token_urlsafe(32))
             self.refresh[token] = user

@@ -271,7 +271,7 @@ async def test_a_token_counts_before_a_session() -> None:
 
 async def test_an_id_token_is_no_token_for_the_api() -> None:
     async with house() as here:
-        token = here.idp.id_token("ann", None)
+        token = here.idp.id_token("ann", None, {})
         assert (await here.browser().ask("/page", Authorization=f"Bearer {token}")).code == "audience_mismatch"
 
 

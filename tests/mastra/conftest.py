@@ -66,9 +66,19 @@ def mastra(start_mastra: StartMastra) -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(scope="session")
+def run_node_once(node: str) -> RunNode:
+    """Return `run_node`, for what is the same for all tests."""
+    return _runner(node)
+
+
 @pytest.fixture
 def run_node(node: str) -> RunNode:
     """Return a function that runs one of this folder's scripts and gives the JSON it prints."""
+    return _runner(node)
+
+
+def _runner(node: str) -> RunNode:
 
     def run(script: str, *arguments: str, **environment: str) -> dict[str, Any]:
         command = [node, str(HERE / script), *arguments]

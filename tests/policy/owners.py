@@ -43,7 +43,7 @@ class Mastra:
         match [unquote(one) for one in parts.path.split("/")[2:]]:
             case ["memory", "threads", thread]:
                 return self._of(self.threads, thread)
-            case ["memory", "threads", thread, "messages"]:
+            case ["memory" | "agent-controller", *_, "threads", thread, "messages"]:
                 if thread not in self.threads:
                     return NOT_FOUND
                 wanted = [one["id"] for one in json.loads(query["include"][0])]

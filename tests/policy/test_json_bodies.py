@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.policy.denied import Denied
-from gateway.policy.json_bodies import check_json_head
+from gateway.policy.json_bodies import check_json_head, is_form
 from gateway.policy.model import Headers
 from gateway.policy.reasons import Reason
 
@@ -85,3 +85,31 @@ def test_a_body_has_a_type_and_one_only() -> None:
 def test_no_coding_is_taken(coding: str) -> None:
     for has_body in (True, False):
         assert refused(("Content-Type", JSON[0]), ("Content-Encoding", coding), has_body=has_body)
+
+
+@pytest.mark.parametrize(
+    "type_", ["multipart/form-data; boundary=----WebKitFormBoundaryx1", 'multipart/form-data;boundary="x"']
+)
+def test_form_is_known(type_: str) -> None:
+    assert is_form(Headers([("Content-Type", type_)]))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [],
+        [("Content-Type", "multipart/form-data")],
+        [("Content-Type", "Multipart/Form-Data; boundary=x")],
+        [("Content-Type", "multipart/form-data; x=application/json; boundary=x")],
+        [("Content-Type", "multipart/form-data; boundary=x; x=application/json")],
+        [("Content-Type", "multipart/form-data; boundary=application/json")],
+        [("Content-Type", "multipart/form-data; boundary=x, application/json")],
+        [("Content-Type", "multipart/mixed; boundary=x")],
+        [("Content-Type", "application/json")],
+        [("Content-Type", "multipart/form-data; boundary=x"), ("Content-Type", "application/json")],
+        [("Content-Type", "multipart/form-data; boundary=x"), ("Content-Encoding", "gzip")],
+    ],
+    ids=str,
+)
+def test_what_may_be_json_as_well_is_no_form(lines: list[tuple[str, str]]) -> None:
+    assert not is_form(Headers(lines))

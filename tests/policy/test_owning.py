@@ -350,6 +350,14 @@ def test_run_of_another_is_met_by_nobody(name: str) -> None:
         assert body["runId"] == sent
 
 
+@pytest.mark.parametrize("name", ["approve-tool-call", "decline-tool-call-generate"])
+def test_word_on_a_tool_may_come_with_memory(name: str) -> None:
+    # As the client sends it that got it with a run; Mastra's schema takes it away.
+    body = {"runId": own_id(OWNER, "r"), "toolCallId": "t", "memory": {"thread": "T", "resource": "alice"}}
+    sent = sent_body("POST", f"{AGENT}/{name}", body)
+    assert sent == {**body, "memory": {"thread": "T", "resource": OWNER}}
+
+
 def test_suspended_run_is_found_on_a_later_page() -> None:
     mastra = Mastra(suspended={f"r{number}": OWNER for number in range(150)})
     assert sent_body("POST", f"{AGENT}/observe", {"runId": "r149"}, mastra) == {"runId": "r149"}
@@ -433,9 +441,10 @@ def test_messages_to_be_kept() -> None:
         assert reason("POST", "/api/memory/save-messages", {"messages": [wrong]}, mastra) is Reason.NOT_OWNER
 
 
-def test_messages_of_others_are_not_included() -> None:
+@pytest.mark.parametrize("path", ["memory", "memory/network", "agent-controller/c/sessions/bob"])
+def test_messages_of_others_are_not_included(path: str) -> None:
     mastra = Mastra(threads=BOTH, messages={"m1": OWNER, "m2": OTHER})
-    target = "/api/memory/threads/mine/messages?agentId=a&include="
+    target = f"/api/{path}/threads/mine/messages?agentId=a&include="
     assert reason("GET", target + quote('[{"id":"m1"}]'), None, mastra) is None
     assert reason("GET", target + quote('[{"id":"m1"},{"id":"m2"}]'), None, mastra) is Reason.NOT_OWNER
     assert reason("GET", target + quote('[{"id":"m1"}]') + "&in%63lude=x", None, mastra) is Reason.NOT_OWNER
@@ -755,6 +764,18 @@ def test_routes_of_the_ai_sdk(target: str) -> None:
     ownership = Ownership(like=((("my-chat",), "generate"), (("teams", "*", "chat"), "generate")))
     sent = treat("POST", target, chat(memory={"thread": "T", "resource": "alice"}), ownership=ownership)
     assert sent.body is not None and json.loads(sent.body)["memory"]["resource"] == OWNER
+
+
+def test_chat_goes_on_with_its_own_run_and_thread_alone() -> None:
+    mastra = Mastra(threads=BOTH)
+    assert reason("POST", "/chat", chat(memory={"thread": MINE}), mastra) is None
+    for thread in (THEIRS, {"id": THEIRS}):
+        assert reason("POST", "/chat/a", chat(memory={"thread": thread}), mastra) is Reason.NOT_OWNER
+    run = own_id(OWNER, "chosen")
+    for said in ("chosen", run):
+        body = sent_body("POST", "/chat/a", {"messages": [], "runId": said, "resumeData": {"approved": True}})
+        assert body["runId"] == run
+    assert "runId" not in sent_body("POST", "/chat", {"messages": [], "resumeData": {}})
 
 
 def test_file_says_more_of_a_path_than_the_table() -> None:

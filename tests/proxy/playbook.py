@@ -13,12 +13,14 @@ escapes (`\r\n`), or one byte many times (`x*70000`). A write of nothing is no c
     -- llhttp                  every head is read by llhttp, not only what our own grammar does not read
     -- tight                   whoever is written to takes no more for now
     -- at once                 what a budget says is there before anybody waits for it
+    -- streams NAME NUMBER ... `grace`, `max` and `heartbeat` seconds of /live, /open and /pages
     -- opening                 no connection to the upstream was kept: it is full until it `takes again`
 
     >> request METHOD TARGET [WORD ...] [body TEXT]    words: those of `_LINES`, `length N`, `1.0` for the version
     >> client sends TEXT | slow | takes again | leaves
-    >> response STATUS [length N | chunked] [broken] [body TEXT]    without a framing the connection's end ends it;
-                               `broken`: the upstream breaks at once behind these bytes
+    >> response STATUS [length N | chunked] [events] [gzip] [broken] [body TEXT]
+                               without a framing the connection's end ends it; `broken`: the upstream breaks at
+                               once behind these bytes
     >> piece TEXT | last piece TEXT | response ended
     >> upstream full | takes again | breaks [kept | unsent] | switches [wrongly] [body TEXT]
     >> key comes | fails | is unknown
@@ -26,6 +28,7 @@ escapes (`\r\n`), or one byte many times (`x*70000`). A write of nothing is no c
     >> answer comes | fails    the gateway's own
     >> budget lends | is free | is spent    there is a place to give back; none is needed; none is left
     >> clock SECONDS           goes by, and whose deadline is over is told so
+    >> revoke SUBJECT
     >> leave | drain | shut down    the gateway stops: it still takes requests, it takes no more, at once
     >> mistake                 from now on our own code raises an exception where it can
 
@@ -34,6 +37,7 @@ escapes (`\r\n`), or one byte many times (`x*70000`). A write of nothing is no c
     << client write STATUS [length N] [chunked] [close | keep-alive | websocket] [cors] [cookie | cookie gone]
                  [CODE of a refusal] [body TEXT]
     << client write TEXT | held | freed | switched | reset
+    << client write heartbeat | event CODE | close CODE REASON    what the gateway says in a stream
     << client keeps TEXT       nobody takes it, so it is the next request, or lost
     << client ended keep-alive | close | lingers, ENDED     the latter as in the record, which was made just before
     << key fetch KID | given up
@@ -67,9 +71,13 @@ from gateway.policy.model import Headers, Principal
 from gateway.policy.ownership import Ownership
 from gateway.policy.providers import KeySource, Provider
 from gateway.policy.reasons import Reason
+from gateway.policy.revocation import Revocation, RevocationList, Revoked
 from gateway.policy.routes import Policy, Route
 from gateway.policy.rules import Authenticated
+from gateway.policy.seen_sessions import SeenSessions
 from gateway.policy.session import Session
+from gateway.policy.streams import Streams
+from gateway.proxy.event_stream import HEARTBEAT
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.headers import is_response_line_forwarded
 from gateway.proxy.holding import Holding
@@ -102,6 +110,9 @@ _LINES = {
     "navigate": b"Sec-Fetch-Mode: navigate\r\n",
     "our-page": b"Origin: https://gw.test\r\n",
     "chunked": b"Transfer-Encoding: chunked\r\n",
+    "events": b"Content-Type: text/event-stream; charset=utf-8\r\n",
+    "token-5s": f"Authorization: Bearer {mint({'sub': 'user-1', 'exp': NOW + 5})}\r\n".encode(),
+    "short-session": f"Cookie: {sealed.cookie(sealed.session(100.0, None))}\r\n".encode(),  # nobody renews it
     "json": b"Content-Type: application/json\r\n",
     "text": b"Content-Type: text/plain\r\n",
     "form": b"Content-Type: multipart/form-data; boundary=x\r\n",
@@ -171,6 +182,16 @@ class Player:
             "/pages", ("pages",), upstream, providers=(sealed.STAFF,), allow=(Authenticated(),), login=True,
             websocket=True, sealed=sealed.LOGIN.cookie,
         )  # fmt: skip
+        said = next((one.split(" ")[1:] for one in given if one.startswith("streams ")), [])
+        streams = Streams(
+            **{f"{name}_seconds": float(number) for name, number in zip(said[::2], said[1::2], strict=True)}
+        )
+        pages = replace(pages, streams=streams)
+        live = Route(
+            "/live", ("live",), upstream, providers=(SHARED,), allow=(Authenticated(),), websocket=True, streams=streams
+        )
+        observed = replace(live, key="/observed", segments=("observed",), enforce=False)
+        everybodys = Route("/open", ("open",), upstream, public=True, websocket=True, streams=streams)
         counted = Route(
             "/counted", ("counted",), upstream, providers=(SHARED,), allow=(Authenticated(),), budgets=("people", "all")
         )
@@ -187,11 +208,14 @@ class Player:
         )
         own = [sealed.own_route(name, upstream) for name in ("login", "me")]
         own.append(sealed.own_route("logout", upstream, "POST"))
-        policy = Policy([*config.policy.routes, keys, pages, counted, parted, watched, both, *own], login=sealed.LOGIN)
+        policy = Policy(
+            [*config.policy.routes, keys, pages, live, observed, everybodys, counted, parted, watched, both, *own],
+            login=sealed.LOGIN,
+        )
         config = replace(config, policy=policy, cors=cors, limits=replace(config.limits, **limits))
         self.is_fast, self.is_opening, self.is_tight = "llhttp" not in given, "opening" in given, "tight" in given
         words_alone = ("cors", "llhttp", "opening", "tight", "at once")
-        assert len(given) == len(limits) + sum(one in words_alone for one in given), given
+        assert len(given) == len(limits) + bool(said) + sum(one in words_alone for one in given), given
         self.is_at_once = "at once" in given
         self.now = 1000.0
         self.is_mistaken = False
@@ -244,6 +268,11 @@ class Player:
                 host.end_spending(" ".join(how))
             case ["clock", seconds]:
                 self._go_by(float(seconds))
+            case ["revoke", subject]:
+                revoked = Revoked(RevocationList([Revocation("revoked.yaml:1", subject=subject)]))
+                host.runtime.config.policy.revoked = revoked
+                if client.sender is not None:
+                    client.sender.end_revoked(revoked)
             case ["leave"]:
                 host.is_draining = True
             case ["drain"]:
@@ -293,10 +322,13 @@ class Player:
         if not self.upstreams or self.upstreams[-1].taker is None:
             return
         yield from ("upstream takes again" if self.upstreams[-1].is_full else "upstream full", "upstream breaks")
+        yield "revoke user-1"
         if isinstance(sender, Tunnel) or self.exchange.state is RESPONDING or self.upstreams[-1].has_begun:
-            yield from ("piece a", r"piece \x88\x00", "last piece a", "response ended")
+            yield from ("piece a", r"piece \x88\x00", "last piece a", "response ended", r"piece data: 1\n\ndata")
         else:
-            yield from (f"response 200{form}" for form in (" length 1 body a", " length 2", " chunked body a", ""))
+            yield from (
+                f"response 200{form}" for form in (" length 1 body a", " length 2", " chunked body a", "", " events")
+            )
             yield from ("upstream switches", "upstream switches wrongly", "upstream breaks unsent")
             if len(self.upstreams) == 1 and not self.is_opening:
                 yield "upstream breaks kept"
@@ -331,7 +363,7 @@ class PlayedHost(Host):
         self._player, self.runtime, self.tracing = player, runtime, None
         self.keys = self.held = PlayedKeys()
         self.is_draining, self.takes_requests = False, True
-        self.open_requests, self.tunnels = 0, set()
+        self.open_requests, self.tunnels, self.sessions = 0, set(), SeenSessions()
         self.holding = Holding()
         self.begun: list[Outcome] = []
         self.outcomes: list[Outcome] = []  # of what has ended
@@ -693,6 +725,13 @@ def _shown(data: bytes, *words: str) -> str:
 
 def _text(data: bytes) -> str:
     """Return bytes as TEXT."""
+    said = data.partition(b"\r\n")[2].removesuffix(b"\r\n")  # of a chunk
+    if said == HEARTBEAT:
+        return "heartbeat"
+    if said.startswith(b"event: gateway\ndata: "):
+        return f"event {json.loads(said.partition(b'data: ')[2])['code']}"
+    if data[:1] == b"\x88" and data[1] < 0x80 and len(data) > 4:
+        return f"close {int.from_bytes(data[2:4])} {data[4:].decode()}"
     if data[:1] == b"\x88" and len(data) in (4, 8):  # a close frame with a code; one to a server is masked by chance
         is_masked = len(data) == 8
         code = bytes(a ^ b for a, b in zip(data[-2:], data[2:4] if is_masked else b"\0\0", strict=True))

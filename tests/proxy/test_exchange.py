@@ -898,10 +898,21 @@ async def test_an_event_that_cannot_come_now_is_a_mistake() -> None:
         player.feed("response 200 length 2")
 
 
+STREAMS = "streams grace 2 max 90 heartbeat 15"
+
+
 @settings(max_examples=200)
 @given(st.data())
 async def test_whatever_comes_the_exchange_ends_exactly_once(data: st.DataObject) -> None:
-    given_before = ("opening", "tight", "llhttp", "cors", "limit body_bytes 100", "limit body_timeout_seconds 40")
+    given_before = (
+        "opening",
+        "tight",
+        "llhttp",
+        "cors",
+        "limit body_bytes 100",
+        "limit body_timeout_seconds 40",
+        STREAMS,
+    )
     player = Player([one for one in given_before if data.draw(st.booleans(), label=one)])
     method = data.draw(st.sampled_from(["GET", "HEAD", "POST", "OPTIONS"]))
     words = ("", " 1.0", " length 9", " chunked", " length 9 expect", " close", " websocket", " preflight", " token")
@@ -916,6 +927,9 @@ async def test_whatever_comes_the_exchange_ends_exactly_once(data: st.DataObject
                 "/own/me old-session",
                 "/own/login",
                 "/counted/x token",
+                "/live/x token-5s",
+                "/pages/x short-session",
+                "/open/x",
                 "/things/memory/threads/t1 token json",
                 "/things/workflows/w/runs/r token",
                 "/things/workflows/w/runs/r/cancel token json",

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.proxy.frames import FrameBorders, close_frame
+from gateway.proxy.frames import FrameBorders, close_frame, close_payload
 from gateway.proxy.silence import Silence
 from tests.rawpeer import RawClient, RawUpstream, Visit, ask
 from tests.running import BEARER, TOKEN, config_for, running, upstream_at
@@ -448,7 +448,7 @@ async def test_either_side_keeps_a_websocket_open(who: str) -> None:
 
 
 def test_close_frame_is_masked_towards_servers_only() -> None:
-    assert close_frame(1001, masked=False) == b"\x88\x02\x03\xe9"
-    masked = close_frame(1001, masked=True)
+    assert close_frame(close_payload(1001), masked=False) == b"\x88\x02\x03\xe9"
+    masked = close_frame(close_payload(1001), masked=True)
     assert masked[:2] == b"\x88\x82"
     assert bytes(a ^ b for a, b in zip(masked[6:], masked[2:6], strict=False)) == b"\x03\xe9"

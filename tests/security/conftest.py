@@ -9,6 +9,7 @@ from hypothesis import settings
 
 from tests.security.bench import Bench, running_bench
 from tests.security.figures import FIGURES
+from tests.security.own_bench import OwnBench, running_own
 from tests.security.tally import Tally
 
 Report = Callable[[str], None]
@@ -36,4 +37,11 @@ def tally(request: pytest.FixtureRequest) -> Tally:
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """Give the running peers, one set for the whole run."""
     with running_bench(tmp_path_factory.mktemp("bench")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnBench]:
+    """Give a Mastra with things of two people, and a gateway with `own:` before it."""
+    with running_own(tmp_path_factory.mktemp("own")) as made:
         yield made

@@ -17,7 +17,8 @@ from gateway.config.model import Tls
 from gateway.record.exposition import metrics_text
 from gateway.server.gateway import Gateway
 from gateway.server.gauges import gauges_of
-from gateway.server.reload import Reloader, restart_needed, stamp_of
+from gateway.server.reload import Reloader, restart_needed
+from gateway.server.watching import stamp_of
 from tests.rawpeer import RawUpstream, ask
 from tests.running import WIRE, config_for, upstream_at
 

@@ -580,7 +580,8 @@ async def test_whole_response_that_is_not_taken_yet_is_not_reset_by_the_drain(de
     desk.gateway.cork.flush()
     upstream.data_received(b"HTTP/1.1 200 OK\r\n\r\n" + b"z" * 5000)
     upstream.connection_lost(None)
-    client.cut()
+    assert client.relay is not None
+    client.relay.shut_down()
     assert not wire.is_aborted and wire.written.endswith(b"z")
 
 
