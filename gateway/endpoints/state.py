@@ -68,6 +68,14 @@ def state_of(gateway: Gateway) -> dict[str, Any]:
             "misses": gauges.cache_misses,
         },
         "session_renewals": dict(gateway.metrics.session_renewals),
+        "own": {
+            **gateway.metrics.own,
+            "owners": gauges.owners,
+            **{f"lookups_{result}": count for result, count in gateway.metrics.lookups.items()},
+            "held_bodies": gauges.held_bodies,
+            "held_bytes": gauges.held_bytes,
+            "held_shed": gauges.held_shed,
+        },
         "audit": _audit(gateway, now),
         "recent": {"slot_seconds": SLOT_SECONDS, "slots": gateway.recent.slots()},
         "refusals": gateway.recent.refusals(lambda outcome: _kinds_of(outcome, config)),
@@ -92,6 +100,7 @@ def merge_states(states: list[dict[str, Any]]) -> dict[str, Any]:
         "open": _added([state["open"] for state in states]),
         "token_cache": _added([state["token_cache"] for state in states]),
         "session_renewals": _added([state["session_renewals"] for state in states]),
+        "own": _added([state["own"] for state in states]),
         "audit": _audits([state["audit"] for state in states]),
         "agree": len({tuple(route["route"] for route in state["routes"]) for state in states}) == 1,
         "routes": [route | {"requests": _added(_counts(route["route"], states))} for route in first["routes"]],
@@ -158,6 +167,7 @@ def _route(route: Route, metrics: Metrics) -> dict[str, Any]:
         "exact": route.exact,
         "enforced": route.enforce and not route.has_unenforced_rules,
         "websocket": route.websocket,
+        "own": None if route.own_things is None else route.own_things.by,
         "requests": counts,
     }
 

@@ -15,6 +15,7 @@ from gateway.policy.reasons import Reason
 from gateway.proxy.enquiry import JSON, Enquiry, enquiry_of
 from gateway.proxy.heads import request_head
 from gateway.proxy.holding import MAX_BODY_BYTES, Held
+from gateway.proxy.own import MAX_OWN_BODY_BYTES, OWN_BODY_SECONDS, WITH_BODY
 from gateway.proxy.parting import Parting
 from gateway.proxy.states import ENDED, HOLDING
 from gateway.proxy.upload import CONTINUE
@@ -39,17 +40,39 @@ class Owned(Waiting):
     def _wait(self) -> None:
         raise NotImplementedError
 
+    # --- what we ourselves are told ---
+
+    def _ask_ourselves(self, allow: Allow, now: float) -> None:
+        """Answer by ourselves, with the body where one is read. `now` is Unix seconds."""
+        upload = self._upload
+        if upload is None or allow.route.own not in WITH_BODY:
+            Waiting._ask_ourselves(self, allow, now)
+            return
+        self._move(HOLDING)
+        self._client.deadline = self._client.now() + OWN_BODY_SECONDS
+        if self._request.expects_continue and not self._sent:
+            self._client.write(CONTINUE)
+        self._hold_ours(allow)
+
+    def _hold_ours(self, allow: Allow) -> None:
+        if sum([len(piece) for piece in self._sent]) > MAX_OWN_BODY_BYTES:
+            self._refuse(Deny(Reason.BODY_TOO_LARGE, f"more than {MAX_OWN_BODY_BYTES} bytes came", allow.route))
+        elif self._upload is None:
+            Waiting._ask_ourselves(self, allow, self._host.clock())
+
     # --- in this order ---
 
     def _part(self, allow: Allow, ownership: Ownership) -> None:
         """Keep a caller to what is their own: read the body, have the upstream asked, and change what goes up."""
         request, runtime, client, upload = self._request, self._runtime, self._client, self._upload
         limits = runtime.config.limits
-        self._outcome.upstream = allow.route.upstream
+        outcome = self._outcome
+        outcome.upstream = allow.route.upstream
         client.serve(allow.principal is not None)
+        outcome.note_way("close")  # until it is known that something else is done
         try:
-            parting = self._parting = Parting(allow, ownership, request, runtime.owners)
-            self._outcome.own = parting.way
+            parting = Parting(allow, ownership, request, runtime.owners)
+            outcome.note_way(parting.way)
             if request.length_bytes:
                 runtime.check_body(request)
             if parting.needs_body:
@@ -57,6 +80,7 @@ class Owned(Waiting):
         except Denied as no:
             self._not_parted(allow, no)
             return
+        self._parting = parting
         if upload is None or not parting.needs_body:
             self._begin_to_part(parting)
             return
@@ -71,6 +95,9 @@ class Owned(Waiting):
     def _hold(self, count_bytes: int) -> None:
         """So many bytes came of the body that is held."""
         held, parting = self._held, self._parting
+        if self._allowed is not None and self._allowed.route.own:
+            self._hold_ours(self._allowed)
+            return
         assert held is not None and parting is not None  # noqa: S101  # else nothing is held
         self._host.holding.grow(held, count_bytes)
         if self.state is not HOLDING:
@@ -90,8 +117,10 @@ class Owned(Waiting):
         try:
             step = parting.begin(body, self._host.clock())
         except Denied as no:
+            self._outcome.lookups_kept = parting.kept
             self._not_parted(parting.allow, no)
             return
+        self._outcome.lookups_kept = parting.kept
         if body and isinstance(step, Question):  # what was read of it stays until there is an answer
             held = self._held
             if held is None:
@@ -105,16 +134,13 @@ class Owned(Waiting):
         if isinstance(step, Question):
             self._ask(parting, step)
             return
-        allow = parting.allow
-        self._outcome.own = step.way
-        if allow.route.enforce:
-            allow = Allow(allow.route, step.target, allow.principal, allow.withheld, allow.would_deny, allow.said)
-            if step.body is not None:
-                self._put(allow, step.body)
-        self._let_go(allow)
-
-    def _let_go(self, allow: Allow) -> None:
-        held, self._held = self._held, None
+        as_came, held = parting.allow, self._held
+        allow = Allow(
+            as_came.route, step.target, as_came.principal, as_came.withheld, as_came.would_deny, as_came.said
+        )  # fmt: skip
+        if step.body is not None:
+            self._put(allow, step.body)
+        self._held = None
         if held is not None:
             self._host.holding.end(held)
         self._go_up(allow, self._host.clock())
@@ -139,6 +165,7 @@ class Owned(Waiting):
             return
         upstream = allow.route.upstream
         enquiry = Enquiry(runtime.upstreams[upstream.name], question.method, head + question.body)
+        outcome.lookups_asked += 1
         over_at = self._client.now() + upstream.response_timeout_seconds
         self._wait_for(enquiry.begin, lambda told: self._told(parting, told), over_at)
 
@@ -149,16 +176,12 @@ class Owned(Waiting):
                 raise told
             step = parting.go_on(told, self._host.clock())
         except Denied as no:
+            self._outcome.lookups_kept = parting.kept
             self._not_parted(parting.allow, no)
             return
+        self._outcome.lookups_kept = parting.kept
         self._go_on(parting, step)
 
     def _not_parted(self, allow: Allow, no: Denied) -> None:
-        """Refuse what is not the caller's; where nothing is enforced it goes on as it came, and is noted."""
-        deny = Deny(no.reason, no.detail, allow.route, principal=allow.principal)
-        if allow.route.enforce:
-            self._refuse(deny)
-            return
-        if allow.would_deny is None:
-            allow = Allow(allow.route, allow.target, allow.principal, allow.withheld, deny, allow.said)
-        self._let_go(allow)
+        """Refuse what is not the caller's, also where a route says `enforce: false`: that is about rules."""
+        self._refuse(Deny(no.reason, no.detail, allow.route, principal=allow.principal))

@@ -137,10 +137,10 @@ class Question(Exchange):
     def _is_suspect(self, status: int) -> bool:
         return not self._is_readable  # by the question: what it tells of may be refused, and the engine asks on
 
-    def _refuse(self, deny: Deny, ended: Ended = "refused") -> None:
+    def _refuse(self, deny: Deny, ended: Ended = "refused", instead: OwnAnswer | None = None) -> None:
         if self._dialect is not None:
             self._outcome.asked_by = self._dialect.name
-        super()._refuse(deny, ended)
+        super()._refuse(deny, ended, instead)
 
     def _answer(self, head: bytes, body: bytes, status: int, *, is_urgent: bool) -> None:
         dialect = self._dialect

@@ -61,6 +61,13 @@ def _counted(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
     yield _by_label("gateway_callers", callers, "kind", metrics.callers)
     asked = "Questions of engines, each of which is among `gateway_requests`, by who asked."
     yield _by_label("gateway_questions", asked, "asked_by", metrics.questions)
+    own = "Requests about things that have owners, by how the caller was kept to their own: pin, look_up or close."
+    yield _by_label("gateway_own_requests", own, "own", metrics.own)
+    lookups = "Whose a thing is: asked of an upstream, or kept from what it said before."
+    yield _by_label("gateway_owner_lookups", lookups, "result", metrics.lookups)
+    held = CounterMetricFamily("gateway_held_bodies_shed", "Bodies held whole whose room was needed.")
+    held.add_metric((), gauges.held_shed)
+    yield held
     yield _by_label("gateway_reloads", "Reloads by result.", "result", metrics.reloads)
     yield _by_label(
         "gateway_session_renewals", "Sessions whose issuer was asked for its next word.", "result",
@@ -104,6 +111,9 @@ def _measured(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
         ("gateway_open_streams", "Streams under way.", gauges.open_streams),
         ("gateway_open_websockets", "WebSockets that are open.", gauges.open_websockets),
         ("gateway_open_connections", "Connections of clients.", gauges.open_connections),
+        ("gateway_owners", "Things whose owner is in memory.", gauges.owners),
+        ("gateway_held_bodies", "Bodies that are held whole, now.", gauges.held_bodies),
+        ("gateway_held_bytes", "What they take.", gauges.held_bytes),
         ("gateway_token_cache_entries", "Verified tokens in memory.", gauges.cache_entries),
         ("gateway_configuration_loaded_timestamp_seconds", "When the configuration was read.", gauges.loaded_at),
     ):
