@@ -117,6 +117,7 @@ FORGED = {
     "__mastra_x": 1,
     "mastra:goal": 1,
     "controller": {},
+    "authInfo": {"clientId": "x"},
     "USER": 1,
     "tier": "gold",
     "locale": {"user": "de"},
