@@ -456,8 +456,13 @@ class Exchange(Owned):
             self._upstream = None
         if self._errand is not None:
             self._errand.give_up()
+            self._errand = None
         if self._held is not None:
             self._host.holding.end(self._held)
+            self._held = None
+        # What leads back to this exchange, or is large, goes now: not when somebody looks for cycles, nor when a client
+        # that lingers has left.
+        self._sent, self._parting = [], None
         if self._lease is not None:
             self._lease.release()
         try:

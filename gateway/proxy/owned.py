@@ -86,7 +86,10 @@ class Owned(Waiting):
         self._fail(Denied(Reason.BODIES_FULL, "of all bodies that are held this caller's are largest"))
 
     def _begin_to_part(self, parting: Parting) -> None:
-        body = b"".join(self._sent) if parting.needs_body else None
+        body = None
+        if parting.needs_body:
+            body = b"".join(self._sent)
+            self._sent = [body] if body else []  # not twice
         try:
             step = parting.begin(body, self._host.clock())
         except Denied as no:

@@ -239,7 +239,7 @@ OWNED = r"""
 >> request PATCH /watched/memory/threads/t1 token json chunked body 1\r\na\r\n
 >> client sends 1\r\na\r\n
 >> client sends 0\r\n\r\n
-<< upstream begin PATCH /watched/memory/threads/t1 as user-1 chunked body 1\r\na\r\n1\r\na\r\n0\r\n\r\n
+<< upstream begin PATCH /watched/memory/threads/t1 as user-1 chunked body 2\r\naa\r\n0\r\n\r\n
 # not enforced, a body of another kind goes on while it comes
 >> request PATCH /watched/memory/threads/t1 token text length 3 body {}
 << upstream begin PATCH /watched/memory/threads/t1 as user-1 length 3 unfinished; upstream write {}
