@@ -92,8 +92,9 @@ def process(
             except subprocess.TimeoutExpired:
                 running.kill()
                 running.wait()
-    leaks = leaks_in(log.read_text(errors="replace"))
-    assert not leaks, f"{log} holds secrets: {leaks[:3]}"
+    for written in (log, *log.parent.glob("audit*.jsonl")):
+        leaks = leaks_in(written.read_text(errors="replace"))
+        assert not leaks, f"{written} holds secrets: {leaks[:3]}"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from gateway.commands.call import BadCall, Command, add_file_option, environment
 from gateway.commands.live import look_at_upstreams, print_seen, report_of_seen
 from gateway.commands.operations import print_survey, report_of, survey_of
 from gateway.commands.printing import print_lines, print_mistakes, print_table
-from gateway.config.describe import Row, describe
+from gateway.config.describe import Row, describe, words_of_audit
 from gateway.config.document import ConfigError, Problem
 from gateway.config.file import load
 from gateway.config.model import Config, Expansion
@@ -66,6 +66,8 @@ def _run(call: argparse.Namespace) -> int:
     for warning in config.warnings:
         print_lines([(f"warning: {warning}", "yellow"), ("", "")])
     print_table(_HEADINGS, [_cells(row) for row in describe(config)])
+    if config.audit is not None:
+        print_lines([("", ""), *((line, "") for line in words_of_audit(config.audit, config.digest))])
     _print_expansions(config)
     _print_ownership(config)
     if any(route.methods is not None and with_head(route.methods) != route.methods for route in config.policy.routes):
@@ -141,6 +143,7 @@ def _report(file: Path, config: Config) -> dict[str, Any]:
         "ok": True,
         "mistakes": [],
         "warnings": list(config.warnings),
+        "digest": config.digest,
         "routes": routes,
         "presets": {one.provider: _preset(one) for one in config.expansions},
         "own": {name: ownership_report(own, free) for name, own, free in owned_upstreams(config)},

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.config.model import Config
+from gateway.config.document import printable
+from gateway.config.model import Audit, Config
 from gateway.policy.routes import Capture, Route
 from gateway.policy.words import words_of
 
@@ -42,6 +43,17 @@ def who_may_pass(route: Route) -> str:
     deny = f"; never {'; nor '.join(map(words_of, route.deny))}" if route.deny else ""
     observed = "" if route.enforce else " (only logged, not enforced)"
     return f"{allow}{deny}{observed}"
+
+
+def words_of_audit(audit: Audit, digest: str) -> list[str]:
+    """Return in words line by line, what the audit holds, what if it cannot, and which file judges."""
+    lost = "the request is refused" if audit.refuses else "the request passes and is counted"
+    return [
+        f"audit in {printable(str(audit.file))}, callers by {'digest' if audit.is_hashed else 'subject'}",
+        f"  a line for {', '.join(audit.events)}",
+        f"  where it cannot be written, {lost}",
+        f"  each names this configuration: {digest}",
+    ]
 
 
 def _because(route: Route) -> str:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from gateway.config import observing, server
 from gateway.config.addresses import is_same_place
+from gateway.config.audit import AUDIT
 from gateway.config.cases import TESTS
 from gateway.config.decisions import DECISIONS
+from gateway.config.digest import digest_of
 from gateway.config.document import ConfigError, Fields, Node, Place, Problem, Source, Text
 from gateway.config.env_file import surroundings_of
 from gateway.config.header_names import header_rules
@@ -97,7 +99,8 @@ def load_text(
 
 
 def _read(text: str, reading: Reading) -> Config:
-    values = FILE_RECORD.read(parse(text, reading), reading)
+    root = parse(text, reading)
+    values = FILE_RECORD.read(root, reading)
     rules = RuleReader(_named_rules(values, reading), reading)
     upstreams = _upstreams(values, rules, reading)
     providers = attempt(_providers, values)
@@ -148,6 +151,8 @@ def _read(text: str, reading: Reading) -> Config:
         drain_delay_seconds=values.get(server.DRAIN_DELAY, 0.0),
         expansions=tuple(reading.expansions),
         shared=values.get(SHARED),
+        audit=values.get(AUDIT),
+        digest=digest_of(root, filter(None, (providers or {}).values()), reading.judged_by),
         revoked_file=revoked_file,
     )
 

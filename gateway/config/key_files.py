@@ -41,6 +41,7 @@ class _KeyFile:
             keys = self.keys_of(content)
         except KeySetError as problem:
             self._refuse(name, path.name, str(problem), reading)
+        reading.judged_by.append(content)
         return KeyFile(str(path), keys)
 
     def schema(self) -> Schema:

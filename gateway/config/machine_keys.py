@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+from gateway.config.digest import canonical
 from gateway.config.document import ConfigError, Fields, Node, Source, Text, kind_of
 from gateway.config.lists import check_name, some
 from gateway.config.parse import decode, parse
@@ -82,6 +83,7 @@ def _keys(written: str, reading: Reading) -> tuple[MachineKey, ...]:
     if all(not line.strip() or line.lstrip().startswith("#") for line in reading.source.lines):
         return ()  # all were taken back, which must count
     root = parse(written, reading, f"lines such as {_LINE}")
+    reading.judged_by.append(canonical(root))
     found: list[MachineKey | None] = []
     for entry in root.entries:
         found.append(attempt(_key, entry.key, entry.value, reading))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal, get_args
 
 from gateway.policy.origins import Origins
 from gateway.policy.providers import Provider
@@ -105,6 +105,25 @@ class Log:
 
     def __repr__(self) -> str:
         return f"Log({self.format!r})"
+
+
+AuditEvent = Literal["deny", "would_deny", "write", "read"]
+AUDIT_EVENTS: Final[tuple[AuditEvent, ...]] = get_args(AuditEvent)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What is written for whom, one line per decision. `where` is the place of the file's name in the configuration.
+
+    `refuses`: what would pass without its line is refused. `is_hashed`: callers are named as in the log.
+    """
+
+    file: Path
+    is_hashed: bool = False
+    claims: tuple[str, ...] = ()
+    events: tuple[AuditEvent, ...] = ("deny", "would_deny", "write")
+    refuses: bool = False
+    where: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,3 +238,5 @@ class Config:
     expansions: tuple[Expansion, ...] = ()
     revoked_file: Path | None = None  # watched on its own; what it says is in the policy
     shared: Shared | None = None
+    audit: Audit | None = None
+    digest: str = ""  # of what the file means: see `digest`

@@ -33,6 +33,7 @@ class Reading:
         self.environment = environment
         self.files: list[Path] = []  # those that the file names: secrets, certificates
         self.expansions: list[Expansion] = []  # what presets stand for
+        self.judged_by: list[bytes] = []  # what other files say that decisions rest on, and that is no secret
         self._folder = folder
         self._read_file = read_file
         self._problems: dict[Problem, None] = {}  # each once, in the order they were found
@@ -73,19 +74,23 @@ class Reading:
             return node.place
         return Place(node.place.line, begin + offset + 1, node.place.path)
 
+    def path_of(self, node: Text) -> Path:
+        """Return the path that a value names. A relative one begins at the file's folder."""
+        if "\0" in node.text:
+            self.refuse(node, "found a character that no path has, expected a file")
+        return self._folder / node.text
+
     def mounted(
         self, node: Text, max_bytes: int = _MAX_MOUNTED_BYTES, *, is_watched: bool = True
     ) -> tuple[Path, bytes]:
         """Return the path and the bytes of a file that the file names. A relative path begins at the file's folder."""
+        path = self.path_of(node)
         try:
-            path = self._folder / node.text
             if is_watched:
                 self.files.append(path)
             content = self._read_file(path)
         except OSError as problem:
             self.refuse(node, f"the file cannot be read: {problem.strerror or type(problem).__name__}")
-        except ValueError:
-            self.refuse(node, "found a character that no path has, expected a file")
         if len(content) > max_bytes:
             self.refuse(node, f"found a file of {len(content)} bytes, expected at most {max_bytes // 1024**2} MiB")
         return path, content
@@ -98,6 +103,7 @@ class Reading:
         """Take over what was found in another file."""
         self._problems |= dict.fromkeys(map(other._with_line, other._problems))
         self._warnings |= other._warnings
+        self.judged_by += other.judged_by
 
     @property
     def is_clean(self) -> bool:

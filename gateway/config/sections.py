@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.config.addresses import UPSTREAM_URL
+from gateway.config.audit import AUDIT
 from gateway.config.cases import TESTS
 from gateway.config.decisions import DECISIONS
 from gateway.config.lists import MappingOf, check_name
@@ -46,6 +47,7 @@ FILE_RECORD = Record(
     (
         *SERVER_FIELDS,
         *OBSERVING_FIELDS,
+        AUDIT,
         DECISIONS,
         SHARED,
         LOGIN,

@@ -51,6 +51,7 @@ def state_of(gateway: Gateway) -> dict[str, Any]:
             "reload_error": gateway.last_reload_error,
             "reload_failed_seconds_ago": _ago(now, gateway.reload_failed_at),
             "warnings": list(config.warnings),
+            "digest": config.digest,
         },
         "routes": [_route(route, gateway.metrics) for route in config.policy.routes],
         "providers": [_provider(provider, gateway.store) for provider in config.providers],
@@ -67,6 +68,15 @@ def state_of(gateway: Gateway) -> dict[str, Any]:
             "misses": gauges.cache_misses,
         },
         "session_renewals": dict(gateway.metrics.session_renewals),
+        "own": {
+            **gateway.metrics.own,
+            "owners": gauges.owners,
+            **{f"lookups_{result}": count for result, count in gateway.metrics.lookups.items()},
+            "held_bodies": gauges.held_bodies,
+            "held_bytes": gauges.held_bytes,
+            "held_shed": gauges.held_shed,
+        },
+        "audit": _audit(gateway, now),
         "recent": {"slot_seconds": SLOT_SECONDS, "slots": gateway.recent.slots()},
         "refusals": gateway.recent.refusals(lambda outcome: _kinds_of(outcome, config)),
     }
@@ -90,6 +100,8 @@ def merge_states(states: list[dict[str, Any]]) -> dict[str, Any]:
         "open": _added([state["open"] for state in states]),
         "token_cache": _added([state["token_cache"] for state in states]),
         "session_renewals": _added([state["session_renewals"] for state in states]),
+        "own": _added([state["own"] for state in states]),
+        "audit": _audits([state["audit"] for state in states]),
         "agree": len({tuple(route["route"] for route in state["routes"]) for state in states}) == 1,
         "routes": [route | {"requests": _added(_counts(route["route"], states))} for route in first["routes"]],
         "providers": [_worst(name, states) for name in (provider["name"] for provider in first["providers"])],
@@ -103,6 +115,29 @@ def merge_states(states: list[dict[str, Any]]) -> dict[str, Any]:
     merged["recent"] = first["recent"] | {"slots": [_slot(list(same)) for same in slots]}
     merged["troubles"] = troubles_of(merged)
     return merged
+
+
+def _audit(gateway: Gateway, now: float) -> dict[str, Any] | None:
+    audit, written = gateway.config.audit, gateway.metrics.audit
+    if audit is None:
+        return None
+    return {
+        "file": printable(str(audit.file)),
+        "events": list(audit.events),
+        "refuses": audit.refuses,
+        "lines": dict(written.lines),
+        "failing_seconds": _ago(now, written.failing_since),
+        "last_error": written.last_error,
+    }
+
+
+def _audits(same: list[dict[str, Any] | None]) -> dict[str, Any] | None:
+    """Return what several workers say of their audit: whoever cannot write for longest says why."""
+    there = [one for one in same if one is not None]
+    if not there:
+        return None
+    worst = max(there, key=lambda one: one["failing_seconds"] or 0.0)
+    return worst | {"lines": _added([one["lines"] for one in there])}
 
 
 def _left(gateway: Gateway, now: float) -> float | None:
@@ -132,6 +167,7 @@ def _route(route: Route, metrics: Metrics) -> dict[str, Any]:
         "exact": route.exact,
         "enforced": route.enforce and not route.has_unenforced_rules,
         "websocket": route.websocket,
+        "own": None if route.own_things is None else route.own_things.by,
         "requests": counts,
     }
 

@@ -21,6 +21,7 @@ def troubles_of(state: dict[str, Any]) -> list[Trouble]:
         *_providers(state),
         *_upstreams(state),
         *_configuration(state),
+        *_audit(state),
         *_engines(state),
         *_certificate(state),
     ]
@@ -120,6 +121,17 @@ def _configuration(state: dict[str, Any]) -> Iterator[Trouble]:
             "warning", "the configuration in the file is not in force: the one before it is", error,
             state["configuration"]["reload_failed_seconds_ago"],
             "Correct the file (`gateway check` names every mistake with its place); it is read again when it changes.",
+        )  # fmt: skip
+
+
+def _audit(state: dict[str, Any]) -> Iterator[Trouble]:
+    audit = state["audit"]
+    if audit is not None and audit["failing_seconds"] is not None:
+        effect = "what it has to name is refused (503)" if audit["refuses"] else "requests pass without their line"
+        yield _trouble(
+            "error", f"the audit cannot be written: {effect}", f"{audit['file']}: {audit['last_error']}",
+            audit["failing_seconds"],
+            "Make room, or have the gateway's user own the file and its folder; the next line that is there clears it.",
         )  # fmt: skip
 
 

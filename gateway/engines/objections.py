@@ -42,7 +42,11 @@ def object_to_common(plan: Plan, objections: Objections) -> None:
                 f"the gateway itself answers {route.resource.metadata_path}, which an engine would send to the upstream"
             )
             objections.refuse(("routes", route.key, "mcp"), why, "let the gateway be the proxy for this server")
+    parted = {route.upstream.name for route in config.policy.routes if route.own_things is not None}
     for upstream in config.upstreams:
+        if upstream.name in parted:
+            why = "an engine sends a body as it came, so nobody would keep callers to what is their own there"
+            objections.refuse(("upstreams", upstream.name, "own"), why, "let the gateway be the proxy for this server")
         if upstream.studio is not None:
             why = "the gateway itself answers what Studio asks about people, which an engine would send to the upstream"
             objections.refuse(("upstreams", upstream.name, "studio"), why, "let the gateway be the proxy for Studio")

@@ -11,6 +11,7 @@ from gateway.explain import (
     fact_causes,
     form_causes,
     key_causes,
+    mastra_causes,
     opaque_causes,
     preset_causes,
     rule_causes,
@@ -31,6 +32,7 @@ CAUSES: tuple[Cause, ...] = (
     *secret_causes.CAUSES,
     *rule_causes.CAUSES,
     *fact_causes.CAUSES,
+    *mastra_causes.CAUSES,
 )
 
 

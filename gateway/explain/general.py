@@ -132,6 +132,10 @@ ADVICE: dict[Reason, str] = {
         "is a Mastra that the gateway knows."
     ),
     Reason.BODIES_FULL: "Try again in a moment; if it comes often, run more replicas, or lower `limits.body_size`.",
+    Reason.AUDIT_UNAVAILABLE: (
+        "See why the audit file cannot be written: `/status` has the error, most often the disk is full. Requests pass "
+        "again with the next line that is taken."
+    ),
     Reason.SHUTTING_DOWN: "Try again: another instance, or this one in a moment.",
 }
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 from gateway.config.model import Config
 from gateway.policy.denied import Denied
 from gateway.policy.expressions import Facts
+from gateway.policy.mastra_roles import MastraPermission
 from gateway.policy.model import Headers, Principal, RequestHead
 from gateway.policy.paths import Path, split_target
 from gateway.policy.providers import Provider
@@ -176,7 +177,7 @@ def _blind(rule: Rule) -> Rule:
             return Unenforced(_blind(inner))
         case Named(name, inner):
             return Named(name, _blind(inner))
-        case Authenticated() | MethodIs() | PathUnder() | AddressIn():
+        case Authenticated() | MethodIs() | PathUnder() | AddressIn() | MastraPermission():
             return rule
         case When(expression) if expression.names <= {"request.method", "request.path", "request.ip"}:
             return rule

@@ -96,6 +96,38 @@ def told_claim(principal: Principal, name: str) -> Any:
     return claim_at(principal.claims, steps)[1]
 
 
+def claim_or_fact(principal: Principal, name: str) -> Any:
+    """Return what goes by a claim's usual name, whatever its issuer calls it; else the claim, as `told_claim`."""
+    match name:
+        case "sub":
+            return principal.subject
+        case "email":
+            return principal.email
+        case "org":
+            return principal.organization
+        case "scope":
+            return " ".join(principal.scopes) if principal.scopes is not None else None
+        case "roles":
+            return _list_or_none(principal.roles)
+        case "groups":
+            return _list_or_none(principal.groups)
+        case "permissions":
+            return _list_or_none(principal.permissions)
+        case "client":
+            return principal.client
+        case "provider":
+            return principal.provider
+        case "kind":
+            return principal.kind
+        case "actor":
+            return principal.actor
+    return told_claim(principal, name)
+
+
+def _list_or_none(members: tuple[str, ...] | None) -> list[str] | None:
+    return list(members) if members is not None else None
+
+
 def client_of(claims: Claims, provider: Provider) -> str | None:
     """Return the client's id; None where two names of it disagree. Clerk's azp is the origin of a page, no client."""
     found: str | None = None

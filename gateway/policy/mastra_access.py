@@ -32,6 +32,7 @@ class _Door:
     path: Path
     match: Match
     goes_by_id: bool
+    is_closed: bool  # to everybody who has but things of their own
 
 
 class MastraAccess:
@@ -57,6 +58,8 @@ class MastraAccess:
 
     def _is_open(self, door: _Door, principal: Principal, head: RequestHead, now: float) -> bool:
         route = door.match.route
+        if door.is_closed:
+            return False
         if route.public or not route.enforce:
             return True
         if principal.provider not in route.provider_names:
@@ -104,7 +107,8 @@ def _doors_at(row: Row, policy: Policy, asked: Iterable[Rule]) -> Iterator[_Door
             match = policy.match(path, method)
         except Denied:
             continue
-        yield _Door(method, path, match, _goes_by_id(match.route))
+        is_closed = match.route.own_things is not None and row.way == "close"
+        yield _Door(method, path, match, _goes_by_id(match.route), is_closed)
 
 
 def _instances(row: Row, policy: Policy, asked: Iterable[Rule]) -> Iterator[tuple[str, ...]]:

@@ -103,6 +103,7 @@ class Reason(Enum):
     KEYS_UNAVAILABLE = Answer(503, _UNAVAILABLE, "the issuer's keys cannot be had now")
     OWNER_UNKNOWN = Answer(503, _UNAVAILABLE, "the upstream did not say to whom it belongs")
     BODIES_FULL = Answer(503, _UNAVAILABLE, "the bodies that are being read under `own` take all the memory they may")
+    AUDIT_UNAVAILABLE = Answer(503, _UNAVAILABLE, "the audit cannot be written, and says `on_failure: refuse`")
     SHUTTING_DOWN = Answer(503, _UNAVAILABLE, "the gateway is stopping")
 
     __hash__ = object.__hash__  # an Enum hashes its name, in Python; there is one of each

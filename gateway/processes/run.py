@@ -13,6 +13,7 @@ from gateway.config.file import load
 from gateway.config.model import LogFormat
 from gateway.processes.process import run_process
 from gateway.processes.workers import run_workers
+from gateway.record.audit import check_writable
 from gateway.record.logs import start_logging
 from gateway.record.subject import installation_key
 
@@ -40,6 +41,12 @@ def serve(path: Path, environment: Mapping[str, str], log_format: LogFormat | No
         subject_key, why = installation_key(environment)
         if why:
             _log.warning("the key that subjects are hashed with lives as long as this process: %s", why)
+    if config.audit is not None:
+        try:
+            check_writable(config.audit)  # here: workers that each find it so would be started again for ever
+        except OSError as problem:
+            print(f"gateway serve: {problem}", file=sys.stderr)  # noqa: T201  # the command's own answer
+            return 1
     if config.workers > 1:
         return run_workers(path, environment, config, subject_key)
     return run_process(path, environment, config, subject_key)

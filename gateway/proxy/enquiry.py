@@ -17,10 +17,9 @@ from gateway.policy.enquiries import Question, Told
 from gateway.policy.fields import HeaderRules, Verdict
 from gateway.policy.model import Headers
 from gateway.policy.onward import Line, lines_onward
-from gateway.policy.reasons import Reason
 from gateway.proxy.wire import Connections, Relay, Upstream
 
-MAX_ANSWER_BYTES: Final = 1024 * 1024
+MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024  # a trace has all that was said in it
 # Of a client's head only its host, and what the caller is known by: nothing else of it may change the answer.
 _CREDENTIALS: Final = frozenset({Verdict.AUTHORIZATION, Verdict.COOKIE, Verdict.TOKEN, Verdict.MASTRA})
 JSON: Final[Line] = ("Content-Type", "application/json")
@@ -80,8 +79,7 @@ class Enquiry(Relay):
             upstream.abort()
 
     def response_came(self, response: ResponseRead, body: bytes) -> None:
-        self._status, self._answer = response.status, [body]
-        self._count_bytes = len(body)
+        self._status, self._answer = response.status, [body]  # as much as comes at once is never much
         self.response_ended()
 
     def response_began(self, response: ResponseRead) -> None:
@@ -92,15 +90,13 @@ class Enquiry(Relay):
         if self._count_bytes <= MAX_ANSWER_BYTES:
             self._answer.append(data)
             return
-        then = self._then
+        then, self._answer = self._then, []
         self.give_up()
         if then is not None:
-            then(Denied(Reason.OWNER_UNKNOWN, f"the answer to the look-up has more than {MAX_ANSWER_BYTES} bytes"))
+            then(Told(self._status))
 
     def response_ended(self) -> None:
         answer, self._answer = b"".join(self._answer), []
-        if self._count_bytes > MAX_ANSWER_BYTES:
-            answer = b""  # it came at once, and is no better for that
         self._tell(Told(self._status, _json_of(answer)))
 
     def response_broke(self, problem: Denied, *, may_retry: bool, unsent: bytes = b"") -> None:

@@ -349,6 +349,8 @@ class Exchange(Owned):
                 runtime.check_body(request)
             trace = () if self._trace is None else self._trace.upstream_lines()
             head = request_head(runtime, allow, request, outcome.request_id, now, trace)
+            if runtime.audit is not None:
+                runtime.audit.before_it_passes(outcome, is_websocket=request.is_websocket)
         except Denied as no:
             self._refuse(Deny(no.reason, no.detail))
             return
@@ -449,20 +451,15 @@ class Exchange(Owned):
         if self.state is ENDED:
             return
         self._move(ENDED)
-        if self._delivery.count_bytes:
-            self._outcome.bytes_out = self._delivery.count_bytes
+        self._outcome.bytes_out = self._delivery.count_bytes or self._outcome.bytes_out
         if self._upstream is not None:
             self._upstream.abort()
             self._upstream = None
         if self._errand is not None:
             self._errand.give_up()
-            self._errand = None
         if self._held is not None:
             self._host.holding.end(self._held)
-            self._held = None
-        # What leads back to this exchange, or is large, goes now: not when somebody looks for cycles, nor when a client
-        # that lingers has left.
-        self._sent, self._parting = [], None
+        self._sent, self._parting, self._held, self._errand = [], None, None, None  # what is large, or leads back here
         if self._lease is not None:
             self._lease.release()
         try:

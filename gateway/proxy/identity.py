@@ -14,7 +14,7 @@ import jwt
 from cachetools import LRUCache
 
 from gateway.policy.claim_names import read_claim, steps_of
-from gateway.policy.claims import told_claim
+from gateway.policy.claims import claim_or_fact, told_claim
 from gateway.policy.denied import Denied
 from gateway.policy.emails import only_email
 from gateway.policy.model import Principal
@@ -82,7 +82,7 @@ def signed_token(identity: Identity, principal: Principal, now: float) -> str:
     `now` is Unix seconds.
     Raises `Denied` (IDENTITY_UNSAFE). Source: RFC 7519, RFC 7518 section 3.2.
     """
-    claims = {steps_of(name)[-1]: _claim_value(name, principal) for name in identity.claims}
+    claims = {steps_of(name)[-1]: claim_or_fact(principal, name) for name in identity.claims}
     claims = {name: value for name, value in claims.items() if value is not None}
     # Last: these are ours to say, whatever the file lists.
     claims |= {
@@ -103,37 +103,6 @@ def _expiry(identity: Identity, principal: Principal, now: float) -> float:
     if principal.expires_at is not None and now < principal.expires_at < end:
         return principal.expires_at
     return end
-
-
-def _claim_value(name: str, principal: Principal) -> Any:
-    match name:
-        case "sub":
-            return principal.subject
-        case "email":
-            return principal.email
-        case "org":
-            return principal.organization
-        case "scope":
-            return " ".join(principal.scopes) if principal.scopes is not None else None
-        case "roles":
-            return _list_or_none(principal.roles)
-        case "groups":
-            return _list_or_none(principal.groups)
-        case "permissions":
-            return _list_or_none(principal.permissions)
-        case "client":
-            return principal.client
-        case "provider":
-            return principal.provider
-        case "kind":
-            return principal.kind
-        case "actor":
-            return principal.actor
-    return told_claim(principal, name)
-
-
-def _list_or_none(members: tuple[str, ...] | None) -> list[str] | None:
-    return list(members) if members is not None else None
 
 
 def _value_of(fact: Fact, principal: Principal) -> Any:

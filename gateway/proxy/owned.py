@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 
 from mypy_extensions import mypyc_attr
@@ -14,7 +15,7 @@ from gateway.policy.ownership import Ownership
 from gateway.policy.reasons import Reason
 from gateway.proxy.enquiry import JSON, Enquiry, enquiry_of
 from gateway.proxy.heads import request_head
-from gateway.proxy.holding import MAX_BODY_BYTES, Held
+from gateway.proxy.holding import MAX_BODY_BYTES, SMALL_BYTES, Held
 from gateway.proxy.parting import Parting
 from gateway.proxy.states import ENDED, HOLDING
 from gateway.proxy.upload import CONTINUE
@@ -45,11 +46,13 @@ class Owned(Waiting):
         """Keep a caller to what is their own: read the body, have the upstream asked, and change what goes up."""
         request, runtime, client, upload = self._request, self._runtime, self._client, self._upload
         limits = runtime.config.limits
-        self._outcome.upstream = allow.route.upstream
+        outcome = self._outcome
+        outcome.upstream = allow.route.upstream
         client.serve(allow.principal is not None)
+        outcome.note_way("close")  # until it is known that something else is done
         try:
-            parting = self._parting = Parting(allow, ownership, request, runtime.owners)
-            self._outcome.own = parting.way
+            parting = Parting(allow, ownership, request, runtime.owners)
+            outcome.note_way(parting.way)
             if request.length_bytes:
                 runtime.check_body(request)
             if parting.needs_body:
@@ -57,6 +60,7 @@ class Owned(Waiting):
         except Denied as no:
             self._not_parted(allow, no)
             return
+        self._parting = parting
         if upload is None or not parting.needs_body:
             self._begin_to_part(parting)
             return
@@ -86,6 +90,25 @@ class Owned(Waiting):
         self._fail(Denied(Reason.BODIES_FULL, "of all bodies that are held this caller's are largest"))
 
     def _begin_to_part(self, parting: Parting) -> None:
+        """All of the body is there, if it is to be read."""
+        size = sum(len(piece) for piece in self._sent) if parting.needs_body else 0
+        if size > SMALL_BYTES and self._held is None:
+            held = self._held = self._host.holding.begin(parting.caller, self._shed)
+            self._host.holding.grow(held, size)
+            if self.state is ENDED:
+                return
+        self._in_turn(parting, lambda: self._read(parting))
+
+    def _in_turn(self, parting: Parting, act: Callable[[], None]) -> None:
+        """Do what takes long for a large body when it is its turn."""
+        if self._held is None or self._held.count_bytes <= SMALL_BYTES:
+            act()
+        else:
+            self._wait_for(
+                lambda then: self._host.holding.turns.wait(parting.caller, lambda: then(None)), lambda _: act()
+            )
+
+    def _read(self, parting: Parting) -> None:
         body = None
         if parting.needs_body:
             body = b"".join(self._sent)
@@ -108,16 +131,13 @@ class Owned(Waiting):
         if isinstance(step, Question):
             self._ask(parting, step)
             return
-        allow = parting.allow
-        self._outcome.own = step.way
-        if allow.route.enforce:
-            allow = Allow(allow.route, step.target, allow.principal, allow.withheld, allow.would_deny, allow.said)
-            if step.body is not None:
-                self._put(allow, step.body)
-        self._let_go(allow)
-
-    def _let_go(self, allow: Allow) -> None:
-        held, self._held = self._held, None
+        as_came, held = parting.allow, self._held
+        allow = Allow(
+            as_came.route, step.target, as_came.principal, as_came.withheld, as_came.would_deny, as_came.said
+        )  # fmt: skip
+        if step.body is not None:
+            self._put(allow, step.body)
+        self._held = None
         if held is not None:
             self._host.holding.end(held)
         self._go_up(allow, self._host.clock())
@@ -142,14 +162,19 @@ class Owned(Waiting):
             return
         upstream = allow.route.upstream
         enquiry = Enquiry(runtime.upstreams[upstream.name], question.method, head + question.body)
+        outcome.lookups_asked += 1
         over_at = self._client.now() + upstream.response_timeout_seconds
         self._wait_for(enquiry.begin, lambda told: self._told(parting, told), over_at)
 
     def _told(self, parting: Parting, told: Told | Denied) -> None:
         """The upstream has answered, or there is no answer."""
+        if isinstance(told, Denied):
+            self._not_parted(parting.allow, told)
+        else:
+            self._in_turn(parting, lambda: self._read_on(parting, told))
+
+    def _read_on(self, parting: Parting, told: Told) -> None:
         try:
-            if isinstance(told, Denied):
-                raise told
             step = parting.go_on(told, self._host.clock())
         except Denied as no:
             self._not_parted(parting.allow, no)
@@ -157,11 +182,5 @@ class Owned(Waiting):
         self._go_on(parting, step)
 
     def _not_parted(self, allow: Allow, no: Denied) -> None:
-        """Refuse what is not the caller's; where nothing is enforced it goes on as it came, and is noted."""
-        deny = Deny(no.reason, no.detail, allow.route, principal=allow.principal)
-        if allow.route.enforce:
-            self._refuse(deny)
-            return
-        if allow.would_deny is None:
-            allow = Allow(allow.route, allow.target, allow.principal, allow.withheld, deny, allow.said)
-        self._let_go(allow)
+        """Refuse what is not the caller's, also where a route says `enforce: false`: that is about rules."""
+        self._refuse(Deny(no.reason, no.detail, allow.route, principal=allow.principal))

@@ -7,6 +7,7 @@ from gateway.policy.decision import Allow
 from gateway.policy.denied import Denied
 from gateway.policy.enquiries import Owning, Question, Sent, Told, owner_in
 from gateway.policy.json_bodies import check_json_head, is_form
+from gateway.policy.mastra_routes import Way
 from gateway.policy.owners import Owners
 from gateway.policy.ownership import Ownership, owner_of, row_in
 from gateway.policy.owning import needs_body, owning, takes_files
@@ -23,19 +24,20 @@ class Parting:
 
     __slots__ = (
         "_client_ip", "_may_be_put", "_method", "_owners", "_ownership", "_question", "_row", "_steps", "allow",
-        "needs_body", "way",
+        "kept", "needs_body", "way",
     )  # fmt: skip
 
     def __init__(self, allow: Allow, ownership: Ownership, request: RequestRead, owners: Owners) -> None:
         self.allow, self._ownership, self._owners = allow, ownership, owners
         self._method, self._client_ip = request.method, request.client_ip
         row = self._row = row_in(ownership, request.method, split_target(allow.target)[0])
-        self.way = "none" if row is None else row.way
+        self.way: Way = "none" if row is None else row.way
         if request.is_websocket and self.way != "none":
             raise Denied(Reason.NOT_OWNER, "what is said over a WebSocket cannot be told apart by owner")
         is_unread = row is not None and takes_files(row) and is_form(request.headers)
         self.needs_body = row is not None and needs_body(row, request.method) and not is_unread
         self._may_be_put = self.needs_body or not request.length_bytes
+        self.kept = 0  # look-ups that need not be made: their answers are remembered
         self._question: Question | None = None
         self._steps: Owning | None = None
 
@@ -97,4 +99,5 @@ class Parting:
             owner = None if question.memo is None else self._owners.find(upstream, question.memo, now)
             if owner is None:
                 return question
+            self.kept += 1
             told = Told(200, owner=owner)

@@ -23,6 +23,7 @@ from gateway.proxy.own import OwnAnswer
 from gateway.proxy.states import DELIVERING
 from gateway.proxy.verdict import for_401_and_403, yes
 from gateway.proxy.wire import Client
+from gateway.record.outcome import Ended
 
 _NO_PREFLIGHT: Final = "the engine takes any 2xx for a yes: no preflight can be answered through it"
 _NO_DOCUMENT: Final = "the gateway itself answers there: send this path to its public port"
@@ -111,6 +112,8 @@ class Question(Exchange):
         try:
             names = runtime.told_to(dialect.name, printed_in(dialect, self._asked.target))
             head = yes(dialect, names, runtime, allow, self._request, outcome.request_id, now, trace)
+            if runtime.audit is not None:
+                runtime.audit.before_it_passes(outcome, is_websocket=self._request.is_websocket)
         except Denied as no:
             self._refuse(Deny(no.reason, no.detail))
             return
@@ -133,6 +136,11 @@ class Question(Exchange):
 
     def _is_suspect(self, status: int) -> bool:
         return not self._is_readable  # by the question: what it tells of may be refused, and the engine asks on
+
+    def _refuse(self, deny: Deny, ended: Ended = "refused", instead: OwnAnswer | None = None) -> None:
+        if self._dialect is not None:
+            self._outcome.asked_by = self._dialect.name
+        super()._refuse(deny, ended, instead)
 
     def _answer(self, head: bytes, body: bytes, status: int, *, is_urgent: bool) -> None:
         dialect = self._dialect

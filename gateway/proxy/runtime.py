@@ -26,6 +26,7 @@ from gateway.proxy.cors import cors_lines, origin_of
 from gateway.proxy.identity import TokenSigner, identity_lines
 from gateway.proxy.told import Told, told_of
 from gateway.proxy.wire import Connections
+from gateway.record.audit import Auditing
 
 _MAX_PRINTED: Final = 16  # configurations of engines, printed one after the other
 _MAX_ORIGINS: Final = 256  # of which the lines are remembered: those that are listed, as they were written
@@ -44,8 +45,9 @@ def client_told(trusted: Sequence[Network], peer: str, scheme: str, headers: Hea
 class Runtime:
     """A configuration, and the connections to its upstreams by their names."""
 
-    def __init__(self, config: Config, upstreams: Mapping[str, Connections]) -> None:
+    def __init__(self, config: Config, upstreams: Mapping[str, Connections], audit: Auditing | None = None) -> None:
         self.config = config
+        self.audit = audit
         self.header_rules = config.policy.header_rules
         self.upstreams = upstreams
         self.requests = Requests(self.header_rules.passing)

@@ -225,6 +225,8 @@ class Waiting(Relay):
         if instead is not None:
             outcome.status, body = instead.status, instead.body
             head = own_head(self._runtime, request, instead, outcome.request_id)
+        if self._runtime.audit is not None:
+            self._runtime.audit.before_its_answer(outcome)
         self._move(DELIVERING)
         # A flood of refusals is never many at a time, and is cheaper to answer together: nothing is urgent.
         self._answer(head, body, outcome.status, is_urgent=False)
@@ -245,6 +247,8 @@ class Waiting(Relay):
 
     def _publish(self, answer: OwnAnswer) -> None:
         """Answer by ourselves: no upstream hears of it."""
+        if self._runtime.audit is not None:
+            self._runtime.audit.before_its_answer(self._outcome)
         head = own_head(self._runtime, self._request, answer, self._outcome.request_id)
         self._say(head, answer.body, answer.status, self._outcome.route or "")
 

@@ -26,7 +26,7 @@ def families(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
     """Yield everything that is exported, besides what prometheus-client says of a process."""
     yield from _counted(metrics, gauges)
     yield from _timed(metrics)
-    yield from _measured(gauges)
+    yield from _measured(metrics, gauges)
     yield from _keys(gauges)
     yield from _upstreams(metrics.upstreams)
 
@@ -61,6 +61,13 @@ def _counted(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
     yield _by_label("gateway_callers", callers, "kind", metrics.callers)
     asked = "Questions of engines, each of which is among `gateway_requests`, by who asked."
     yield _by_label("gateway_questions", asked, "asked_by", metrics.questions)
+    own = "Requests about things that have owners, by how the caller was kept to their own: pin, look_up or close."
+    yield _by_label("gateway_own_requests", own, "own", metrics.own)
+    lookups = "Whose a thing is: asked of an upstream, or kept from what it said before."
+    yield _by_label("gateway_owner_lookups", lookups, "result", metrics.lookups)
+    held = CounterMetricFamily("gateway_held_bodies_shed", "Bodies held whole whose room was needed.")
+    held.add_metric((), gauges.held_shed)
+    yield held
     yield _by_label("gateway_reloads", "Reloads by result.", "result", metrics.reloads)
     yield _by_label(
         "gateway_session_renewals", "Sessions whose issuer was asked for its next word.", "result",
@@ -71,6 +78,8 @@ def _counted(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
     dropped = CounterMetricFamily("gateway_log_lines_dropped", "Log lines that nobody read fast enough.")
     dropped.add_metric((), gauges.log_lines_dropped)
     yield dropped
+    lines = "Lines of the audit, and those that could not be written."
+    yield _by_label("gateway_audit_lines", lines, "result", metrics.audit.lines)
     shed, refused = gauges.connections_shed, gauges.connections_refused
     yield _by_label("gateway_connections_shed", "Idle connections that were closed to make room.", "why", shed)
     yield _by_label("gateway_connections_refused", "Connections that there was no room for.", "why", refused)
@@ -96,18 +105,24 @@ class _Snapshot(Collector):
         return self._families
 
 
-def _measured(gauges: Gauges) -> Iterator[Metric]:
+def _measured(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
     for name, words, value in (
         ("gateway_open_requests", "Requests under way.", gauges.open_requests),
         ("gateway_open_streams", "Streams under way.", gauges.open_streams),
         ("gateway_open_websockets", "WebSockets that are open.", gauges.open_websockets),
         ("gateway_open_connections", "Connections of clients.", gauges.open_connections),
+        ("gateway_owners", "Things whose owner is in memory.", gauges.owners),
+        ("gateway_held_bodies", "Bodies that are held whole, now.", gauges.held_bodies),
+        ("gateway_held_bytes", "What they take.", gauges.held_bytes),
         ("gateway_token_cache_entries", "Verified tokens in memory.", gauges.cache_entries),
         ("gateway_configuration_loaded_timestamp_seconds", "When the configuration was read.", gauges.loaded_at),
     ):
         family = GaugeMetricFamily(name, words)
         family.add_metric((), value)
         yield family
+    yield GaugeMetricFamily(
+        "gateway_audit_failing", "1 while the audit cannot be written.", float(metrics.audit.failing_since is not None)
+    )
     if gauges.certificate_expires_at is not None:
         yield GaugeMetricFamily(
             "gateway_certificate_expires_timestamp_seconds",

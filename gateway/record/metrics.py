@@ -8,8 +8,9 @@ from typing import Final, get_args
 
 from gateway.keys.status import SourceStatus
 from gateway.policy.callers import CallerKind
+from gateway.record.audit_file import AuditState
 from gateway.record.counters import Histogram, added
-from gateway.record.outcome import ENDINGS, WIRES, Outcome
+from gateway.record.outcome import ENDINGS, WAYS, WIRES, Outcome
 from gateway.record.reachability import LONG_SECONDS, Upstreams
 
 _SHORT_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
@@ -33,6 +34,10 @@ class Gauges:
     open_connections: int = 0
     connections_shed: Mapping[str, int] = field(default_factory=lambda: {"full": 0, "address": 0})
     connections_refused: Mapping[str, int] = field(default_factory=lambda: {"full": 0, "address": 0})
+    owners: int = 0
+    held_bodies: int = 0
+    held_bytes: int = 0
+    held_shed: int = 0
     keys: tuple[tuple[str, SourceStatus], ...] = ()
     certificate_expires_at: float | None = None  # of the public port
     upstream_certificates: tuple[tuple[str, float], ...] = ()
@@ -48,7 +53,10 @@ class Metrics:
         self.wires: dict[str, int] = dict.fromkeys(WIRES, 0)
         self.callers: dict[str, int] = dict.fromkeys(get_args(CallerKind), 0)
         self.questions: dict[str, int] = {}
+        self.own: dict[str, int] = dict.fromkeys(WAYS, 0)
+        self.lookups = {"asked": 0, "kept": 0}
         self.reloads = {"ok": 0, "failed": 0}
+        self.audit = AuditState()
         self.session_renewals = dict.fromkeys(RENEWALS, 0)
         self.decision = Histogram(_SHORT_SECONDS)
         self.upstreams = Upstreams()
@@ -74,6 +82,10 @@ class Metrics:
             self.callers[outcome.kind] += 1
         if outcome.asked_by is not None:
             self.questions[outcome.asked_by] = self.questions.get(outcome.asked_by, 0) + 1
+        if outcome.own is not None:
+            self.own[outcome.own] += 1
+            self.lookups["asked"] += outcome.lookups_asked
+            self.lookups["kept"] += outcome.lookups_kept
         began_at, decided_at, first_byte_at = outcome.began_at, outcome.decided_at, outcome.first_byte_at
         if decided_at is not None:
             self.decision.observe(decided_at - began_at)

@@ -8,6 +8,7 @@ from json.encoder import encode_basestring_ascii as _text
 from typing import Any, Final, Literal, get_args
 
 from gateway.policy.decision import Allow, Deny
+from gateway.policy.mastra_routes import Way
 from gateway.policy.model import Principal
 from gateway.policy.reasons import Reason
 from gateway.policy.upstreams import Upstream
@@ -18,8 +19,10 @@ Ended = Literal[
     "complete", "refused", "client_gone", "upstream_cut", "shut_down", "failed", "expired", "too_long", "revoked"
 ]
 
+Own = Literal["pin", "look_up", "close"]
 Wire = Literal["fast", "aiohttp"]  # who read the request's head: our own grammar, or aiohttp's parser
 
+WAYS: Final[tuple[Own, ...]] = get_args(Own)
 WIRES: Final[tuple[Wire, ...]] = get_args(Wire)
 ENDINGS: Final[tuple[Ended, ...]] = get_args(Ended)
 _MAX_FIELD_CHARACTERS: Final = 256
@@ -54,7 +57,12 @@ class Outcome:
     is_stream: bool = False
     ended: Ended = "complete"
     wire: Wire = "fast"
-    own: str | None = None  # how its caller is kept to what is their own
+    own: Own | None = None  # how its caller was kept to what is their own; None: nothing there has an owner
+    lookups_asked: int = 0  # how often the upstream was asked whose a thing is
+    lookups_kept: int = 0  # how often that was known from before
+    principal: Principal | None = None  # the caller, until the end
+    is_own: bool = False  # the gateway itself answers
+    has_passed: bool = False  # with an audit: it is written, and the request goes on
     asked_by: str | None = None  # the engine that sends it on; None: we do
     over_at: float | None = None
     ended_at: float = 0.0  # Unix seconds
@@ -89,6 +97,7 @@ class Outcome:
         """The request may pass, and as whom."""
         self.decision, self.route, self.upstream = "allow", allow.route.key, allow.route.upstream
         principal, would = allow.principal, allow.would_deny
+        self.principal = principal
         if principal is not None:
             self.provider, self.subject, self.kind = principal.provider, principal.subject, principal.kind
             self.credential = principal.credential
@@ -96,9 +105,13 @@ class Outcome:
             self.would_deny, self.detail, self.rule = would.reason.code, would.detail, would.rule
             self.provider = self.provider or would.provider
 
+    def note_way(self, way: Way) -> None:
+        """The caller is kept to what is their own, and how."""
+        self.own = None if way == "none" else way
+
     def note_own(self, allow: Allow) -> None:
         """The gateway answers by itself, and whom."""
-        self.decision, self.route = "allow", allow.route.key
+        self.decision, self.route, self.is_own = "allow", allow.route.key, True
         if allow.principal is not None:
             self._note_caller(allow.principal)
 
@@ -118,6 +131,7 @@ class Outcome:
 
     def _note_caller(self, principal: Principal) -> None:
         self.provider, self.subject, self.kind = principal.provider, principal.subject, principal.kind
+        self.principal = principal
         self.credential = principal.credential
 
     def note_first_byte(self) -> None:
@@ -144,6 +158,8 @@ def log_line(outcome: Outcome, subject_hash: str | None) -> str:
     if subject_hash is not None:
         said += f', "subject": {_text(subject_hash)}'
     said += _said(o.decision, o.code, o.would_deny, o.rule, detail)
+    if o.own is not None:
+        said += f', "own": "{o.own}"'
     sender = _sender(o.host, o.user_agent)
     if o.trace_id is not None:
         sender += f', "trace_id": "{o.trace_id}"'
@@ -232,6 +248,7 @@ def log_fields(outcome: Outcome, subject_hash: str | None) -> dict[str, Any]:
         "would_deny": outcome.would_deny,
         "rule": outcome.rule,
         "detail": _bounded(outcome.detail),
+        "own": outcome.own,
         "status": outcome.status,
         "decision_ms": _milliseconds(outcome.began_at, outcome.decided_at),
         "first_byte_ms": _milliseconds(outcome.began_at, outcome.first_byte_at),

@@ -22,6 +22,7 @@ from gateway.proxy.holding import Holding
 from gateway.proxy.own import Desk
 from gateway.proxy.runtime import Runtime
 from gateway.proxy.tunnel import Tunnel
+from gateway.record.audit import Auditing, auditing_for
 from gateway.record.ids import RequestIds
 from gateway.record.logs import write_access
 from gateway.record.metrics import Metrics
@@ -66,9 +67,9 @@ class Gateway(Errands):
         self.cork = Cork()
         self.is_fast = config.express  # our own grammar reads what it can; False: llhttp reads everything
         self.pools: dict[str, Pool] = {}
-        self.runtime = self._make_runtime(config)
-        self.next_id = RequestIds().next
         self.metrics = Metrics()
+        self.runtime = self._make_runtime(config, None)
+        self.next_id = RequestIds().next
         self.metrics.upstreams.know(upstream.name for upstream in config.upstreams)
         self.recent = Recent(self.metrics, self._hash_subject)
         self._turning: asyncio.TimerHandle | None = None
@@ -76,7 +77,7 @@ class Gateway(Errands):
         self.takes_requests_until: float | None = None  # Unix seconds, with a `drain_delay`
         self.tracing = Tracing() if config.traces == "opentelemetry" else None
         self.tunnels: set[Tunnel] = set()
-        self.holding = Holding()
+        self.holding = Holding(soon=lambda act: asyncio.get_running_loop().call_soon(act))
         self.open_requests = 0
         self.open_streams = 0
         self.earlier_hits = self.earlier_misses = 0  # of configurations that are no longer in force
@@ -158,8 +159,10 @@ class Gateway(Errands):
         except CertificateError as problem:
             raise StartError(str(problem)) from None
         pools = self.pools
-        fresh = self._make_runtime(config)
+        fresh = self._make_runtime(config, self.runtime.audit)
         retired, self.runtime = self.runtime, fresh
+        if retired.audit is not None and (fresh.audit is None or fresh.audit.file is not retired.audit.file):
+            retired.audit.file.retire()
         self.revoking.use(config)
         self.desk = self._make_desk(self) if self._make_desk is not None else None
         self.earlier_hits += retired.config.policy.verified.hits
@@ -200,6 +203,8 @@ class Gateway(Errands):
         self.revoking.stop()
         if self._turning is not None:
             self._turning.cancel()
+        if self.runtime.audit is not None:
+            self.runtime.audit.file.retire()
         await self.store.close()
         await self.fetcher.close()
         if self.tracing is not None:
@@ -227,6 +232,7 @@ class Gateway(Errands):
         outcome.note_end()
         self.metrics.record(outcome)
         if outcome.code is not None:
+            outcome.principal = None  # what is kept of a refusal holds no claims
             self.recent.note_refusal(outcome)
         write_access(outcome, self._hash_subject)
 
@@ -237,13 +243,17 @@ class Gateway(Errands):
         for pool in self.pools.values():
             pool.sweep()
 
-    def _make_runtime(self, config: Config) -> Runtime:
+    def _make_runtime(self, config: Config, before: Auditing | None) -> Runtime:
+        try:
+            audit = auditing_for(config, before, self.metrics.audit, self._hash_subject)
+        except OSError as refusal:
+            raise StartError(str(refusal)) from None
         try:
             pools = {one.name: Pool(one, time.monotonic, self.cork, is_fast=self.is_fast) for one in config.upstreams}
         except (OSError, ssl.SSLError) as problem:
             raise StartError(f"an upstream's ca_file cannot be used: {problem}") from None
         self.pools = pools
-        return Runtime(config, pools)
+        return Runtime(config, pools, audit)
 
     def _turn(self) -> None:
         self.recent.turn()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway.config.audit import AUDIT_RECORD
 from gateway.config.cases import CASE_RECORD
 from gateway.config.conditions import READERS
 from gateway.config.document import Source
@@ -37,6 +38,7 @@ SECTIONS = {
     "tls": TLS_RECORD,
     "limits": LIMITS_RECORD,
     "log": LOG_RECORD,
+    "audit": AUDIT_RECORD,
     "cors": CORS_RECORD,
     "login": LOGIN_RECORD,
     "session": SESSION_RECORD,

@@ -262,6 +262,14 @@ def test_studio_is_refused_since_the_gateway_answers_it(engine: str, tmp_path: P
     assert "the gateway itself answers what Studio asks" in message
 
 
+@pytest.mark.parametrize("engine", PRINTERS)
+def test_owners_are_refused_since_an_engine_sends_bodies_as_they_came(engine: str, tmp_path: Path) -> None:
+    text = text_for(engine).replace("providers:\n", "    own: {by: subject}\nproviders:\n")
+    [(line, column, path, message)] = objections(engine, text, tmp_path)
+    assert (line, column, path) == (7, 5, "upstreams.mastra.own")
+    assert "an engine sends a body as it came" in message
+
+
 @pytest.mark.parametrize("engine", [ENVOY, HAPROXY, TRAEFIK])
 def test_a_limit_of_bodies_is_refused_where_it_would_hold_them_back(engine: str, tmp_path: Path) -> None:
     text = f"limits: {{body_size: 5MiB}}\n{text_for(engine)}"

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from gateway.policy.mastra_roles import ROLES, asked_permissions, covers, permission_patterns
 from tests.mastra.conftest import GUIDE_SECRET, HERE, RunNode, StartMastra, arrivals
 from tests.minting import b64, mint, rsa_key
 from tests.nodejs import give_up
@@ -350,3 +351,23 @@ def test_lock_file_names_no_registry() -> None:
     packages = json.loads(text)["packages"]
     assert len(packages) > 300
     assert [name for name, one in packages.items() if name and "integrity" not in one] == []
+
+
+def test_roles_and_permissions_are_those_of_the_package(node: str) -> None:
+    # A new Mastra with another role, permission or way to compare them is noticed here.
+    script = """
+import * as ee from '@mastra/core/auth/ee';
+const [patterns, asked] = JSON.parse(process.argv[1]);
+console.log(JSON.stringify({
+  roles: Object.fromEntries(ee.DEFAULT_ROLES.map(role => [role.id, role.permissions])),
+  patterns: Object.keys(ee.PERMISSION_PATTERNS),
+  covers: patterns.map(pattern => asked.map(one => ee.matchesPermission(pattern, one))),
+}));
+"""
+    patterns, asked = list(permission_patterns()), list(asked_permissions())
+    command = [node, "--input-type=module", "-e", script, json.dumps([patterns, asked])]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=60)
+    theirs = json.loads(done.stdout)
+    assert {name: list(own) for name, own in ROLES.items()} == theirs["roles"]
+    assert set(patterns) == set(theirs["patterns"])
+    assert [[covers((pattern,), (one,), None) for one in asked] for pattern in patterns] == theirs["covers"]

@@ -158,3 +158,13 @@ def test_permissions_are_those_that_the_routes_grant(
 ) -> None:
     found = told(routes, **claims)
     assert has <= found and has_not.isdisjoint(found), sorted(found)
+
+
+def test_what_is_closed_to_owners_is_not_told() -> None:
+    upstreams = "upstreams: {mastra: {url: 'http://localhost:4111', own: {by: subject}}}"
+    routes = f"routes: {{{GUARDED}, /api/datasets: {{provider: jobs, allow: authenticated, own: false}}}}"
+    policy = read("\n".join([upstreams, BASE["providers"], routes])).policy
+    principal = principal_of({"sub": "ann", "iat": NOW}, policy.routes[0].providers[0])
+    found = set(MastraAccess(policy).permissions(principal, HEAD, NOW))
+    assert {"datasets:*", "agents:*", "memory:*"} <= found
+    assert {"*", "vector:read", "vector:*", "stored-agents:write"}.isdisjoint(found)

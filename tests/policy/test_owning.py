@@ -350,6 +350,14 @@ def test_run_of_another_is_met_by_nobody(name: str) -> None:
         assert body["runId"] == sent
 
 
+@pytest.mark.parametrize("name", ["approve-tool-call", "decline-tool-call-generate"])
+def test_word_on_a_tool_may_come_with_memory(name: str) -> None:
+    # As the client sends it that got it with a run; Mastra's schema takes it away.
+    body = {"runId": own_id(OWNER, "r"), "toolCallId": "t", "memory": {"thread": "T", "resource": "alice"}}
+    sent = sent_body("POST", f"{AGENT}/{name}", body)
+    assert sent == {**body, "memory": {"thread": "T", "resource": OWNER}}
+
+
 def test_suspended_run_is_found_on_a_later_page() -> None:
     mastra = Mastra(suspended={f"r{number}": OWNER for number in range(150)})
     assert sent_body("POST", f"{AGENT}/observe", {"runId": "r149"}, mastra) == {"runId": "r149"}

@@ -142,11 +142,7 @@ OWNED = r"""
 << upstream begin GET /things/workflows/w/runs/r?fields=error&withNestedWorkflows=false as user-1
 >> response 200 chunked
 >> piece x*600000
->> piece x*600000 << upstream abort; client write 503 owner_unknown; client ended keep-alive, refused
-# an answer that is too long by its length, and came at once
->> request GET /things/workflows/w/runs/r token
-<< upstream begin GET /things/workflows/w/runs/r?fields=error&withNestedWorkflows=false as user-1
->> response 200 length 1048577 body x*1048577 << client write 403 not_owner; client ended keep-alive, refused
+>> piece x*3600000 << upstream abort; client write 403 not_owner; client ended keep-alive, refused
 # an answer that is an error
 >> request GET /things/workflows/w/runs/r token
 << upstream begin GET /things/workflows/w/runs/r?fields=error&withNestedWorkflows=false as user-1
@@ -223,27 +219,12 @@ OWNED = r"""
 # a place in a budget goes back with a refusal
 >> request PATCH /both/memory/threads/t1/transfer token json length 2 body {} << budgets people of user-1
 >> budget lends << client write 403 not_owner; budgets given back; client ended keep-alive, refused
-# not enforced, it goes on as it came
->> request PATCH /watched/memory/threads/t1 token json length 13 body {"title":"x"}
-<< upstream begin PATCH /watched/memory/threads/t1 as user-1 length 13 body {"title":"x"}
->> response 200 length 2 body ok << client write 200 length 2 body ok; client ended keep-alive, complete
-# not enforced, what is another's goes on
->> request GET /watched/workflows/w/runs/r token
-<< upstream begin GET /watched/workflows/w/runs/r?fields=error&withNestedWorkflows=false as user-1
->> response 200 length 23 body {"resourceId":"user-2"} << upstream begin GET /watched/workflows/w/runs/r as user-1
-# not enforced, what cannot be looked up goes on
->> request GET /watched/workflows/w/runs/r token
-<< upstream begin GET /watched/workflows/w/runs/r?fields=error&withNestedWorkflows=false as user-1
->> upstream breaks << upstream begin GET /watched/workflows/w/runs/r as user-1
-# not enforced, a body that is no JSON goes on
->> request PATCH /watched/memory/threads/t1 token json chunked body 1\r\na\r\n
->> client sends 1\r\na\r\n
->> client sends 0\r\n\r\n
-<< upstream begin PATCH /watched/memory/threads/t1 as user-1 chunked body 2\r\naa\r\n0\r\n\r\n
-# not enforced, a body of another kind goes on while it comes
->> request PATCH /watched/memory/threads/t1 token text length 3 body {}
-<< upstream begin PATCH /watched/memory/threads/t1 as user-1 length 3 unfinished; upstream write {}
->> client sends a << upstream has all; upstream write a
+# it counts also where no rule does
+>> request POST /watched/memory/threads/t1/transfer token json length 2 body {} << client write 403 not_owner
+<< client ended keep-alive, refused
+# nobody has nothing, also where no rule counts
+>> request PATCH /watched/memory/threads/t1 json length 13 body {"title":"x"} << client write 403 not_owner
+<< client ended keep-alive, refused
 """
 RUN = "?fields=error&withNestedWorkflows=false"
 PATCH = "request PATCH /things/memory/threads/t1 token json"
@@ -255,15 +236,13 @@ async def test_what_is_told_is_followed_by_these_commands(dialogue: str) -> None
     assert not player.host.holding.count_bytes or player.exchange.state is HOLDING
 
 
-async def test_what_is_too_large_to_be_held_goes_on_while_it_comes_where_nothing_is_enforced() -> None:
-    player = play(r">> request PATCH /watched/memory/threads/t1 token json chunked body 480001\r\n")
+async def test_what_becomes_too_large_to_be_held_is_refused() -> None:
+    player = play(rf">> {PATCH} chunked body 480001\r\n")
     assert player.feed(f"client sends x*{MAX_BODY_BYTES // 2}") == []
-    (begun,) = player.feed(f"client sends y*{MAX_BODY_BYTES // 2 + 1}")
-    assert begun.startswith("upstream begin PATCH /watched/memory/threads/t1 as user-1 chunked unfinished body")
-    assert player.feed(r"client sends \r\n0\r\n\r\n") == ["upstream has all", r"upstream write 0\r\n\r\n"]
-    player.feed("response 200 length 2 body ok")
-    (outcome,) = player.host.outcomes
-    assert outcome.would_deny == "body_too_large" and outcome.bytes_in == MAX_BODY_BYTES + 1
+    assert player.feed(f"client sends x*{MAX_BODY_BYTES // 2 + 1}") == [
+        "client write 413 close body_too_large", "client ended lingers, refused",
+    ]  # fmt: skip
+    assert player.host.outcomes[0].bytes_in == MAX_BODY_BYTES + 1
 
 
 async def test_one_that_is_just_not_too_large_is_held() -> None:
@@ -372,11 +351,11 @@ async def test_another_is_not_let_in_by_what_was_kept() -> None:
     ("dialogue", "expected"),
     [
         (f">> {PATCH} length 2 body {{}}", ("pin", "allow", None, None)),
-        (">> request GET /things/agents token", ("none", "allow", None, None)),
+        (">> request GET /things/agents token", (None, "allow", None, None)),
         (">> request GET /public/x", (None, "allow", None, None)),
-        (">> request GET /things/none token", (None, "deny", "not_owner", None)),
+        (">> request GET /things/none token", ("close", "deny", "not_owner", None)),
         (">> request POST /things/memory/threads/t/transfer token", ("close", "deny", "not_owner", None)),
-        (">> request POST /watched/memory/threads/t/transfer token", ("close", "allow", None, "not_owner")),
+        (">> request POST /watched/memory/threads/t/transfer token", ("close", "deny", "not_owner", None)),
     ],
 )
 async def test_the_record_says_how_it_was_kept_to_its_own(dialogue: str, expected: Any) -> None:

@@ -69,6 +69,7 @@ def test_line_put_together_by_hand_says_what_json_would_write() -> None:
     full.route, full.provider, full.subject = "/api", "jobs", "user-1"
     full.upstream, full.host, full.user_agent = Upstream("mastra", "http://mastra"), 'a"\udcff', "x\ty"
     full.kind, full.credential = "human", "session"
+    full.own = "look_up"
     full.trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
     full.code, full.would_deny, full.rule, full.detail = "access_denied", "x", "company", "said\n" + "y" * 300
     full.note_end()

@@ -122,6 +122,7 @@ async def test_end_of_an_upstreams_certificate_is_seen_where_connections_are_mad
 
 WELL: dict[str, Any] = {
     "draining": False,
+    "audit": None,
     "takes_requests_seconds": None,
     "agree": True,
     "uptime_seconds": 30.0,

@@ -14,6 +14,8 @@ import pytest
 
 from gateway.config.model import Address, Decisions
 from gateway.endpoints.state import state_of
+from gateway.policy.ownership import Ownership
+from gateway.policy.routes import Policy
 from gateway.proxy.dialects import DIALECTS, asking_at
 from gateway.proxy.told import told_of
 from gateway.server.gateway import Gateway
@@ -300,3 +302,15 @@ async def test_envoy_names_and_nothing_behind_is_no_question() -> None:
                 port, head("GET", target, [("Host", "gw.test"), ("X-Gateway-Peer", "127.0.0.1")])
             )
             assert status == 400 and b"question_malformed" in answer
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_question_about_what_has_owners_is_refused_since_the_engine_sends_the_body(engine: str) -> None:
+    async with RawUpstream() as upstream, asked(upstream) as (gateway, _):
+        routes = [replace(route, own_things=Ownership()) for route in gateway.config.policy.routes]
+        counted = [replace(route, budgets=("people",)) for route in routes]
+        for policy in (Policy(routes), Policy(counted)):  # nothing is spent for it either
+            async with running(replace(gateway.config, policy=policy)) as parted:
+                lines = [("Host", "gw.test"), ("Authorization", f"Bearer {TOKEN}")]
+                status, answer = await reply(port_of(parted), question(engine, "GET", "/api/agents", lines))
+                assert b"engine_limited" in answer and status != 200
