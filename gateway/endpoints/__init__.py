@@ -2,6 +2,6 @@
 
 In reading order: `trouble` (what is wrong just now), `state` (what one process says of itself), `questions` (an
 explanation, asked for by a page), `local` (one process), `merge` and `fleet` (several), `admin` (the port); `studio`
-(what Mastra's Studio asks about people), `issuer` (what is said to the issuer of a login), `begun` (logins that are
-under way) and `login` (what is answered).
+(what Mastra's Studio asks about people), `issuer` (what is said to the issuer of a login), `backchannel` (what it
+says by itself), `begun` (logins that are under way) and `login` (what is answered).
 """

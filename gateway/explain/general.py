@@ -38,6 +38,10 @@ ADVICE: dict[Reason, str] = {
         "Open the page again. If it comes back: the page was opened at another address than "
         "`login.public_url`, or the browser keeps no cookies. The log's `detail` says what did not fit."
     ),
+    Reason.LOGOUT_INVALID: (
+        "Compare the client that the issuer tells of logouts with `login.client_id`; the log's `detail` says what did "
+        "not fit."
+    ),
     Reason.TOKEN_MISSING: "Send `Authorization: Bearer TOKEN`, or name the place in `token_from` of the provider.",
     Reason.TOKEN_MALFORMED: "Check for a cut or doubly encoded token, and for `Bearer` sent twice.",
     Reason.TOKEN_TOO_LARGE: "Put fewer claims into the token.",

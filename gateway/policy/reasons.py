@@ -41,6 +41,8 @@ class Reason(Enum):
 
     LOGIN_INVALID = Answer(400, _BAD_REQUEST, "this login was not begun in this browser, or is over: begin it anew")
 
+    LOGOUT_INVALID = Answer(400, _BAD_REQUEST, "no logout token of the issuer that counts")
+
     # 401: no token, or one that does not count. Never a 5xx: Mastra's client retries those.
     TOKEN_MISSING = Answer(401, _WHO, "no token where the route looks for one")
     TOKEN_MALFORMED = Answer(401, _INVALID, "the token is not a compact JWS of a JSON object")

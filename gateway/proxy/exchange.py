@@ -54,7 +54,7 @@ _UNANSWERED: Final = frozenset({READING, WAITING, HOLDING, SENDING})  # else who
 class Exchange(Owned):
     """One request and its response."""
 
-    __slots__ = ("_allowed", "_living", "_tries", "_upstream")
+    __slots__ = ("_living", "_tries", "_upstream")
 
     def __init__(self, host: Host, client: Client, request: RequestRead) -> None:
         self._host, self._client, self._request = host, client, request
@@ -72,7 +72,7 @@ class Exchange(Owned):
         self._said = b""
         self._asked_about = None
         self._trace = None
-        self._allowed: Allow | None = None
+        self._allowed = None
         self._living: Living | None = None  # of a stream that the gateway looks after
 
     def __repr__(self) -> str:

@@ -27,6 +27,7 @@ from gateway.proxy.host import Host, Lease
 from gateway.proxy.login_page import failed_login_page
 from gateway.proxy.own import (
     FOR_PEOPLE,
+    WITH_BODY,
     OwnAnswer,
     OwnQuestion,
     end_lines,
@@ -53,10 +54,11 @@ class Waiting(Relay):
 
     # More than a dozen: one is made for each request, and an object for each group would cost what it saves.
     __slots__ = (
-        "_asked_about", "_client", "_delivery", "_errand", "_host", "_lease", "_outcome", "_request", "_runtime",
-        "_said", "_sent", "_trace", "_upload", "state",
+        "_allowed", "_asked_about", "_client", "_delivery", "_errand", "_host", "_lease", "_outcome", "_request",
+        "_runtime", "_said", "_sent", "_trace", "_upload", "state",
     )  # fmt: skip
 
+    _allowed: Allow | None  # once that is decided
     _asked_about: Session | None  # the session as it came, where its issuer was asked for the next word
     _client: Client
     _delivery: Delivery
@@ -145,7 +147,8 @@ class Waiting(Relay):
         session = None if principal is None else principal.session
         query = "".join(self._request.target.partition("?")[1:])
         refused = None if allow.would_deny is None else allow.would_deny.reason
-        question = OwnQuestion(route.own, self._request, query, route.upstream, principal, session, now, refused)
+        body = b"".join(self._sent) if route.own in WITH_BODY else b""
+        question = OwnQuestion(route.own, self._request, query, route.upstream, principal, session, now, refused, body)
         self._wait_for(
             lambda then: self._host.answer(question, then), lambda answer: self._own_answer_came(answer, route.own)
         )

