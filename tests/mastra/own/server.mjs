@@ -201,6 +201,13 @@ async function serve(kind, port) {
     agents: { weatherAgent },
     memory: new Memory({ options: { lastMessages: 20 } }),
   });
+  // Its memory is in a store of its own: what is asked about a thread has to be asked of that.
+  const islandAgent = new Agent({
+    id: 'islandAgent',
+    name: 'With a store of its own',
+    ...about,
+    memory: new Memory({ storage: new InMemoryStore(), options: { lastMessages: 20 } }),
+  });
   const controller = new AgentController({
     id: 'desk',
     agent: weatherAgent,
@@ -209,7 +216,7 @@ async function serve(kind, port) {
     memory: new Memory({ storage, options: { lastMessages: 20 } }),
   });
   const mastra = new Mastra({
-    agents: { weatherAgent, plainAgent, recallAgent, routingAgent },
+    agents: { weatherAgent, plainAgent, recallAgent, routingAgent, islandAgent },
     agentControllers: { desk: controller },
     workflows: {
       tickWorkflow: workflowOf('tickWorkflow', tick, z.object({ note: z.string(), ticks: z.number().optional() })),
