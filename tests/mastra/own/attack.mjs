@@ -66,9 +66,11 @@ async function judge(probes, number) {
     probes.map(async (probe, i) => {
       const b = attackers[i];
       const through = new Set(changed);
+      let told = ''; // what the attacker knew beforehand, and may see again
       for (const { text, sent } of b.answers) {
+        told += sent;
         if (text.match(CANARY)?.some(found => !sent.includes(found))) through.add('learned');
-        if ([a.subject, ...thing.ids].some(id => text.includes(id) && !sent.includes(id))) through.add('learned');
+        if ([a.subject, ...thing.ids].some(id => text.includes(id) && !told.includes(id))) through.add('learned');
         if (probe.learned?.(text, b, a)) through.add('learned');
       }
       if ((await dump(b.subject)).match(CANARY)) through.add('kept');
