@@ -18,6 +18,8 @@ class Objections(Protocol):
 
     def refuse(self, keys: Sequence[Key], message: str, note: str = "") -> None: ...
 
+    def has(self, keys: Sequence[Key]) -> bool: ...
+
 
 def object_to_common(plan: Plan, objections: Objections) -> None:
     """Refuse what no engine can be told."""
@@ -48,6 +50,10 @@ def object_to_common(plan: Plan, objections: Objections) -> None:
             why = "no engine says when a stream has ended, so its places would never come back"
             do = "let the gateway be the proxy there, or count 'requests' alone, which engines ask about as ever"
             objections.refuse(("budgets", budget.name, "streams"), why, do)
+    for key in (("streams",), *(("routes", route.key, "streams") for route in config.policy.routes)):
+        if objections.has(key):
+            why = "an engine ends no stream with its token, nor says anything into its silence"
+            objections.refuse(key, why, "take 'streams' away, or let the gateway be the proxy where streams are to end")
     parted = {route.upstream.name for route in config.policy.routes if route.own_things is not None}
     for upstream in config.upstreams:
         if upstream.name in parted:
