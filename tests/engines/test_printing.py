@@ -267,7 +267,7 @@ def test_streams_of_a_budget_are_refused_since_no_engine_says_when_one_ends(engi
     budgets = "budgets:\n  people: {per: provider, streams: 3}\nroutes:\n"
     text = text_for(engine).replace("routes:\n", budgets).replace("provider: jobs,", "provider: jobs, budget: people,")
     [(_, column, path, message)] = objections(engine, text, tmp_path)
-    assert (column, path) == (26, "budgets.people.streams")
+    assert (column, path) == (27, "budgets.people.streams")
     assert "no engine says when a stream has ended" in message
     assert not objections(engine, text.replace("streams: 3", "requests: 60/1m"), tmp_path)
 
