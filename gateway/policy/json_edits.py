@@ -24,7 +24,7 @@ MAX_DEPTH: Final = 128  # schemas of tools, the deepest that honest callers send
 _BOM: Final = "\N{ZERO WIDTH NO-BREAK SPACE}"
 _STEPS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _NO_SIGNS: Final = bytes(set(range(256)) - {ord(","), *_STEPS})
-_WIDE: Final = re.compile(rb"[\xf0-\xff]|\\u")
+_WIDE: Final = re.compile(rb"[\xf0-\xff]")
 _COSTS: Final = ((b",", 32), (b"[", 72), (b"{", 200), (b'"', 40))  # bytes that CPython takes for what each begins
 _BETWEEN: Final = re.compile(r"[ \t\n\r,:]*+").match
 
@@ -102,7 +102,8 @@ def weigh(body: bytes) -> int:
 
     An object takes 40 times the bytes of its text, and a text four times, if one sign in it is from beyond 16 bits.
     """
-    width = 4 if _WIDE.search(body) else 2 - body.isascii()
+    is_wide = b"\\u" in body or not (body.isascii() or _WIDE.search(body) is None)
+    width = 4 if is_wide else 2 - body.isascii()
     return (1 + width) * len(body) + sum(cost * body.count(sign) for sign, cost in _COSTS)
 
 

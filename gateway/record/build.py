@@ -15,10 +15,10 @@ from typing import Literal
 # aiohttp's parser say is not so (`http1/llhttp.py`), and compiled code believes them.
 COMPILED = {
     "policy": (
-        "addresses asked cache callers claim_names claim_values claims clerk conditions cookies credentials decision "
-        "denied emails expressions fields freshness guard issuers jwk key_lookup likeness machine_keys machines "
-        "mastra_roles memory model onward organizations origins parameters paths providers resources routes rules seen "
-        "session studio token upstreams verify words"
+        "addresses asked budgets cache callers claim_names claim_values claims clerk conditions cookies credentials "
+        "decision denied emails expressions fields freshness guard issuers jwk key_lookup likeness machine_keys "
+        "machines mastra_roles memory model onward organizations origins parameters paths providers resources routes "
+        "rules seen session studio token upstreams verify words"
     ),
     "config": "model",
     "keys": "entry store",
@@ -26,8 +26,8 @@ COMPILED = {
     "http1": "arrivals body fields forms memory request response",
     "proxy": (
         "cors delivery dialects enquiry errand event_stream exchange frames headers heads holding host identity life "
-        "living owned parting question refusal runtime silence states told tunnel unreachable upload verdict waiting "
-        "wire"
+        "living owned parting question refusal runtime silence states told tunnel turns unreachable upload verdict "
+        "waiting wire"
     ),
     "transport": "asking client cork hangup limits listener pool room upstream",
     "server": "errands gateway",

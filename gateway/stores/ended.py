@@ -11,7 +11,8 @@ from typing import Any, Final
 from redis.asyncio import Redis
 
 from gateway.policy.ended_sessions import EndedSessions
-from gateway.stores.redis import PREFIX, Store, StoreDownError
+from gateway.stores.counting import StoreDownError
+from gateway.stores.redis import PREFIX, Store
 
 # Clocks of replicas may differ by so much, and a word may be late by as much: it is heard again for so long.
 OVERLAP_SECONDS: Final = 60.0

@@ -1,6 +1,7 @@
 // One user against another, by every carrier that is known. Prints {probes: {NAME: {through, said}}, broken}.
 //
 //   node attack.mjs [PART OF A NAME ...]     environment: see rig.mjs; NAMES=["..."] whole names; ALL=1 harmless ones too
+//   PART=1/3       every third of them
 //   TOGETHER=8     probes that share a victim, where none is expected to get through
 //
 // A probe got through when its caller learned or changed something, whatever the status was:
@@ -17,6 +18,7 @@ import prompts from './probes/prompts.mjs';
 import runs from './probes/runs.mjs';
 import records from './probes/records.mjs';
 import doors from './probes/doors.mjs';
+import more from './probes/more.mjs';
 import shadows from './probes/shadows.mjs';
 
 const [AT_ONCE, TOGETHER] = [Number(process.env.AT_ONCE ?? 8), Number(process.env.TOGETHER ?? 1)];
@@ -26,13 +28,14 @@ const CANARY = /CANARY-\d+-\d+-x/g;
 const wanted = process.argv.slice(2);
 // Those that Mastra itself refuses, whoever asks: they prove nothing about what stands before it. ALL=1 runs them too.
 const harmless = new Set(JSON.parse(readFileSync(new URL('harmless.json', import.meta.url))));
-const all = [...threads, ...prompts, ...runs, ...records, ...doors, ...shadows];
+const all = [...threads, ...prompts, ...runs, ...records, ...doors, ...shadows, ...more];
 const names = new Set(all.map(one => one.name));
 if (names.size !== all.length) throw new Error('two probes have one name');
 const exact = JSON.parse(process.env.NAMES ?? '[]');
 const isWanted = name =>
   exact.length ? exact.includes(name) : wanted.length ? wanted.some(part => name.includes(part)) : process.env.ALL || !harmless.has(name);
-const chosen = all.filter(one => isWanted(one.name));
+const [part, parts] = (process.env.PART ?? '1/1').split('/').map(Number);
+const chosen = all.filter(one => isWanted(one.name)).filter((one, i) => i % parts === part - 1);
 const tag = `${process.pid}`;
 
 /**
@@ -43,7 +46,7 @@ async function judge(probes, number) {
   const a = new Caller(`ann-${tag}-${number}`);
   const canary = `CANARY-${tag}-${number}-x`;
   const thing = await things[probes[0].thing](a, canary);
-  const look = () => dump(a.subject, thing.runId);
+  const look = async () => (await dump(a.subject, thing.runId)) + ((await thing.state?.()) ?? '');
   const isLive = Boolean(thing.call);
   const before = isLive ? null : await settled(look);
   const attackers = probes.map((probe, i) => {
@@ -63,9 +66,11 @@ async function judge(probes, number) {
     probes.map(async (probe, i) => {
       const b = attackers[i];
       const through = new Set(changed);
+      let told = ''; // what the attacker knew beforehand, and may see again
       for (const { text, sent } of b.answers) {
+        told += sent;
         if (text.match(CANARY)?.some(found => !sent.includes(found))) through.add('learned');
-        if ([a.subject, ...thing.ids].some(id => text.includes(id) && !sent.includes(id))) through.add('learned');
+        if ([a.subject, ...thing.ids].some(id => text.includes(id) && !told.includes(id))) through.add('learned');
         if (probe.learned?.(text, b, a)) through.add('learned');
       }
       if ((await dump(b.subject)).match(CANARY)) through.add('kept');
@@ -114,6 +119,5 @@ const probes = Object.fromEntries(
 );
 const throughs = Object.keys(probes).filter(name => probes[name].through.length);
 if (process.env.BRIEF) {
-  console.log(JSON.stringify({ auth, probes: chosen.length, through: throughs.length, held: Object.keys(probes).filter(name => !probes[name].through.length), broken }, null, 1));
-} else console.log(JSON.stringify({ probes, broken }));
-process.exit();
+  process.stdout.write(JSON.stringify({ auth, probes: chosen.length, through: throughs.length, held: Object.keys(probes).filter(name => !probes[name].through.length), broken }, null, 1), () => process.exit());
+} else process.stdout.write(JSON.stringify({ probes, broken }), () => process.exit());

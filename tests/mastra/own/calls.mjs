@@ -14,7 +14,8 @@ function shapeOf(value) {
   if (Array.isArray(value)) return [...new Set(value.map(one => JSON.stringify(shapeOf(one))))].sort();
   if (value instanceof Date) return 'date';
   if (value === null || typeof value !== 'object') return value === null ? 'null' : typeof value;
-  return Object.fromEntries(Object.keys(value).sort().map(key => [key, shapeOf(value[key])]));
+  const keys = Object.keys(value).filter(key => key !== 'requestContext'); // who asks, where Mastra knows
+  return Object.fromEntries(keys.sort().map(key => [key.replace(/^[0-9a-f-]{36}$/, 'ID'), shapeOf(value[key])]));
 }
 
 /** The kinds of a stream's chunks, in the order in which they first came. */
@@ -25,6 +26,9 @@ async function kinds(stream) {
   else for await (const chunk of stream) note(chunk);
   return [...seen];
 }
+
+/** What approves a run names the run alone; what resumes it names its memory, too. */
+const withMemory = (run, { memory }) => Object.defineProperty(run, 'memory', { value: memory });
 
 // ---- somebody, and the operations -----------------------------------------------------
 
@@ -73,7 +77,7 @@ function world(statuses) {
   async function waits(who = agent, memory = memoryOf(newId('t'))) {
     const answer = await who.generate('call pay {"note":"mine"}', memory);
     const { runId, suspendPayload } = answer;
-    return { runId, toolCallId: suspendPayload.toolCallId, memory: memory.memory };
+    return withMemory({ runId, toolCallId: suspendPayload.toolCallId }, memory);
   }
 
   /** The run of a streamed answer that waits, as a page learns of it. */
@@ -85,7 +89,7 @@ function world(statuses) {
         if (chunk.type === 'tool-call-approval') found = { runId: chunk.runId, toolCallId: chunk.payload.toolCallId };
       },
     });
-    return { ...found, memory: memory.memory };
+    return withMemory(found, memory);
   }
 
   async function asked() {
@@ -96,13 +100,14 @@ function world(statuses) {
   }
 
   const answered = { step: 'ask', resumeData: { answer: 'yes' } };
+  const words = { resource: 'printer 4', resourceId: 'printer-4', threadId: 'M8', thread: 'M8', memory: '8 GB', runId: 'morning', user: 'ann', conversation: 'x' };
   const ticking = () => client.getWorkflow('tickWorkflow').createRun({ resourceId });
 
   async function traced() {
     const { traceId, threadId } = await talked();
     for (let i = 0; i < 60; i++) {
       const { spans } = await client.listTraces({ filters: { resourceId } });
-      if (spans.some(span => span.traceId === traceId)) return { traceId, threadId, spans };
+      if (spans.some(span => span.traceId === traceId && span.endedAt)) return { traceId, threadId, spans };
       await sleep(50);
     }
     throw new Error('no trace came');
@@ -214,6 +219,35 @@ function world(statuses) {
       await agent.generate([...history, { id: newId('m'), role: 'user', content: 'two' }], memoryOf(thread));
       const { messages } = await client.listThreadMessages(thread, { agentId, resourceId });
       return messages.map(message => message.role).join();
+    },
+
+    // names of owners among one's own words
+    'tool.execute, names of owners in its data': () => client.getTool('echo').execute({ data: words }),
+    'agent.executeTool, names of owners in its data': () => agent.executeTool('echo', { data: words }),
+    'mcp: tool.execute, names of owners in its data': () => client.getMcpServerTool('weather', 'echo').execute({ data: words }),
+    'agent.generate, names of owners in a message': async () =>
+      (await agent.generate([{ role: 'user', content: [{ type: 'text', text: 'hello', providerOptions: { x: words } }] }], memoryOf(newId('t')))).text,
+    'agent.generate, names of owners in a tool of a client': async () =>
+      (await agent.generate('hello', { clientTools: { find: { id: 'find', description: 'finds', inputSchema: { type: 'object', properties: { resource: { type: 'string' }, threadId: { type: 'string' }, runId: { type: 'string' }, memory: { type: 'string' } } } } } })).text,
+    'agent.generate, names of owners in the shape of an answer': async () =>
+      typeof (await agent.generate('hello', { structuredOutput: { schema: { type: 'object', properties: { resource: { type: 'string' }, thread: { type: 'string' } } }, errorStrategy: 'warn' } })),
+    'agent.generate, with metadata of its trace': async () => typeof (await agent.generate('hello', { tracingOptions: { metadata: { experiment: 'x' } } })).traceId,
+    'agent.generate, with options of its memory': async () => (await agent.generate('hello', { memory: { ...memoryOf(newId('t')).memory, options: { lastMessages: 5 } } })).text,
+    'createMemoryThread, names of owners in its metadata': () => client.createMemoryThread({ resourceId, threadId: newId('t'), title: 'mine', metadata: words, agentId }),
+    'run.startAsync, names of owners in its input': async () => {
+      const run = await client.getWorkflow('echoWorkflow').createRun();
+      return (await run.startAsync({ inputData: words, initialState: words })).status;
+    },
+    'run.resumeAsync, names of owners in its answer': async () =>
+      (await (await asked()).run.resumeAsync({ step: 'ask', resumeData: { answer: 'yes', ...words } })).status,
+    'saveMessageToMemory, names of owners in its metadata': async () => {
+      const { threadId } = await talked();
+      const content = { format: 2, parts: [{ type: 'text', text: 'saved' }], content: 'saved', metadata: words };
+      return (await client.saveMessageToMemory({ agentId, messages: [{ id: newId('m'), role: 'user', threadId, resourceId, type: 'text', createdAt: new Date(), content }] })).messages.length;
+    },
+    'createSchedule, with metadata': async () => {
+      const { threadId } = await talked();
+      return client.createSchedule({ agentId, cron: '0 0 1 1 *', prompt: 'remember', threadId, resourceId, metadata: { note: 'x' } });
     },
 
     // threads
@@ -515,7 +549,7 @@ async function run(name) {
     const isPlain = Array.isArray(value) ? typeof value[0] !== 'object' : typeof value !== 'object';
     found[name] = { statuses: [...statuses], shape: isPlain ? value : shapeOf(value) };
   } catch (problem) {
-    const said = String(problem?.message ?? problem).replaceAll(/[0-9a-f-]{32,36}/g, 'ID');
+    const said = String(problem?.message ?? problem).replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32,64}/g, 'ID');
     found[name] = { statuses: [...statuses], failed: said.slice(0, 300) };
   }
 }
@@ -526,5 +560,4 @@ await Promise.all(
     for (let name = queue.shift(); name; name = queue.shift()) await run(name);
   }),
 );
-console.log(JSON.stringify(Object.fromEntries(wanted.map(name => [name, found[name]]))));
-process.exit();
+process.stdout.write(JSON.stringify(Object.fromEntries(wanted.map(name => [name, found[name]]))), () => process.exit());

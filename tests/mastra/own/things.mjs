@@ -56,7 +56,7 @@ export async function running(who, canary, agentId = 'weatherAgent') {
   let call = null;
   const first = await new Promise((resolve, reject) => {
     const json = { messages: `n=80 ms=25 ${canary}`, ...memory };
-    call = who.send('POST', `${A}/${agentId}/stream`, { json, ms: 8000, began: resolve });
+    call = who.send('POST', `${A}/${agentId}/stream`, { json, began: resolve });
     call.then(answer => reject(new Error(`no stream: ${answer.status} ${answer.text.slice(0, 300)}`)));
   });
   const runId = /"runId":"([^"]+)"/.exec(first)[1];
@@ -180,7 +180,8 @@ export async function score(who, canary) {
 export async function fired(who, canary) {
   const made = await schedule(who, canary);
   await who.must('POST', `/api/schedules/${made.scheduleId}/run`, {});
-  await sleep(200);
+  const messages = `/api/memory/threads/${made.threadId}/messages?agentId=weatherAgent`;
+  for (let i = 0; i < 200 && (await who.must('GET', messages)).json.messages.length < 4; i++) await sleep(50);
   return made;
 }
 
@@ -217,4 +218,19 @@ export async function toldTask(who, canary) {
     params: { taskId: made.taskId, pushNotificationConfig: { url: `http://127.0.0.1:9/${canary}`, token: canary } },
   });
   return made;
+}
+
+/** A thread whose id a path has to encode. */
+export async function oddThread(who, canary) {
+  const threadId = newId('a b/c?d#e&f=g;h');
+  await who.beside('POST', '/api/memory/threads?agentId=weatherAgent', { resourceId: who.subject, threadId, title: `title ${canary}` });
+  return { threadId, ids: [threadId] };
+}
+
+/** A thread of an agent that has a store of its own. */
+export async function island(who, canary) {
+  const made = await thread(who, canary, 'islandAgent');
+  const own = `/api/memory/threads/${made.threadId}`;
+  const read = tail => who.beside('GET', `${own}${tail}?agentId=islandAgent`).then(answer => answer.text, String);
+  return { ...made, state: async () => (await read('')) + (await read('/messages')) };
 }
