@@ -68,6 +68,7 @@ LOOKUPS = {
     "behind": told('{"resourceId":"ann"}') + told(),
     "switched": "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n" + BOB,
     "two lengths": f"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: {len(BOB)}\r\n\r\n{BOB}",
+    "many values": told('{"resourceId":"bob","metadata":[' + "[]," * 400_000 + "1]}"),
     "not UTF-8": told('{"resourceId":"bob\xff"}'),
 }
 
