@@ -68,6 +68,7 @@ def state_of(gateway: Gateway) -> dict[str, Any]:
             "misses": gauges.cache_misses,
         },
         "session_renewals": dict(gateway.metrics.session_renewals),
+        "revocation": _revocation(gateway, now),
         "own": {
             **gateway.metrics.own,
             "owners": gauges.owners,
@@ -102,6 +103,7 @@ def merge_states(states: list[dict[str, Any]]) -> dict[str, Any]:
         "session_renewals": _added([state["session_renewals"] for state in states]),
         "own": _added([state["own"] for state in states]),
         "audit": _audits([state["audit"] for state in states]),
+        "revocation": _worst_revocation([state["revocation"] for state in states]),
         "agree": len({tuple(route["route"] for route in state["routes"]) for state in states}) == 1,
         "routes": [route | {"requests": _added(_counts(route["route"], states))} for route in first["routes"]],
         "providers": [_worst(name, states) for name in (provider["name"] for provider in first["providers"])],
@@ -138,6 +140,21 @@ def _audits(same: list[dict[str, Any] | None]) -> dict[str, Any] | None:
         return None
     worst = max(there, key=lambda one: one["failing_seconds"] or 0.0)
     return worst | {"lines": _added([one["lines"] for one in there])}
+
+
+def _revocation(gateway: Gateway, now: float) -> dict[str, Any]:
+    """Return what is revoked, and what is wrong with knowing of it."""
+    revoking, file = gateway.revoking, gateway.config.revoked_file
+    sharing = revoking.sharing
+    return {
+        "file": None if file is None else str(file),
+        "entries": len(revoking.listed.entries),
+        "error": revoking.error,
+        "failed_seconds_ago": _ago(now, revoking.failed_at),
+        "ended_sessions": 0 if revoking.ended is None else len(revoking.ended),
+        "is_shared": None if sharing is None else not sharing.is_down,
+        "logouts": dict(revoking.logouts),
+    }
 
 
 def _left(gateway: Gateway, now: float) -> float | None:
@@ -251,6 +268,12 @@ def _worst(name: str, states: list[dict[str, Any]]) -> dict[str, Any]:
     own = [provider for state in states for provider in state["providers"] if provider["name"] == name]
     worst: dict[str, Any] = max(own, key=_age)
     return worst
+
+
+def _worst_revocation(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what the worker knows that knows least, with the logouts of all."""
+    worst = min(found, key=lambda one: (one["error"] is None, one["is_shared"] is not False))
+    return worst | {"logouts": _added([one["logouts"] for one in found])}
 
 
 def _newest(refusals: list[dict[str, Any]]) -> list[dict[str, Any]]:

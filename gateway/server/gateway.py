@@ -200,7 +200,7 @@ class Gateway(Errands):
             await self.decisions.stop()
         for pool in self.pools.values():
             pool.close()
-        self.revoking.stop()
+        await self.revoking.stop()
         if self._turning is not None:
             self._turning.cancel()
         if self.runtime.audit is not None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
 from gateway.config.document import ConfigError
-from gateway.config.model import Config
+from gateway.config.model import Config, Shared
 from gateway.config.revoked import load_revoked
 from gateway.policy.ended_sessions import EndedSessions
 from gateway.policy.revocation import RevocationList, Revoked
@@ -47,9 +47,10 @@ class Revoking:
         end_open: Callable[[Revoked], int],
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        store_of: Callable[[], Any] = lambda: None,
     ) -> None:
-        self._end_open, self._clock, self._sleep, self._store_of = end_open, clock, sleep, store_of
+        self._end_open, self._clock, self._sleep = end_open, clock, sleep
+        self._shared: Shared | None = None
+        self._store: Any = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.reads = {"ok": 0, "failed": 0}
         self.logouts = {"ok": 0, "refused": 0, "unshared": 0}
@@ -71,21 +72,28 @@ class Revoking:
         self._obey()
 
     def _connect(self) -> Sharing | None:
-        login, store = self._config.policy.login, self._store_of()
-        if login is None or store is None:
+        login, shared = self._config.policy.login, self._config.shared
+        if login is None or shared is None:
             return None
         from gateway.stores.ended import SharedEnds  # here: its client takes a while to import
+        from gateway.stores.redis import Store
 
-        return SharedEnds(store, login.seal.mark("the place of what was ended"), login.seal.max_age_seconds)
+        if self._store is None or shared != self._shared:
+            former, self._store, self._shared = self._store, Store(shared), shared
+            if former is not None:
+                self._start(former.close())
+        return SharedEnds(self._store, login.seal.mark("the place of what was ended"), login.seal.max_age_seconds)
 
     def begin(self) -> None:
         """Look for news from now on, on the running loop."""
         self._start(self._watch())
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Look no more."""
         for task in self._tasks:
             task.cancel()
+        if self._store is not None:
+            await self._store.close()
 
     def end_session(self, session: Session) -> None:
         """A session was ended by a logout here: its cookie counts no more, wherever a copy of it is."""
@@ -178,7 +186,7 @@ class Revoking:
             except Exception as surprise:  # nobody else would look again
                 _log.error("looking for what is revoked failed", exc_info=surprise)
 
-    def _start(self, work: Awaitable[None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
