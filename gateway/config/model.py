@@ -181,6 +181,9 @@ class Case:
     ip: str = "127.0.0.1"
     at: float | None = None
     would_deny: str | None = None
+    body: Mapping[str, Any] | None = None  # None: there is none
+    owner: str | None = None  # whose the things are that are looked up; None: the caller's
+    sent: Mapping[str, Any] | None = None  # the body that is to go up
 
 
 @dataclass(frozen=True, slots=True)
