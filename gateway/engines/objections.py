@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from gateway.engines.plan import Plan
+from gateway.policy.streams import FOLLOWED
 
 _PLAIN_PATH: Final = re.compile(r"[\w./@:+,=~-]+", re.ASCII)
 Key = str | int
@@ -42,6 +43,10 @@ def object_to_common(plan: Plan, objections: Objections) -> None:
                 f"the gateway itself answers {route.resource.metadata_path}, which an engine would send to the upstream"
             )
             objections.refuse(("routes", route.key, "mcp"), why, "let the gateway be the proxy for this server")
+        if route.streams is not None and route.streams != FOLLOWED:
+            why = "an engine passes streams on as they come: nobody would end them, or keep them alive"
+            keys = ("routes", route.key, "streams")
+            objections.refuse(keys, why, "let the gateway be the proxy there, or take 'streams' away")
     parted = {route.upstream.name for route in config.policy.routes if route.own_things is not None}
     for upstream in config.upstreams:
         if upstream.name in parted:
