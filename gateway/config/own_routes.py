@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from gateway.config.login import only_sessions
 from gateway.config.reading import Reading
 from gateway.config.resources import route_of_document
-from gateway.config.routes import ReadRoute, why_twins
+from gateway.config.routes import ReadRoute
 from gateway.config.targets import read_prefix
+from gateway.config.twins import why_twins
 from gateway.policy.login import BACKCHANNEL, PREFIX, Login
 from gateway.policy.providers import Provider
 from gateway.policy.routes import Route

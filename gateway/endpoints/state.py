@@ -11,6 +11,8 @@ from gateway import __version__
 from gateway.config.describe import who_may_pass
 from gateway.config.document import printable
 from gateway.config.model import Config
+from gateway.endpoints.revocation_state import revocation_state, worst_revocation
+from gateway.endpoints.spent import budgets_state, merged_budgets, store_state, worst_store
 from gateway.endpoints.trouble import no_worker_answers, troubles_of
 from gateway.keys.status import SourceStatus, as_one
 from gateway.keys.store import KeyStore
@@ -68,7 +70,9 @@ def state_of(gateway: Gateway) -> dict[str, Any]:
             "misses": gauges.cache_misses,
         },
         "session_renewals": dict(gateway.metrics.session_renewals),
-        "revocation": _revocation(gateway, now),
+        "revocation": revocation_state(gateway, now),
+        "budgets": budgets_state(gateway),
+        "shared": store_state(gateway),
         "own": {
             **gateway.metrics.own,
             "owners": gauges.owners,
@@ -101,9 +105,11 @@ def merge_states(states: list[dict[str, Any]]) -> dict[str, Any]:
         "open": _added([state["open"] for state in states]),
         "token_cache": _added([state["token_cache"] for state in states]),
         "session_renewals": _added([state["session_renewals"] for state in states]),
+        "budgets": merged_budgets([state["budgets"] for state in states]),
+        "shared": worst_store([state["shared"] for state in states]),
         "own": _added([state["own"] for state in states]),
         "audit": _audits([state["audit"] for state in states]),
-        "revocation": _worst_revocation([state["revocation"] for state in states]),
+        "revocation": worst_revocation([state["revocation"] for state in states]),
         "agree": len({tuple(route["route"] for route in state["routes"]) for state in states}) == 1,
         "routes": [route | {"requests": _added(_counts(route["route"], states))} for route in first["routes"]],
         "providers": [_worst(name, states) for name in (provider["name"] for provider in first["providers"])],
@@ -140,21 +146,6 @@ def _audits(same: list[dict[str, Any] | None]) -> dict[str, Any] | None:
         return None
     worst = max(there, key=lambda one: one["failing_seconds"] or 0.0)
     return worst | {"lines": _added([one["lines"] for one in there])}
-
-
-def _revocation(gateway: Gateway, now: float) -> dict[str, Any]:
-    """Return what is revoked, and what is wrong with knowing of it."""
-    revoking, file = gateway.revoking, gateway.config.revoked_file
-    sharing = revoking.sharing
-    return {
-        "file": None if file is None else str(file),
-        "entries": len(revoking.listed.entries),
-        "error": revoking.error,
-        "failed_seconds_ago": _ago(now, revoking.failed_at),
-        "ended_sessions": 0 if revoking.ended is None else len(revoking.ended),
-        "is_shared": None if sharing is None else not sharing.is_down,
-        "logouts": dict(revoking.logouts),
-    }
 
 
 def _left(gateway: Gateway, now: float) -> float | None:
@@ -268,12 +259,6 @@ def _worst(name: str, states: list[dict[str, Any]]) -> dict[str, Any]:
     own = [provider for state in states for provider in state["providers"] if provider["name"] == name]
     worst: dict[str, Any] = max(own, key=_age)
     return worst
-
-
-def _worst_revocation(found: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what the worker knows that knows least, with the logouts of all."""
-    worst = min(found, key=lambda one: (one["error"] is None, one["is_shared"] is not False))
-    return worst | {"logouts": _added([one["logouts"] for one in found])}
 
 
 def _newest(refusals: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from gateway.engines.plan import Plan
-from gateway.policy.streams import FOLLOWED
 
 _PLAIN_PATH: Final = re.compile(r"[\w./@:+,=~-]+", re.ASCII)
 Key = str | int
@@ -18,6 +17,8 @@ class Objections(Protocol):
     """Where a printer says what its engine cannot do: at which key of the file, why, and what to do."""
 
     def refuse(self, keys: Sequence[Key], message: str, note: str = "") -> None: ...
+
+    def has(self, keys: Sequence[Key]) -> bool: ...
 
 
 def object_to_common(plan: Plan, objections: Objections) -> None:
@@ -43,10 +44,10 @@ def object_to_common(plan: Plan, objections: Objections) -> None:
                 f"the gateway itself answers {route.resource.metadata_path}, which an engine would send to the upstream"
             )
             objections.refuse(("routes", route.key, "mcp"), why, "let the gateway be the proxy for this server")
-        if route.streams is not None and route.streams != FOLLOWED:
-            why = "an engine passes streams on as they come: nobody would end them, or keep them alive"
-            keys = ("routes", route.key, "streams")
-            objections.refuse(keys, why, "let the gateway be the proxy there, or take 'streams' away")
+    for key in (("streams",), *(("routes", route.key, "streams") for route in config.policy.routes)):
+        if objections.has(key):
+            why = "an engine ends no stream with its token, nor says anything into its silence"
+            objections.refuse(key, why, "take 'streams' away, or let the gateway be the proxy where streams are to end")
     parted = {route.upstream.name for route in config.policy.routes if route.own_things is not None}
     for upstream in config.upstreams:
         if upstream.name in parted:

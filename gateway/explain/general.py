@@ -95,6 +95,20 @@ ADVICE: dict[Reason, str] = {
     Reason.IDENTITY_UNSAFE: (
         "Find the claim with a line break or NUL in it at the issuer, or do not pass it on; see [headers](headers.md)."
     ),
+    Reason.BUDGET_UNCOUNTED: (
+        "The log's `detail` names the budget and what its callers are told apart by: have the issuer put that claim "
+        "into the token (`organization_claim`, `client_claim` on the provider name it), count by another, or take "
+        "the budget off the route. An address is unknown where a trusted proxy names none."
+    ),
+    Reason.BUDGET_EXCEEDED: (
+        "Wait for `Retry-After`: `RateLimit` says what is left of each budget, the log's `detail` which one refused. "
+        "Streams that are open count until they end. Where the budget is too small, raise it under `budgets`; a reload "
+        "keeps what was counted."
+    ),
+    Reason.BUDGET_UNKNOWN: (
+        "`/status` says why the store of `shared.url` cannot be asked, and it is tried again each second. With "
+        "`if_down: local` each process counts for itself meanwhile."
+    ),
     Reason.NOT_OWNER: (
         "The log's `detail` says whether it is another's or closed to all; `gateway check` prints what `own` does with "
         "each of Mastra's routes. Operators get a route with `own: false`."

@@ -27,8 +27,9 @@ FREE: Final = frozenset(
     {
         "activeTools", "args", "arguments", "attributes", "clientTools", "context", "data", "initialState",
         "input", "inputData", "instructions", "metadata", "modelSettings", "nestedStepsContext", "output",
-        "params", "prompt", "providerOptions", "resumeData", "scorers", "stopWhen", "structuredOutput",
-        "system", "toolChoice", "tools", "toolsets", "versions", "workingMemory",
+        "params", "payload", "prompt", "providerOptions", "resumeData", "scorers", "state", "stopWhen",
+        "structuredOutput", "suspendPayload", "system", "toolChoice", "tools", "toolsets", "versions",
+        "workingMemory",
     }
 )  # fmt: skip
 _Path = tuple[str | int, ...]

@@ -156,7 +156,7 @@ class Owned(Waiting):
     def _ask(self, parting: Parting, question: Question) -> None:
         """Ask the upstream, with the credential and in the name of the request that waits."""
         runtime, outcome, allow = self._runtime, self._outcome, parting.allow
-        trace = () if self._trace is None else self._trace.upstream_lines()
+        trace = () if self._trace is None else self._trace.upstream_lines("look-up")
         asked, asking = enquiry_of(question, self._request, allow, runtime.header_rules)
         try:
             head = request_head(runtime, asking, asked, outcome.request_id, self._host.clock(), trace)

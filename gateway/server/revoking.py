@@ -10,28 +10,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any, Protocol
+from typing import Any
 
 from gateway.config.document import ConfigError
-from gateway.config.model import Config, Shared
+from gateway.config.model import Config
 from gateway.config.revoked import load_revoked
 from gateway.policy.ended_sessions import EndedSessions
 from gateway.policy.revocation import RevocationList, Revoked
 from gateway.policy.session import Session
 from gateway.server.watching import POLL_SECONDS, Stamp, letting_others_in, stamp_of
+from gateway.stores.counting import SharedStore
+from gateway.stores.ended import SharedEnds
 
 _log = logging.getLogger("gateway.server")
-
-
-class Sharing(Protocol):
-    """How processes tell each other of ended sessions: see `stores.ended`, which takes long to import."""
-
-    untold: dict[bytes, float]
-    is_down: bool
-
-    async def exchange(self, known: EndedSessions, now: float) -> list[tuple[bytes, float]] | None:
-        """Tell what is untold; return what others ended, None where nobody can be asked."""
-        ...
 
 
 class Revoking:
@@ -47,15 +38,14 @@ class Revoking:
         end_open: Callable[[Revoked], int],
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        store_of: Callable[[], SharedStore | None] = lambda: None,
     ) -> None:
-        self._end_open, self._clock, self._sleep = end_open, clock, sleep
-        self._shared: Shared | None = None
-        self._store: Any = None
+        self._end_open, self._clock, self._sleep, self._store_of = end_open, clock, sleep, store_of
         self._tasks: set[asyncio.Task[None]] = set()
         self.reads = {"ok": 0, "failed": 0}
         self.logouts = {"ok": 0, "refused": 0, "unshared": 0}
         self.ended: EndedSessions | None = None
-        self.sharing: Sharing | None = None
+        self.sharing: SharedEnds | None = None
         self.use(config)
 
     def use(self, config: Config) -> None:
@@ -71,29 +61,20 @@ class Revoking:
         self.sharing = self._connect()
         self._obey()
 
-    def _connect(self) -> Sharing | None:
-        login, shared = self._config.policy.login, self._config.shared
-        if login is None or shared is None:
+    def _connect(self) -> SharedEnds | None:
+        login, store = self._config.policy.login, self._store_of()
+        if login is None or store is None:
             return None
-        from gateway.stores.ended import SharedEnds  # here: its client takes a while to import
-        from gateway.stores.redis import Store
-
-        if self._store is None or shared != self._shared:
-            former, self._store, self._shared = self._store, Store(shared), shared
-            if former is not None:
-                self._start(former.close())
-        return SharedEnds(self._store, login.seal.mark("the place of what was ended"), login.seal.max_age_seconds)
+        return SharedEnds(store, login.seal.mark("the place of what was ended"), login.seal.max_age_seconds)
 
     def begin(self) -> None:
         """Look for news from now on, on the running loop."""
         self._start(self._watch())
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         """Look no more."""
         for task in self._tasks:
             task.cancel()
-        if self._store is not None:
-            await self._store.close()
 
     def end_session(self, session: Session) -> None:
         """A session was ended by a logout here: its cookie counts no more, wherever a copy of it is."""
@@ -174,7 +155,7 @@ class Revoking:
         for problem in problems:
             _log.error("revoked_file: %s", problem)
 
-    async def _share(self, sharing: Sharing) -> None:
+    async def _share(self, sharing: SharedEnds) -> None:
         await self.share()
 
     async def _watch(self) -> None:
