@@ -51,7 +51,7 @@ class RedisServer:
     def command(self, *words: str | bytes) -> str:
         """Return what it answers to one command, said by redis-cli."""
         asked = ["redis-cli", "-p", str(self.port), *words]
-        return subprocess.run(asked, capture_output=True, check=True, text=True).stdout.strip()
+        return subprocess.run(asked, capture_output=True, check=True, text=True, errors="replace").stdout.strip()
 
     def calls_of(self, name: str) -> int:
         """Return how often a command was called."""

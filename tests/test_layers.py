@@ -26,7 +26,7 @@ IMPURE_MODULES = frozenset({"aiohttp", "asyncio", "time", "os", "logging"})
 # A longer file has grown a second subject, most often. Of these each has one, and cut in half it would be read twice.
 MAX_LINES = 300
 LONGER = {
-    "proxy/exchange.py": 470,  # one machine: each event, and what follows from it
+    "proxy/exchange.py": 475,  # one machine: each event, and what follows from it
     "transport/client.py": 375,  # all that can happen to one client's connection
 }
 MODULES = sorted(ROOT.rglob("*.py"))

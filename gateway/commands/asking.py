@@ -59,17 +59,22 @@ def parse_moment(text: str | None, now: float) -> float:
 
 def read_claims(text: str) -> dict[str, Any]:
     """Return the claims of a file, of standard input (`-`), or of JSON written on the spot. Raises `BadCall`."""
+    return read_object(text, "--claims", 'the payload of a token: {"sub": ...}')
+
+
+def read_object(text: str, option: str, expected: str) -> dict[str, Any]:
+    """Return the object of a JSON file, of standard input (`-`), or written on the spot. Raises `BadCall`."""
     if text.lstrip().startswith("{"):
-        where, written = "--claims", text
+        where, written = option, text
     else:
-        where, written = f"--claims {text}", _read(text)
+        where, written = f"{option} {text}", _read(text, option)
     try:
-        claims = json.loads(written)
+        found = json.loads(written)
     except (ValueError, RecursionError) as problem:
         raise BadCall(f"{where} is no JSON: {problem}") from None
-    if not isinstance(claims, dict):
-        raise BadCall(f'{where} is JSON, but no object; expected the payload of a token: {{"sub": ...}}')
-    return claims
+    if not isinstance(found, dict):
+        raise BadCall(f"{where} is JSON, but no object; expected {expected}")
+    return found
 
 
 def read_token(text: str) -> str:
@@ -80,15 +85,15 @@ def read_token(text: str) -> str:
     return token
 
 
-def _read(name: str) -> str:
+def _read(name: str, option: str) -> str:
     if name == "-":
-        return _standard_input("--claims")
+        return _standard_input(option)
     try:
         return Path(name).read_text(encoding="utf-8")
     except OSError as problem:
-        raise BadCall(f"--claims {name} cannot be read: {problem.strerror}") from None
+        raise BadCall(f"{option} {name} cannot be read: {problem.strerror}") from None
     except UnicodeDecodeError:
-        raise BadCall(f"--claims {name} is not UTF-8 text") from None
+        raise BadCall(f"{option} {name} is not UTF-8 text") from None
 
 
 def _standard_input(flag: str) -> str:

@@ -11,7 +11,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from gateway.commands.asking import parse_headers, parse_method, parse_moment, parse_target, read_claims, read_token
+from gateway.commands.asking import (
+    parse_headers,
+    parse_method,
+    parse_moment,
+    parse_target,
+    read_claims,
+    read_object,
+    read_token,
+)
 from gateway.commands.call import BadCall, Command, add_file_option, environment_of, require_file
 from gateway.commands.printing import Line, print_lines, progress
 from gateway.commands.reading import read_file
@@ -47,6 +55,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--claims", metavar="FILE", help="in place of a token: a JSON file, - or the JSON itself")
     parser.add_argument("--provider", metavar="NAME", help="whose claims; iss, aud, exp and their kind are filled in")
     parser.add_argument("--header", metavar="LINE", action="append", default=[], help="'Name: value', repeatable")
+    parser.add_argument("--body", metavar="FILE", help="where `own` reads it: a JSON file, - or the JSON itself")
     parser.add_argument(
         "--ip",
         metavar="ADDRESS",
@@ -71,11 +80,12 @@ def _run(call: argparse.Namespace) -> int:
     now = parse_moment(call.at, time.time())
     pasted = read_token(call.token) if call.token is not None else None
     claims = read_claims(call.claims) if call.claims is not None else None
+    body = b"" if call.body is None else json.dumps(read_object(call.body, "--body", "that of a request")).encode()
     config = read_file(require_file(call.file), environment_of(call))
     if claims is None:
-        explanation = _explain_token(config, asked, pasted, now)
+        explanation = _explain_token(config, asked, pasted, now, body)
     else:
-        explanation = _explain_claims(config, asked, claims, call.provider, now)
+        explanation = _explain_claims(config, asked, claims, call.provider, now, body)
     if (client := client_step(asked, config)) is not None:
         explanation = replace(explanation, steps=(client, *explanation.steps))
     if call.json:
@@ -85,16 +95,16 @@ def _run(call: argparse.Namespace) -> int:
     return 0 if explanation.decision == "allow" else 1
 
 
-def _explain_token(config: Config, asked: Asked, pasted: str | None, now: float) -> Explanation:
+def _explain_token(config: Config, asked: Asked, pasted: str | None, now: float, body: bytes) -> Explanation:
     token, has_scheme = token_in(pasted) if pasted is not None else (None, False)
-    explanation = asyncio.run(_explain_with_keys(config, head_for(asked, config, token), now))
+    explanation = asyncio.run(_explain_with_keys(config, head_for(asked, config, token), now, body))
     if not has_scheme:
         return explanation
     as_pasted = head_for(asked, config, pasted)  # falls by its form: no key is asked for
     return with_note_of_scheme(explanation, config.policy, StandInIssuer(), as_pasted, now)
 
 
-async def _explain_with_keys(config: Config, head: RequestHead, now: float) -> Explanation:
+async def _explain_with_keys(config: Config, head: RequestHead, now: float, body: bytes) -> Explanation:
     """Explain with the keys of the provider's key server, asked for if the token gets as far as a provider."""
     logging.getLogger("gateway.keys").addHandler(logging.NullHandler())  # the explanation says what the log would
     fetcher = Fetcher()
@@ -104,14 +114,14 @@ async def _explain_with_keys(config: Config, head: RequestHead, now: float) -> E
         if asked is not None:
             with progress("asking the key server"):
                 await keys.fetch(*asked)
-        return explain(config.policy, keys, head, now, keys.status_of)
+        return explain(config.policy, keys, head, now, keys.status_of, body)
     finally:
         await keys.close()
         await fetcher.close()
 
 
 def _explain_claims(
-    config: Config, asked: Asked, claims: dict[str, Any], provider_name: str | None, now: float
+    config: Config, asked: Asked, claims: dict[str, Any], provider_name: str | None, now: float, body: bytes
 ) -> Explanation:
     issuer = StandInIssuer()
     try:
@@ -121,7 +131,7 @@ def _explain_claims(
     if provider_name is not None:
         claims = complete_claims(provider, claims, now)
     head = head_for(asked, config, issuer.token(claims, provider))
-    return explain(config.policy, issuer, head, now, issuer.status_of)
+    return explain(config.policy, issuer, head, now, issuer.status_of, body)
 
 
 def _lines(explanation: Explanation) -> Iterator[Line]:

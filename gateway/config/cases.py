@@ -78,7 +78,12 @@ AT = Field("at", moment(), "when it is asked", "now")
 WOULD_DENY = Field(
     "would_deny", Scalar("a code such as access_denied", _code), "the code that `enforce: false` lets pass", "not asked"
 )
-CASE_RECORD = Record("a case", (NAME, REQUEST, PROVIDER, CLAIMS, KEY, HEADERS, IP, AT, EXPECT, WOULD_DENY))
+BODY = Field("body", JsonObject(), "the body of the request, where `own` reads it", "none")
+OWNER = Field("owner", text("whose it is"), "whose the things are that `own` looks up", "the caller's")
+SENT = Field("sent", JsonObject(), "the body that goes up, as `own` makes it", "not asked")
+CASE_RECORD = Record(
+    "a case", (NAME, REQUEST, PROVIDER, CLAIMS, KEY, HEADERS, IP, AT, BODY, OWNER, EXPECT, WOULD_DENY, SENT)
+)
 
 
 class CaseReader:
@@ -106,6 +111,9 @@ class CaseReader:
             ip=values.get(IP, "127.0.0.1"),
             at=values.get(AT),
             would_deny=values.get(WOULD_DENY),
+            body=values.get(BODY),
+            owner=values.get(OWNER),
+            sent=values.get(SENT),
         )
 
     def schema(self) -> Schema:

@@ -11,6 +11,8 @@ from pathlib import Path
 from gateway.config import observing, server
 from gateway.config.addresses import is_same_place
 from gateway.config.audit import AUDIT
+from gateway.config.budget_lint import lint_budgets
+from gateway.config.budgets import BUDGETS, Budgets, budgets_of
 from gateway.config.cases import TESTS
 from gateway.config.decisions import DECISIONS
 from gateway.config.digest import digest_of
@@ -35,6 +37,7 @@ from gateway.config.rules import RuleReader
 from gateway.config.sections import FILE_RECORD, PROVIDERS, ROUTES, RULES, UPSTREAM, UPSTREAMS
 from gateway.config.shared import SHARED
 from gateway.config.streams import OF_ALL, read_streams
+from gateway.policy.budgets import Budget
 from gateway.policy.fields import TRACE
 from gateway.policy.login import Login
 from gateway.policy.providers import Provider
@@ -108,9 +111,10 @@ def _read(text: str, reading: Reading) -> Config:
     if login is not None and providers is not None:
         own = providers[login.provider]
         providers = {**providers, login.provider: with_sessions(own, login) if own is not None else None}
+    budgets = Budgets(_budgets(values, providers))
     revoked_file, revoked = _revoked(values, providers or {}, reading)
     streams = attempt(read_streams, values, REVOKED_FILE in values or login is not None, reading) or OF_ALL
-    known = Known(providers, upstreams, rules, login, LOGIN in values, streams)
+    known = Known(providers, upstreams, rules, budgets, login, LOGIN in values, streams)
     routes = _routes(values, known, reading)
     routes = with_owners(routes, reading)
     routes += own_routes(routes, login, reading)
@@ -124,6 +128,7 @@ def _read(text: str, reading: Reading) -> Config:
     policy.revoked = Revoked(revoked) if revoked.entries else None
     lint(values, routes, unused, reading)
     lint_presets(routes, reading)
+    lint_budgets(values, budgets, reading)
     lint_mastra(routes, reading)
     default_limits = Limits()
     return Config(
@@ -151,6 +156,7 @@ def _read(text: str, reading: Reading) -> Config:
         drain_delay_seconds=values.get(server.DRAIN_DELAY, 0.0),
         expansions=tuple(reading.expansions),
         shared=values.get(SHARED),
+        budgets=tuple(one for one in (budgets.known or {}).values() if one is not None),
         audit=values.get(AUDIT),
         digest=digest_of(root, filter(None, (providers or {}).values()), reading.judged_by),
         revoked_file=revoked_file,
@@ -191,6 +197,12 @@ def _providers(values: Values) -> Mapping[str, Provider | None]:
         raise Unreadable
     found = values.get(PROVIDERS) or {}
     return {name: replace(one, name=name) if one else None for name, one in found.items()}
+
+
+def _budgets(values: Values, providers: Mapping[str, Provider | None] | None) -> Mapping[str, Budget | None] | None:
+    if BUDGETS.name in values.broken:
+        return None
+    return budgets_of(values.get(BUDGETS), (providers or {}).values())
 
 
 def _login(values: Values, providers: Mapping[str, Provider | None] | None, reading: Reading) -> Login | None:

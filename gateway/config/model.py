@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
+from gateway.policy.budgets import Budget
 from gateway.policy.origins import Origins
 from gateway.policy.providers import Provider
 from gateway.policy.routes import Policy
@@ -154,7 +155,14 @@ class Cors:
         "baggage",
         "sentry-trace",
     )
-    expose: tuple[str, ...] = ("WWW-Authenticate", "X-Request-Id", "Retry-After", "mcp-session-id")
+    expose: tuple[str, ...] = (
+        "WWW-Authenticate",
+        "X-Request-Id",
+        "Retry-After",
+        "RateLimit",
+        "RateLimit-Policy",
+        "mcp-session-id",
+    )
     max_age_seconds: int = 3600
     pages: Origins = field(init=False, repr=False, compare=False)
 
@@ -181,6 +189,9 @@ class Case:
     ip: str = "127.0.0.1"
     at: float | None = None
     would_deny: str | None = None
+    body: Mapping[str, Any] | None = None  # None: there is none
+    owner: str | None = None  # whose the things are that are looked up; None: the caller's
+    sent: Mapping[str, Any] | None = None  # the body that is to go up
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,5 +249,6 @@ class Config:
     expansions: tuple[Expansion, ...] = ()
     revoked_file: Path | None = None  # watched on its own; what it says is in the policy
     shared: Shared | None = None
+    budgets: tuple[Budget, ...] = ()
     audit: Audit | None = None
     digest: str = ""  # of what the file means: see `digest`

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from gateway.config.login import only_sessions
 from gateway.config.reading import Reading
 from gateway.config.resources import route_of_document
-from gateway.config.routes import ReadRoute, why_twins
+from gateway.config.routes import ReadRoute
 from gateway.config.targets import read_prefix
-from gateway.policy.login import PREFIX, Login
+from gateway.config.twins import why_twins
+from gateway.policy.login import BACKCHANNEL, PREFIX, Login
 from gateway.policy.providers import Provider
 from gateway.policy.routes import Route
 from gateway.policy.upstreams import Upstream
@@ -17,6 +18,7 @@ from gateway.policy.upstreams import Upstream
 _Row = tuple[str, str, tuple[Provider, ...]]
 # Below the prefix. Of a login, and without one of a Studio, which then hears that there is none.
 _OF_LOGIN = (("GET", "sso/login"), ("GET", "sso/callback"), ("POST", "logout"), ("POST", "refresh"))
+_OF_LOGIN_ALONE = (("POST", BACKCHANNEL),)
 _WITHOUT_LOGIN = tuple(one for one in _OF_LOGIN if one[1] != "sso/callback")
 _ABOUT_SESSIONS = frozenset({"logout", "refresh"})
 _OF_STUDIO = (("GET", "capabilities"), ("GET", "me"), ("GET", "permission-patterns"))
@@ -60,6 +62,7 @@ def _about_people(routes: Sequence[ReadRoute], login: Login | None, reading: Rea
     if login is not None and routes:
         sessions = (only_sessions(login),)
         rows += [(method, name, sessions if name in _ABOUT_SESSIONS else ()) for method, name in _OF_LOGIN]
+        rows += [(method, name, ()) for method, name in _OF_LOGIN_ALONE]
     elif with_studio:
         rows += [(method, name, ()) for method, name in _WITHOUT_LOGIN]
     if with_studio:

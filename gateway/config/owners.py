@@ -23,6 +23,7 @@ def with_owners(routes: Sequence[ReadRoute], reading: Reading) -> tuple[ReadRout
     if not owned:
         return tuple(routes)
     speakers = {name: _speakers(several) for name, several in owned.items()}
+    _say_of_other_doors(routes, reading)
     for name, several in owned.items():
         _say_who_is_told_apart(several[0], speakers[name], reading)
         _say_what_has_no_owner(several, reading)
@@ -63,6 +64,18 @@ def _say_who_is_told_apart(read: ReadRoute, speakers: Sequence[Provider], readin
     said = f"{who} owners at '{read.route.upstream.name}', so the same {_word(own)} at two of them is two owners"
     hint = f"an owner is '{shown}'; 'own: {{apart: false}}' says that they are the same"
     reading.warn(read.entry.key.place, f"{said}: {hint}")
+
+
+def _say_of_other_doors(routes: Sequence[ReadRoute], reading: Reading) -> None:
+    """Warn of a route to the same server by another upstream, which says nothing of owners."""
+    owned = {
+        read.route.upstream.url: read.route.upstream.name for read in routes if read.route.upstream.own is not None
+    }
+    for read in routes:
+        upstream = read.route.upstream
+        if upstream.own is None and upstream.url in owned and not read.is_ours:
+            said = f"leads to the server of '{owned[upstream.url]}' by '{upstream.name}', which has no 'own:'"
+            reading.warn(read.entry.key.place, f"{said}: callers have to do with everybody's things there")
 
 
 def _word(own: Ownership) -> str:

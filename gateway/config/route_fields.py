@@ -59,6 +59,7 @@ LOGIN_PAGES = Field(
 MCP = Field(
     "mcp", BOOLEAN, "an MCP server: its clients are told where to log in, and tokens must be meant for it", "false"
 )
+BUDGET = Field("budget", Later(NAMES), "the budgets that a request uses up some of; all of them must have some left")
 _FUNCTION = "a function becomes a rule, such as 'allow: {email_domain: yourcompany.com}'"
 ROUTE_RECORD = Record(
     "routes",
@@ -76,6 +77,7 @@ ROUTE_RECORD = Record(
         MCP,
         OWN_OF_ROUTE,
         ROUTE_STREAMS,
+        BUDGET,
     ),
     {"authorizeUser": _FUNCTION, "authorize": _FUNCTION},
 )

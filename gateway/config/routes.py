@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import TypeVar
 
 from gateway.config import route_fields as fields
+from gateway.config.budgets import Budgets
 from gateway.config.document import Entry, Fields, Items, Node, kind_of
 from gateway.config.ownership import OWN_OF_ROUTE
 from gateway.config.readers import Mistake, text_of
@@ -17,6 +18,7 @@ from gateway.config.resources import read_resource
 from gateway.config.route_fields import RouteKey, read_key
 from gateway.config.rules import RuleReader
 from gateway.config.streams import OF_ALL, StreamsOfAll
+from gateway.config.twins import why_twins
 from gateway.policy.login import Login
 from gateway.policy.ownership import Ownership
 from gateway.policy.providers import Provider
@@ -35,6 +37,7 @@ class Known:
     providers: Mapping[str, Provider | None] | None
     upstreams: Mapping[str, Upstream | None] | None
     rules: RuleReader
+    budgets: Budgets
     login: Login | None = None
     has_login: bool = False  # the file has one, perhaps with a mistake
     streams: StreamsOfAll = OF_ALL
@@ -90,8 +93,11 @@ class _Route:
         """Return the route. Raises `Unreadable`."""
         values = self._values
         upstream = attempt(self._upstream)
-        guard = attempt(self._open if values.get(fields.PUBLIC) or fields.OPTIONAL in values else self._guard)
-        if self._key is None or upstream is None or guard is None or values.broken:
+        is_open = values.get(fields.PUBLIC, False) or fields.OPTIONAL in values
+        guard = attempt(self._open if is_open else self._guard)
+        node = values.get(fields.BUDGET)
+        budgets = () if node is None else attempt(self._known.budgets.of_route, node, self._reading, is_open=is_open)
+        if self._key is None or upstream is None or guard is None or budgets is None or values.broken:
             raise Unreadable
         providers, allow, deny = guard
         resource = None
@@ -103,7 +109,7 @@ class _Route:
             segments=self._key.segments,
             upstream=upstream,
             methods=self._key.methods,
-            public=values.get(fields.PUBLIC, False) or fields.OPTIONAL in values,
+            public=is_open,
             exact=values.get(fields.EXACT, False),
             providers=providers,
             allow=allow,
@@ -113,6 +119,7 @@ class _Route:
             resource=resource,
             login=self._sends_to_login(providers),
             sealed=self._known.login.cookie if self._known.login is not None else "",
+            budgets=budgets,
             streams=self._known.streams.of_route(values, bool(providers), self._reading),
             own_things=self._own_things(upstream),
         )
@@ -232,34 +239,6 @@ class _Route:
             # What it captures is unknown, so an expression could be blamed for nothing.
             raise Unreadable
         return self._known.rules.alternatives(node, names) if node is not None else ()
-
-
-def why_twins(first: Provider, second: Provider) -> str | None:
-    """Return why a token could be of either provider; None: each token tells them apart."""
-    algorithms = first.algorithms & second.algorithms
-    if not algorithms:
-        return None
-    if first.issuers is not None and second.issuers is not None:
-        shared = _shared_issuer(first, second)
-        return None if shared is None else f"both take {shared} and {min(algorithms)}"
-    without = first.name if first.issuers is None else second.name
-    return f"both take {min(algorithms)}, and '{without}' takes any issuer"
-
-
-def _shared_issuer(first: Provider, second: Provider) -> str | None:
-    """Return an issuer, or a template, of which tokens could be both providers'; None if there is none."""
-    if first.issuers is None or second.issuers is None:
-        return None
-    shared = first.issuers & second.issuers
-    if shared:
-        return "the same issuer"
-    for one, other in ((first, second), (second, first)):
-        for template in one.issuer_templates:
-            if any(template.may_be(issuer) for issuer in other.issuers or ()) or any(
-                map(template.may_meet, other.issuer_templates)
-            ):
-                return f"issuers of the form {template.text}"
-    return None
 
 
 def _named(node: Node, what: str, known: Mapping[str, T | None] | None, reading: Reading) -> T:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.config.addresses import UPSTREAM_URL
 from gateway.config.audit import AUDIT
+from gateway.config.budgets import BUDGETS
 from gateway.config.cases import TESTS
 from gateway.config.decisions import DECISIONS
 from gateway.config.lists import MappingOf, check_name
@@ -49,6 +50,7 @@ FILE_RECORD = Record(
         *OBSERVING_FIELDS,
         AUDIT,
         DECISIONS,
+        BUDGETS,
         SHARED,
         LOGIN,
         REVOKED_FILE,

@@ -140,7 +140,7 @@ CORS_HEADERS = Field(
 EXPOSE = Field(
     "expose", ListOf(HEADER_NAME, "headers' names", or_one=True, allow_empty=True),
     "the response headers that pages may read",
-    "[WWW-Authenticate, X-Request-Id, Retry-After, mcp-session-id]",
+    "[WWW-Authenticate, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, mcp-session-id]",
 )  # fmt: skip
 MAX_AGE = Field(
     "max_age", duration(allow_zero=True, at_most_seconds=86400), "how long a browser keeps a preflight", "1h"

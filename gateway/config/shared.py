@@ -84,7 +84,7 @@ IF_DOWN = Field(
 CA_FILE = Field("ca_file", CERTIFICATE_FILE, "authorities to believe about its certificate", "those of the system")
 KEYED_BY = Field(
     "secret", SECRET, "what callers are hashed with in it, at least 32 bytes, the same for all replicas",
-    "made of `log.subject_secret` or else of `url`",
+    "made of log.subject_secret or else of url",
 )  # fmt: skip
 KEYED_BY_FILE = Field("secret_file", SECRET_FILE, "the same, from a mounted file")
 SHARED_RECORD = Record("shared", (URL, TIMEOUT, IF_DOWN, CA_FILE, KEYED_BY, KEYED_BY_FILE))

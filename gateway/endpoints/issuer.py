@@ -204,6 +204,13 @@ class Conversation:
         authorized = token.claims.get("azp")
         if authorized is not None and authorized != self.login.client_id:
             raise Denied(Reason.AUTHORIZED_PARTY_MISMATCH, "azp is another client's (OpenID Connect Core 3.1.3.7)")
+        await self.check_signed(token)
+        principal_of(token.claims, provider)  # or every request of the session would be refused
+        return token
+
+    async def check_signed(self, token: Token) -> None:
+        """Return if the issuer made a token. Raises `Denied`."""
+        provider, now = self.login.id_tokens, self._clock()
         source = key_source_of(provider, token.claims.get("iss"))
         assert source is not None  # noqa: S101  # a login's provider has public keys
         key = self._keys.find(source, token.kid, token.algorithm, now)
@@ -213,8 +220,6 @@ class Conversation:
         if isinstance(key, NoKey):
             raise without_key(key, provider)
         check_signature(token, key)
-        principal_of(token.claims, provider)  # or every request of the session would be refused
-        return token
 
     async def _tokens(self, grant: str, given: Mapping[str, str], refused_as: Reason) -> dict[str, Any]:
         endpoint = (await self.metadata()).token_endpoint

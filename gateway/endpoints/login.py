@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
+from gateway.endpoints.backchannel import Logouts
 from gateway.endpoints.begun import begun_login, parameters_of, safe_return, step_up_parameters
 from gateway.endpoints.issuer import Conversation, Fetch
 from gateway.endpoints.studio import studio_answer
@@ -22,7 +23,7 @@ from gateway.policy.credentials import check_origin
 from gateway.policy.decision import Deny, decide
 from gateway.policy.denied import Denied, LoginFailed, MethodNotAllowed
 from gateway.policy.key_lookup import Keys
-from gateway.policy.login import Login
+from gateway.policy.login import BACKCHANNEL, Login
 from gateway.policy.mastra_access import MastraAccess
 from gateway.policy.model import Headers, RequestHead
 from gateway.policy.onward import Line
@@ -41,6 +42,7 @@ from gateway.proxy.own import (
     set_cookie,
 )
 from gateway.server.gateway import Gateway
+from gateway.server.revoking import Revoking
 
 _BEGUN_SECONDS: Final = 600
 _MAX_BEGUN: Final = 5  # of one browser: their cookies stand in each request
@@ -61,13 +63,15 @@ class LoginDesk:
         fetcher: Fetcher,
         keys: Keys,
         fetch_keys: Fetch,
+        ends: Revoking,
         clock: Callable[[], float] = time.time,
         note_renewal: Callable[[str], None] = lambda result: None,
     ) -> None:
         self._policy, self._access = policy, MastraAccess(policy)
         login = self._login = policy.login
         self._talk = None if login is None else Conversation(login, fetcher, keys, fetch_keys, clock)
-        self._clock, self._keys = clock, keys
+        self._clock, self._keys, self._ends = clock, keys, ends
+        self._logouts = None if self._talk is None else Logouts(self._talk, ends, clock)
         self._renewing: dict[str, asyncio.Task[Session]] = {}
         # By the session's id, and until when; the former in the order they came.
         self._renewed: OrderedDict[str, tuple[float, Session]] = OrderedDict()
@@ -87,6 +91,8 @@ class LoginDesk:
         told = studio_answer(self._login, self._access, question)
         if told is not None:
             return told
+        if question.name == BACKCHANNEL and self._logouts is not None:
+            return await self._logouts.hear(question)
         answers = {
             "login": self._begin,
             "callback": self._finish,
@@ -222,6 +228,7 @@ class LoginDesk:
         check_origin(question.head, login.pages)
         session = question.session
         if session is not None:
+            self._ends.end_session(session)
             latest = self._renewed.pop(session.id, (0.0, session))[1]
             revoking = asyncio.get_running_loop().create_task(talk.revoke(latest))  # nobody need wait for it
             self._revoking.add(revoking)
@@ -262,6 +269,7 @@ def desk_of(gateway: Gateway) -> LoginDesk:
         gateway.fetcher,
         gateway.store,
         gateway.store.fetch,
+        gateway.revoking,
         gateway.clock,
         gateway.metrics.note_renewal,
     )

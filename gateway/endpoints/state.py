@@ -11,6 +11,7 @@ from gateway import __version__
 from gateway.config.describe import who_may_pass
 from gateway.config.document import printable
 from gateway.config.model import Config
+from gateway.endpoints.spent import budgets_state, merged_budgets, store_state, worst_store
 from gateway.endpoints.trouble import no_worker_answers, troubles_of
 from gateway.keys.status import SourceStatus, as_one
 from gateway.keys.store import KeyStore
@@ -68,6 +69,8 @@ def state_of(gateway: Gateway) -> dict[str, Any]:
             "misses": gauges.cache_misses,
         },
         "session_renewals": dict(gateway.metrics.session_renewals),
+        "budgets": budgets_state(gateway),
+        "shared": store_state(gateway),
         "own": {
             **gateway.metrics.own,
             "owners": gauges.owners,
@@ -100,6 +103,8 @@ def merge_states(states: list[dict[str, Any]]) -> dict[str, Any]:
         "open": _added([state["open"] for state in states]),
         "token_cache": _added([state["token_cache"] for state in states]),
         "session_renewals": _added([state["session_renewals"] for state in states]),
+        "budgets": merged_budgets([state["budgets"] for state in states]),
+        "shared": worst_store([state["shared"] for state in states]),
         "own": _added([state["own"] for state in states]),
         "audit": _audits([state["audit"] for state in states]),
         "agree": len({tuple(route["route"] for route in state["routes"]) for state in states}) == 1,

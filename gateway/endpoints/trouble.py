@@ -20,6 +20,7 @@ def troubles_of(state: dict[str, Any]) -> list[Trouble]:
         *_process(state),
         *_providers(state),
         *_upstreams(state),
+        *_store(state),
         *_configuration(state),
         *_audit(state),
         *_engines(state),
@@ -112,6 +113,20 @@ def _parts(error: str, beginning: str) -> tuple[str, str]:
     if not cause:
         return check or "half an answer", "Look at its log of that time."
     return cause, f"{check[:1].upper()}{check[1:]}."
+
+
+def _store(state: dict[str, Any]) -> Iterator[Trouble]:
+    store = state["shared"]
+    if store is None or store["state"] != "down":
+        return
+    refuses = store["if_down"] == "refuse"
+    effect = "requests of routes with a budget get 429" if refuses else "each process counts budgets for itself"
+    yield _trouble(
+        "error" if refuses else "warning", f"the shared store cannot be asked: {effect}",
+        f"{store['at']}: {store['problem']}", store["since_seconds"],
+        "Check that Redis runs there, takes writes, and knows the user and password of `shared.url`. It is tried again "
+        "each second.",
+    )  # fmt: skip
 
 
 def _configuration(state: dict[str, Any]) -> Iterator[Trouble]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from gateway.explain.causes import advice_for
 from gateway.explain.findings import Findings
 from gateway.explain.hiding import without_credentials
 from gateway.explain.identity import explain_identity
+from gateway.explain.own import explain_own
 from gateway.explain.step import Explanation, Step, shown
 from gateway.explain.walk import StatusOf, walk
 from gateway.policy.decision import Allow, Deny, NeedKey, NeedSession, decide
+from gateway.policy.denied import Denied
+from gateway.policy.enquiries import Sent
 from gateway.policy.key_lookup import Keys
 from gateway.policy.model import RequestHead
 from gateway.policy.providers import token_sources
@@ -21,15 +24,27 @@ from gateway.proxy.refusal import refusal_body, refusal_lines
 _REQUEST_ID = "the request's own id"
 
 
-def explain(policy: Policy, keys: Keys, head: RequestHead, now: float, status_of: StatusOf) -> Explanation:
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What `serve` would do, as far as no upstream is asked. `sent` is what goes up where things have owners."""
+
+    decision: Allow | Deny
+    own: Step
+    identity: Step
+    sent: Sent | None = None
+
+
+def explain(
+    policy: Policy, keys: Keys, head: RequestHead, now: float, status_of: StatusOf, body: bytes = b""
+) -> Explanation:
     """Return why a request gets its answer. `now` is Unix seconds; keys are taken as they are, none is fetched.
 
-    The token is not kept.
+    Neither the token nor the body is kept.
     """
-    decision, identity = decide_whole(policy, keys, head, now)
+    decided = decide_whole(policy, keys, head, now, body)
     found = walk(policy, keys, head, now, status_of)
-    found.steps.append(identity)
-    return _explained(decision, found)
+    found.steps += (decided.own, decided.identity)
+    return _explained(decided.decision, found)
 
 
 def with_note_of_scheme(
@@ -39,7 +54,7 @@ def with_note_of_scheme(
 
     `now` is Unix seconds.
     """
-    decision, _ = decide_whole(policy, keys, as_pasted, now)
+    decision = decide_whole(policy, keys, as_pasted, now).decision
     gets = (
         "gets in all the same"
         if isinstance(decision, Allow)
@@ -52,20 +67,31 @@ def with_note_of_scheme(
     return replace(explanation, advice=(note, *explanation.advice))
 
 
-def decide_whole(policy: Policy, keys: Keys, head: RequestHead, now: float) -> tuple[Allow | Deny, Step]:
+def decide_whole(
+    policy: Policy, keys: Keys, head: RequestHead, now: float, body: bytes = b"", owner: str | None = None
+) -> Decided:
     """Return what `serve` would do, with what the upstream would be told: a claim that cannot be told is refused, too.
 
-    `now` is Unix seconds. The decision is made by a copy of the policy with an empty cache.
+    `now` is Unix seconds. The decision is made by a copy of the policy with an empty cache. `owner` is whose the things
+    are that an upstream would be asked about; None: the caller's.
     """
     decision = decide(Policy(policy.routes, policy.header_rules, policy.login), keys, head, now, may_fetch=False)
     if isinstance(decision, (NeedKey, NeedSession)):  # with may_fetch False there is none
         raise AssertionError("a final decision was asked for")
     if isinstance(decision, Deny):
-        return decision, Step("identity", "skipped")
-    identity, refusal = explain_identity(decision, now)
+        return Decided(decision, Step("own", "skipped"), Step("identity", "skipped"))
+    own, refusal, sent = explain_own(decision, head, body, owner)
     if refusal is not None:
-        return Deny(refusal.reason, refusal.detail, decision.route, decision.principal), identity
-    return decision, identity
+        return Decided(_denied(refusal, decision), own, Step("identity", "skipped"))
+    if sent is not None:
+        allow = decision
+        decision = Allow(allow.route, sent.target, allow.principal, allow.withheld, allow.would_deny, allow.said)
+    identity, refusal = explain_identity(decision, now)
+    return Decided(decision if refusal is None else _denied(refusal, decision), own, identity, sent)
+
+
+def _denied(no: Denied, allow: Allow) -> Deny:
+    return Deny(no.reason, no.detail, allow.route, allow.principal)
 
 
 def _explained(decision: Allow | Deny, found: Findings) -> Explanation:

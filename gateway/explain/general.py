@@ -38,6 +38,10 @@ ADVICE: dict[Reason, str] = {
         "Open the page again. If it comes back: the page was opened at another address than "
         "`login.public_url`, or the browser keeps no cookies. The log's `detail` says what did not fit."
     ),
+    Reason.LOGOUT_INVALID: (
+        "Compare the client that the issuer tells of logouts with `login.client_id`; the log's `detail` says what did "
+        "not fit."
+    ),
     Reason.TOKEN_MISSING: "Send `Authorization: Bearer TOKEN`, or name the place in `token_from` of the provider.",
     Reason.TOKEN_MALFORMED: "Check for a cut or doubly encoded token, and for `Bearer` sent twice.",
     Reason.TOKEN_TOO_LARGE: "Put fewer claims into the token.",
@@ -90,6 +94,20 @@ ADVICE: dict[Reason, str] = {
     Reason.ORIGIN_REFUSED: "Call from the gateway's own origin or a listed one, or send the token in `Authorization`.",
     Reason.IDENTITY_UNSAFE: (
         "Find the claim with a line break or NUL in it at the issuer, or do not pass it on; see [headers](headers.md)."
+    ),
+    Reason.BUDGET_UNCOUNTED: (
+        "The log's `detail` names the budget and what its callers are told apart by: have the issuer put that claim "
+        "into the token (`organization_claim`, `client_claim` on the provider name it), count by another, or take "
+        "the budget off the route. An address is unknown where a trusted proxy names none."
+    ),
+    Reason.BUDGET_EXCEEDED: (
+        "Wait for `Retry-After`: `RateLimit` says what is left of each budget, the log's `detail` which one refused. "
+        "Streams that are open count until they end. Where the budget is too small, raise it under `budgets`; a reload "
+        "keeps what was counted."
+    ),
+    Reason.BUDGET_UNKNOWN: (
+        "`/status` says why the store of `shared.url` cannot be asked, and it is tried again each second. With "
+        "`if_down: local` each process counts for itself meanwhile."
     ),
     Reason.NOT_OWNER: (
         "The log's `detail` says whether it is another's or closed to all; `gateway check` prints what `own` does with "

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.config.model import ALLOW, DENY, Case, Config
 from gateway.explain.explain import decide_whole, explain
@@ -13,6 +16,7 @@ from gateway.explain.request import Asked, NoProviderError, head_for, provider_f
 from gateway.explain.step import Explanation
 from gateway.explain.walk import walk
 from gateway.policy.decision import Allow
+from gateway.policy.enquiries import Sent
 from gateway.policy.model import RequestHead
 
 IMPOSSIBLE = "impossible"  # not a public code: the case cannot be asked of this file
@@ -26,6 +30,7 @@ class Judged:
     verdict: str
     would_deny: str | None
     detail: str
+    sent: Mapping[str, Any] | None = None  # the body that goes up
 
     @property
     def is_as_expected(self) -> bool:
@@ -33,12 +38,17 @@ class Judged:
         if self.verdict == IMPOSSIBLE:
             return False
         is_right = self.verdict != ALLOW if self.case.expect == DENY else self.verdict == self.case.expect
+        if self.case.sent is not None and self.case.sent != self.sent:
+            return False
         return is_right and self.case.would_deny in (None, self.would_deny)
 
     @property
     def words(self) -> str:
         """The decision in a few words."""
-        return f"{self.verdict} (would be {self.would_deny})" if self.would_deny else self.verdict
+        words = f"{self.verdict} (would be {self.would_deny})" if self.would_deny else self.verdict
+        if self.case.sent is None or self.verdict != ALLOW:
+            return words
+        return f"{words}, and {'no body' if self.sent is None else json.dumps(self.sent)} goes up"
 
 
 class Judge:
@@ -55,10 +65,13 @@ class Judge:
             head = self._head(case)
         except NoProviderError as problem:
             return Judged(case, IMPOSSIBLE, None, str(problem))
-        decision, _ = decide_whole(self._config.policy, self._issuer, head, self._moment(case))
+        body = b"" if case.body is None else json.dumps(case.body).encode()
+        decided = decide_whole(self._config.policy, self._issuer, head, self._moment(case), body, case.owner)
+        decision = decided.decision
         if isinstance(decision, Allow):
             would = decision.would_deny
-            return Judged(case, ALLOW, would.reason.code if would else None, would.detail if would else "")
+            sent = _sent(decided.sent, case)
+            return Judged(case, ALLOW, would.reason.code if would else None, would.detail if would else "", sent)
         return Judged(case, decision.reason.code, None, decision.detail)
 
     def walk(self, case: Case) -> Findings:
@@ -68,7 +81,8 @@ class Judge:
     def explain(self, case: Case) -> Explanation:
         """Return why. Raises `NoProviderError`."""
         moment = self._moment(case)
-        return explain(self._config.policy, self._issuer, self._head(case), moment, self._issuer.status_of)
+        head, body = self._head(case), b"" if case.body is None else json.dumps(case.body).encode()
+        return explain(self._config.policy, self._issuer, head, moment, self._issuer.status_of, body)
 
     def _head(self, case: Case) -> RequestHead:
         asked = Asked(case.method, case.target, case.headers, case.ip)
@@ -85,3 +99,11 @@ class Judge:
 
     def _moment(self, case: Case) -> float:
         return self._now if case.at is None else case.at
+
+
+def _sent(sent: Sent | None, case: Case) -> Mapping[str, Any] | None:
+    """Return the body that goes up: another than came, or that."""
+    if sent is None or sent.body is None:
+        return case.body
+    body: Mapping[str, Any] = json.loads(sent.body)
+    return body

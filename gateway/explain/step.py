@@ -13,7 +13,7 @@ from gateway.explain.hiding import without_signatures
 Verdict = Literal["yes", "no", "unknown", "note", "skipped"]
 
 # The line of the decision. Each explanation has all of these, in this order.
-STEPS = ("path", "route", "token", "provider", "claims", "key", "signature", "rules", "websocket", "identity")
+STEPS = ("path", "route", "token", "provider", "claims", "key", "signature", "rules", "websocket", "own", "identity")
 MAX_SHOWN_CHARACTERS = 300
 
 

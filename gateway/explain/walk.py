@@ -47,7 +47,7 @@ def walk(policy: Policy, keys: Keys, head: RequestHead, now: float, status_of: S
     if found.route is not None and not found.route.enforce and found.steps[-1].name != "websocket":
         walker.ask_websocket(found.route)  # also what `enforce: false` lets pass is asked for this
     asked = {step.name for step in found.steps}
-    found.steps += [Step(name, "skipped") for name in STEPS[:-1] if name not in asked]
+    found.steps += [Step(name, "skipped") for name in STEPS[:-2] if name not in asked]
     found.steps.sort(key=lambda step: STEPS.index(step.name))
     return found
 
@@ -82,7 +82,7 @@ class _Walk:
                 if route.providers
                 else "no token is asked for, and none is looked at"
             )
-            for name in STEPS[2:-2]:
+            for name in STEPS[2:-3]:
                 self._say(name, "note", f"the route is public: {asked}")
             self.ask_websocket(route)
             return

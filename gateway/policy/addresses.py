@@ -11,6 +11,8 @@ UNKNOWN: Final = "unknown"  # what Squid writes for an address that it does not 
 # Of a chain no more is read, whoever wrote it: each proxy adds one, and nobody has so many (CWE-400).
 MAX_HOPS: Final = 32
 
+_NETWORK_BITS: Final = 64  # of an IPv6 address: whoever has one has all behind it
+
 Network = IPv4Network | IPv6Network
 
 # Azure's Application Gateway and IIS add the port; others put IPv6 into brackets, with or without one.
@@ -33,6 +35,14 @@ def canonical_address(text: str) -> str:
     """Return an address as it is written everywhere; `unknown` for what is none."""
     address = read_address(text)
     return str(address) if address is not None else UNKNOWN
+
+
+def network_of(text: str) -> str:
+    """Return what counts as one address: of IPv6, the network that one subscriber is given; `unknown` for none."""
+    address = read_address(text)
+    if isinstance(address, IPv6Address):
+        return f"{int(address) >> _NETWORK_BITS:x}/{_NETWORK_BITS}"
+    return UNKNOWN if address is None else str(address)
 
 
 def is_within(text: str, networks: Sequence[Network]) -> bool | None:

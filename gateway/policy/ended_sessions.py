@@ -49,9 +49,13 @@ class EndedSessions:
         self._forget(now)
         return True
 
+    def known(self) -> dict[bytes, float]:
+        """Return each mark, and when what bears it was ended."""
+        return {mark: at for mark, (at, _) in self._marks.items()}
+
     def take_over(self, former: EndedSessions, now: float) -> None:
         """Remember what a former configuration was told. Of another secret, issuer or client nothing fits."""
-        for mark, (at, _) in former._marks.items():
+        for mark, at in former.known().items():
             self.add(mark, at, now)
 
     def has(self, session: Session) -> bool:

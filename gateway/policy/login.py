@@ -16,6 +16,7 @@ from gateway.policy.session import Session
 
 PREFIX: Final = "/api"  # Mastra's own, before what is about people
 CALLBACK: Final = "/auth/sso/callback"
+BACKCHANNEL: Final = "backchannel-logout"  # below `/auth/`: where the issuer itself says that a session is over
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from gateway.policy.own_ids import new_id
 from gateway.policy.own_lookups import bring_run_home, need_own
 from gateway.policy.own_messages import pin_ids, pin_messages
 from gateway.policy.own_names import text_of, unknown_shape
-from gateway.policy.own_options import clean_context, pin_options, pin_tracing, refuse_the_rest
+from gateway.policy.own_options import pin_options, pin_tracing, refuse_the_rest
 from gateway.policy.own_query import folded
 from gateway.policy.own_treatment import Treatment
 from gateway.policy.reasons import Reason
@@ -78,7 +78,6 @@ def _signal(treatment: Treatment) -> Asking:
                     raise unknown_shape("the id of a message")
                 yield from pin_ids(treatment, [((name, "id"), one["id"])], thread)
     yield from _pin_idle(treatment, body)
-    clean_context(treatment, (), body)
     refuse_the_rest(body, {"resourceId", "threadId", "runId", "signal", "message", "ifIdle"})
     return True
 
@@ -112,7 +111,6 @@ def _approval(treatment: Treatment) -> Asking:
     body = treatment.body
     treatment.put(("resourceId",), treatment.owner)
     thread = text_of(body["threadId"], "threadId") if body.get("threadId") is not None else ""
-    clean_context(treatment, (), body)
     if body.get("streamOptions") is not None:
         yield from _pin_stream_options(treatment, ("streamOptions",), body["streamOptions"])
     yield from pin_messages(treatment, ("messages",), body.get("messages"), thread)
@@ -149,7 +147,6 @@ def _schedule(treatment: Treatment) -> Asking:
     if body.get("threadId") is not None:
         yield from need_own(treatment, "new_thread", body["threadId"], "threadId")
     yield from _pin_idle(treatment, body)
-    clean_context(treatment, (), body)
     refuse_the_rest(body, {"resourceId", "threadId", "ifIdle"})
     return True
 
@@ -160,7 +157,6 @@ def _workflow(treatment: Treatment) -> Asking:
     if body.get("runId") is not None:
         raise Denied(Reason.NOT_OWNER, "a run of a workflow that is named nowhere cannot be looked up")
     treatment.put(("resourceId",), treatment.owner)
-    clean_context(treatment, (), body)
     yield from pin_tracing(treatment, (), body)
     refuse_the_rest(body, {"resourceId", "runId", "tracingOptions"})
     return True

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from gateway.policy.denied import Denied
-from gateway.policy.enquiries import Asking, Question
+from gateway.policy.enquiries import Asking, Question, owner_in
 from gateway.policy.own_ids import is_own_id, own_id
 from gateway.policy.own_names import text_of
 from gateway.policy.own_treatment import Treatment, need
@@ -32,7 +32,7 @@ def look_up(treatment: Treatment, kind: str, thing: str, name: str) -> Asking:
             target = f"/agent-builder/{_captured(treatment, 'actionId')}/runs/{quote(text, safe='')}{_RUN}"
             kind = _WORKFLOW
         case "trace":
-            target = f"/observability/traces/{quote(text, safe='')}"
+            return (yield from _is_own_trace(treatment, text, may_be_new=may_be_new))
         case "task":
             target = f"/background-tasks/{quote(text, safe='')}"
         case "schedule":
@@ -58,6 +58,17 @@ def captured_text(treatment: Treatment, name: str) -> str:
         return unquote(treatment.captures[name], errors="strict")
     except UnicodeDecodeError:
         raise Denied(Reason.NOT_OWNER, "the path names a thing in what is not UTF-8") from None
+
+
+def _is_own_trace(treatment: Treatment, trace: str, *, may_be_new: bool) -> Asking:
+    """Ask for a trace; of one that is larger than what is read of an answer, for its roots alone."""
+    traces = f"{treatment.prefix}/observability/traces"
+    target = f"{traces}/{quote(trace, safe='')}"
+    told = yield Question("GET", target, memo=("trace", target))
+    if told.status == 200 and told.json is None and told.owner is None:
+        told = yield Question("GET", f"{traces}?traceId={quote(trace, safe='')}&perPage=100")
+        return told.status == 200 and owner_in("trace", told.json) == treatment.owner
+    return treatment.says_own("trace", told, may_be_new=may_be_new)
 
 
 def _is_own_response(treatment: Treatment, response: str) -> Asking:

@@ -25,7 +25,7 @@ OF_BODIES: Final = CARRIERS | {"messages", "ifidle", "streamoptions", "tracingop
 _IDENTITY: Final = frozenset(
     {
         "user", "userid", "userroles", "userpermissions", "organizationid", "resourceid", "actor",
-        "authtoken", "controller", "channel",
+        "authtoken", "authinfo", "controller", "channel",
     }
 )  # fmt: skip
 _RESERVED: Final = ("mastra", "__")

@@ -25,9 +25,11 @@ from gateway.policy.own_treatment import Treatment
 # What a caller may fill with anything: no server reads an owner in there.
 FREE: Final = frozenset(
     {
-        "args", "arguments", "attributes", "clientTools", "context", "data", "initialState", "input", "inputData",
-        "instructions", "metadata", "modelSettings", "nestedStepsContext", "output", "params", "prompt",
-        "providerOptions", "resumeData", "structuredOutput", "system", "tools", "toolsets", "workingMemory",
+        "activeTools", "args", "arguments", "attributes", "clientTools", "context", "data", "initialState",
+        "input", "inputData", "instructions", "metadata", "modelSettings", "nestedStepsContext", "output",
+        "params", "payload", "prompt", "providerOptions", "resumeData", "scorers", "state", "stopWhen",
+        "structuredOutput", "suspendPayload", "system", "toolChoice", "tools", "toolsets", "versions",
+        "workingMemory",
     }
 )  # fmt: skip
 _Path = tuple[str | int, ...]
@@ -42,7 +44,7 @@ def clean_context(treatment: Treatment, path: _Path, options: Mapping[str, Any])
 def refuse_the_rest(options: Mapping[str, Any], known: Collection[str]) -> None:
     """Refuse a carrier of an owner among members that nobody saw to, at any depth."""
     for name, value in options.items():
-        if name in known or name == CONTEXT:
+        if name in known:
             continue
         if folded(name) in CARRIERS or folded(name) == CONTEXT.casefold():
             raise unknown_place()
@@ -97,12 +99,13 @@ def pin_memory(treatment: Treatment, path: _Path, options: Mapping[str, Any]) ->
 def pin_options(treatment: Treatment, path: _Path, options: Mapping[str, Any], known: Collection[str] = ()) -> Asking:
     """See to the options of an agent: memory, messages, run, trace and context."""
     thread = pin_memory(treatment, path, options)
-    seen = {"memory", "messages", "tracingOptions", *known}
+    seen = {"memory", "messages", "tracingOptions", CONTEXT, *known}
     if path and options.get("resourceId") is not None:
         raise unknown_place()
     if not path:
         thread = yield from _pin_legacy(treatment, options, thread, seen)
-    clean_context(treatment, path, options)
+    if path:
+        clean_context(treatment, path, options)
     yield from pin_tracing(treatment, path, options)
     yield from pin_messages(treatment, (*path, "messages"), options.get("messages"), thread)
     refuse_the_rest(options, seen)

@@ -9,7 +9,7 @@ from typing import Final
 from gateway.policy.denied import Denied
 from gateway.policy.enquiries import Asking, Question, Told
 from gateway.policy.own_lookups import need_own
-from gateway.policy.own_options import clean_context, refuse_the_rest
+from gateway.policy.own_options import refuse_the_rest
 from gateway.policy.own_treatment import Treatment
 from gateway.policy.reasons import Reason
 
@@ -22,7 +22,6 @@ def pin_response(treatment: Treatment) -> Asking:
     Mastra would make one whose owner is the conversation itself.
     """
     body = treatment.body
-    clean_context(treatment, (), body)
     refuse_the_rest(body, _KNOWN)
     if body.get("conversation_id") is not None:
         if not treatment.agent():

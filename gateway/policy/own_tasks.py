@@ -10,7 +10,7 @@ from gateway.policy.denied import Denied
 from gateway.policy.enquiries import Asking, Question
 from gateway.policy.own_ids import is_own_id, new_id
 from gateway.policy.own_names import OWNERS, is_identity, text_of, unknown_shape
-from gateway.policy.own_options import clean_context, refuse_the_rest
+from gateway.policy.own_options import refuse_the_rest
 from gateway.policy.own_query import folded
 from gateway.policy.own_treatment import Treatment, need
 from gateway.policy.reasons import Reason
@@ -40,7 +40,6 @@ def pin_task(treatment: Treatment) -> Asking:
         params = {}
     if not isinstance(params, dict):
         raise unknown_shape("params")
-    clean_context(treatment, (), body)
     refuse_the_rest(body, {"params"})
     if method in _SEND:
         yield from _pin_message(treatment, params)
@@ -108,7 +107,7 @@ def _need_own_tasks(treatment: Treatment, params: dict[str, Any]) -> Asking:
 def _need_own_task(treatment: Treatment, task: Any, *, may_be_none: bool = False) -> Asking:
     """Ask for the task, then whose its context is."""
     text = text_of(task, "the task of a call")
-    call = {"jsonrpc": "2.0", "id": "1", "method": _GET, "params": {"id": text}}
+    call = {"jsonrpc": "2.0", "id": "1", "method": _GET, "params": {"id": text, "historyLength": 0}}
     target = f"{treatment.prefix}/a2a/{treatment.captures['agentId']}"
     told = yield Question("POST", target, json.dumps(call, separators=(",", ":")).encode())
     if told.status != 200 or not isinstance(told.json, dict):

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from gateway.policy.denied import Denied
-from gateway.policy.enquiries import Asking, Question, owner_in
+from gateway.policy.enquiries import Asking, Question, Told, owner_in
 from gateway.policy.json_edits import Drop, Edit
 from gateway.policy.mastra_routes import Row
 from gateway.policy.own_context import NAME as CONTEXT
@@ -26,7 +26,8 @@ _NO_MEMORY = "Memory is not initialized"
 class Treatment:
     """A request of `owner`. `prefix` is the path of Mastra's routes; `captures` are as the target spells them.
 
-    `body` holds the members of the body that go on as they are, but for `edits`; none if there is no body.
+    `body` holds the members of the body that go on as they are, but for `edits`; none if there is no body. Not among
+    them is `requestContext`, which is `context`.
     """
 
     row: Row
@@ -35,6 +36,7 @@ class Treatment:
     captures: Mapping[str, str]
     query: Query
     body: Mapping[str, Any]
+    context: Any = None
     edits: list[Edit | Drop] = field(default_factory=list)
 
     def put(self, path: Sequence[str | int], value: Any) -> None:
@@ -64,7 +66,7 @@ class Treatment:
         query = Query("")
         if agent := self.agent():
             query.put("agentId", agent)
-        contexts = [self.body.get(CONTEXT), *map(_parsed, self.query.values(CONTEXT))]
+        contexts = [self.context, *map(_parsed, self.query.values(CONTEXT))]
         merged: dict[str, Any] = {}
         for context in contexts:
             if context:
@@ -79,6 +81,10 @@ class Treatment:
     def is_own(self, kind: str, target: str, *, may_be_new: bool = False) -> Asking:
         """Ask whose a thing is: the owner's, or with `may_be_new` nobody's yet. Raises `Denied` (OWNER_UNKNOWN)."""
         told = yield Question("GET", target, memo=(kind, target))
+        return self.says_own(kind, told, may_be_new=may_be_new)
+
+    def says_own(self, kind: str, told: Told, *, may_be_new: bool) -> bool:
+        """Return whether an answer says that a thing is the owner's. Raises `Denied` (OWNER_UNKNOWN)."""
         if told.status == 200:
             owner = told.owner if told.owner is not None else owner_in(kind, told.json)
             return owner is not None and owner == self.owner

@@ -12,11 +12,12 @@ from gateway.policy.enquiries import Asking, Owning, Sent
 from gateway.policy.json_edits import read_object
 from gateway.policy.mastra_routes import Carrier, Row
 from gateway.policy.own_bodies import KINDS
-from gateway.policy.own_context import clean_query
+from gateway.policy.own_context import NAME as CONTEXT
+from gateway.policy.own_context import clean_query, identity_keys
 from gateway.policy.own_lookups import bring_run_home, captured_text, look_up, need_own
 from gateway.policy.own_messages import need_own_included
 from gateway.policy.own_names import OF_BODIES, text_of
-from gateway.policy.own_options import clean_context, pin_tracing, refuse_the_rest
+from gateway.policy.own_options import pin_tracing, refuse_the_rest
 from gateway.policy.own_query import Query, folded
 from gateway.policy.own_responses import pin_response
 from gateway.policy.own_tasks import pin_task
@@ -59,9 +60,12 @@ def owning(row: Row, ownership: Ownership, owner: str | None, method: str, targe
     twice = [name for name in members if folded(name) in said - _names(row, "body")]
     prefix = "".join(f"/{segment}" for segment in ownership.prefix)
     rest = {name: value for name, value in members.items() if name not in twice}
-    treatment = Treatment(row, owner or "", prefix, captures, Query(query_text), rest)
+    context = rest.pop(CONTEXT, None)
+    treatment = Treatment(row, owner or "", prefix, captures, Query(query_text), rest, context)
     for name in twice:
         treatment.drop((name,))
+    for key in identity_keys(context):  # Mastra reads it in every body, before it knows the route
+        treatment.drop((CONTEXT, key))
     _clean_query(treatment)
     for carrier in row.carriers:
         if carrier.place != "body":
@@ -116,7 +120,6 @@ def _inside_body(treatment: Treatment) -> Asking:
     for see_to in kinds:
         yield from see_to(treatment)
     if not kinds:
-        clean_context(treatment, (), treatment.body)
         yield from pin_tracing(treatment, (), treatment.body)
         refuse_the_rest(treatment.body, {*(carrier.name for carrier in carriers), "tracingOptions"})
     return True

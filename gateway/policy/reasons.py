@@ -12,6 +12,7 @@ _BAD_REQUEST = "Bad request"
 _WHO = "Authentication required"
 _INVALID = "Invalid or expired token"
 _NO = "Access denied"
+_MANY = "Too many requests"
 _BAD_GATEWAY = "Bad gateway"
 _UNAVAILABLE = "Service unavailable"
 
@@ -40,6 +41,8 @@ class Reason(Enum):
     BODY_MALFORMED = Answer(400, _BAD_REQUEST, "the body is not one JSON object with a single reading")
 
     LOGIN_INVALID = Answer(400, _BAD_REQUEST, "this login was not begun in this browser, or is over: begin it anew")
+
+    LOGOUT_INVALID = Answer(400, _BAD_REQUEST, "no logout token of the issuer that counts")
 
     # 401: no token, or one that does not count. Never a 5xx: Mastra's client retries those.
     TOKEN_MISSING = Answer(401, _WHO, "no token where the route looks for one")
@@ -74,6 +77,8 @@ class Reason(Enum):
     NOT_OWNER = Answer(403, _NO, "what is asked for is another's, or cannot be told apart by owner")
     WEBSOCKET_REFUSED = Answer(403, _NO, "the route does not say `websocket: true`")
 
+    BUDGET_UNCOUNTED = Answer(403, _NO, "the caller has nothing that the route's budget counts by")
+
     # 404, 405: no such door.
     NO_ROUTE = Answer(404, "Not found", "no route covers the path")
     METHOD_NOT_ALLOWED = Answer(405, "Method not allowed", "routes cover the path, none the method")
@@ -91,6 +96,10 @@ class Reason(Enum):
     BODY_UNSUPPORTED = Answer(
         415, "Unsupported media type", "the body is compressed, or not JSON in UTF-8, under `own`"
     )
+    BUDGET_EXCEEDED = Answer(
+        429, _MANY, "a budget of the route has nothing left for this caller, or the address failed too often"
+    )
+    BUDGET_UNKNOWN = Answer(429, _MANY, "the shared store cannot be asked what is left of a budget")
     HEADERS_TOO_LARGE = Answer(431, "Request headers too large", "the head is over `limits.header_size`")
 
     # The other side.

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from gateway.policy.budgets import Budget
 from gateway.policy.cache import VerifiedTokens
 from gateway.policy.denied import Denied, MethodNotAllowed
 from gateway.policy.fields import MASTRA_COOKIES, MASTRA_PARAMETER, HeaderRules
@@ -66,7 +67,7 @@ class Route:
     own: str = ""  # the gateway itself answers: the name of what is asked; with a `document` it is that
     document: bytes | None = field(default=None, repr=False)
     streams: Streams | None = None  # None: nobody looks after them
-    budgets: tuple[str, ...] = ()  # by name: of what a request uses up some
+    budgets: tuple[Budget, ...] = ()  # of what a request uses up some
     # What follows from these, once: where a token may stand, and which parameters of the query never go on.
     provider_names: tuple[str, ...] = field(init=False, repr=False, compare=False)
     sources: tuple[TokenSource, ...] = field(init=False, repr=False, compare=False)

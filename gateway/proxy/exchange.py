@@ -54,7 +54,7 @@ _UNANSWERED: Final = frozenset({READING, WAITING, HOLDING, SENDING})  # else who
 class Exchange(Owned):
     """One request and its response."""
 
-    __slots__ = ("_allowed", "_living", "_tries", "_upstream")
+    __slots__ = ("_living", "_tries", "_upstream")
 
     def __init__(self, host: Host, client: Client, request: RequestRead) -> None:
         self._host, self._client, self._request = host, client, request
@@ -72,7 +72,7 @@ class Exchange(Owned):
         self._said = b""
         self._asked_about = None
         self._trace = None
-        self._allowed: Allow | None = None
+        self._allowed = None
         self._living: Living | None = None  # of a stream that the gateway looks after
 
     def __repr__(self) -> str:
@@ -110,6 +110,8 @@ class Exchange(Owned):
             if host.tracing is not None:
                 self._trace = host.tracing.begin(request)
                 outcome.trace_id = self._trace.trace_id
+            if runtime.counts_failures and self._refuses_failing():
+                return
             if broken is not None:
                 self._refuse(Deny(broken.reason, broken.detail))
             else:
@@ -217,6 +219,8 @@ class Exchange(Owned):
         has_length = response.length_bytes is not None or response.is_bodiless or request.method == "HEAD"
         head = self._head_of(response)
         if head is None:
+            return
+        if self._lease is not None and not self._keeps_place(self._lease, response, has_length=has_length):
             return
         if not has_length:
             self._host.stream_began(self._outcome)

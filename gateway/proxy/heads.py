@@ -26,6 +26,8 @@ from gateway.proxy.runtime import Runtime
 from gateway.proxy.tunnel import UPGRADE, switching_lines
 
 _PLACEHOLDER: Final = b"0" * 32  # as long as an id
+EVENTS: Final = "text/event-stream"
+_PLAIN_METHODS: Final = frozenset({"GET", "HEAD"})
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _AUTHORIZATION: Final = b"Authorization: Bearer "
 _COOKIE: Final = b"Cookie: "
@@ -179,6 +181,19 @@ def _lines_for_pages(response: ResponseRead, arrived: list[Line]) -> tuple[bytes
 
 def _start_of_response(response: ResponseRead, lines: list[Line]) -> bytes:
     return b"HTTP/1.1 %d %b\r\n%b" % (response.status, response.reason, written(lines))
+
+
+def may_stream(request: RequestRead) -> bool:
+    """False for a request whose response is a stream only by surprise: pages fetch many such at once."""
+    is_plain = request.method in _PLAIN_METHODS and not request.may_be_websocket
+    return not is_plain or any([EVENTS in value.lower() for value in request.headers.all("accept")])
+
+
+def is_events(response: ResponseRead) -> bool:
+    """True for a stream of server-sent events (HTML Standard, section 9.2.6)."""
+    return any([
+        one.value.lower().startswith(EVENTS) for one in response.fields if one.name.lower() == "content-type"
+    ])  # fmt: skip
 
 
 def preflight_head(cors: Cors, head: RequestHead, request_id: str) -> bytes:

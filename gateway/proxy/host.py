@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from mypy_extensions import mypyc_attr
 
+from gateway.policy.budgets import OverBudget
 from gateway.policy.decision import NeedKey
 from gateway.policy.denied import Denied
 from gateway.policy.key_lookup import Keys
 from gateway.policy.model import Principal
+from gateway.policy.routes import Route
 from gateway.policy.seen_sessions import SeenSessions
 from gateway.policy.session import Session
 from gateway.proxy.holding import Holding
@@ -22,9 +24,23 @@ from gateway.record.tracing import Tracing
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Lease:
-    """A place that a request has in the budgets of its route, until it ends."""
+    """A place that a request has in the budgets of its route, until it ends.
 
-    __slots__ = ()
+    `lines` are what its client is told of what is left, as they are written. `would_deny`: why it would have none, were
+    the route's rules enforced.
+    """
+
+    __slots__ = ("lines", "would_deny")
+
+    def __init__(self, lines: bytes = b"", would_deny: Denied | None = None) -> None:
+        self.lines, self.would_deny = lines, would_deny
+
+    def answered(self, *, has_length: bool, is_events: bool, cut: Callable[[OverBudget], None]) -> None:
+        """The head of the response came: what is no stream needs no place for one; events without one ask for it now.
+
+        `cut` is told, at once or later, if there is none.
+        """
+        raise NotImplementedError
 
     def release(self) -> None:
         """Give it back. Called once."""
@@ -79,13 +95,23 @@ class Host:
 
     def spend(
         self,
-        budgets: Sequence[str],
+        route: Route,
         principal: Principal | None,
         client_ip: str,
-        then: Callable[[Lease | Denied | None], None],
+        then: Callable[[Lease | Denied], None],
+        *,
+        may_stream: bool,
     ) -> Callable[[], object]:
-        """Ask whether a caller may use up some of these budgets, and say so, at once or later.
+        """Ask whether a caller may use up some of a route's budgets, and say so, at once or later.
 
-        None: yes, and there is nothing to give back. Returns what gives the asking up.
+        `may_stream`: the response may be a stream, so it needs a place for one. Returns what gives the asking up.
         """
+        raise NotImplementedError
+
+    def locked_out(self, client_ip: str) -> OverBudget | None:
+        """Return why nothing is read of an address that failed too often; None for all others."""
+        raise NotImplementedError
+
+    def note_failure(self, client_ip: str) -> None:
+        """An address was answered 401."""
         raise NotImplementedError

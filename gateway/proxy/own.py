@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from gateway.policy.cookies import cookie_values
 from gateway.policy.denied import StepUp
-from gateway.policy.login import Login
+from gateway.policy.login import BACKCHANNEL, Login
 from gateway.policy.model import Principal, RequestHead
 from gateway.policy.onward import Line
 from gateway.policy.reasons import Reason
@@ -36,6 +36,12 @@ class OwnQuestion:
     session: Session | None
     now: float  # Unix seconds
     refused: Reason | None = None
+    body: bytes = field(default=b"", repr=False)  # where one is read: see `WITH_BODY`
+
+
+WITH_BODY: Final = frozenset({BACKCHANNEL})
+MAX_OWN_BODY_BYTES: Final = 64 * 1024
+OWN_BODY_SECONDS: Final = 10.0  # until all of it is there
 
 
 @dataclass(frozen=True, slots=True)

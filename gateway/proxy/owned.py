@@ -15,6 +15,7 @@ from gateway.policy.reasons import Reason
 from gateway.proxy.enquiry import JSON, Enquiry, enquiry_of
 from gateway.proxy.heads import request_head
 from gateway.proxy.holding import MAX_BODY_BYTES, Held
+from gateway.proxy.own import MAX_OWN_BODY_BYTES, OWN_BODY_SECONDS, WITH_BODY
 from gateway.proxy.parting import Parting
 from gateway.proxy.states import ENDED, HOLDING
 from gateway.proxy.upload import CONTINUE
@@ -38,6 +39,26 @@ class Owned(Waiting):
 
     def _wait(self) -> None:
         raise NotImplementedError
+
+    # --- what we ourselves are told ---
+
+    def _ask_ourselves(self, allow: Allow, now: float) -> None:
+        """Answer by ourselves, with the body where one is read. `now` is Unix seconds."""
+        upload = self._upload
+        if upload is None or allow.route.own not in WITH_BODY:
+            Waiting._ask_ourselves(self, allow, now)
+            return
+        self._move(HOLDING)
+        self._client.deadline = self._client.now() + OWN_BODY_SECONDS
+        if self._request.expects_continue and not self._sent:
+            self._client.write(CONTINUE)
+        self._hold_ours(allow)
+
+    def _hold_ours(self, allow: Allow) -> None:
+        if sum([len(piece) for piece in self._sent]) > MAX_OWN_BODY_BYTES:
+            self._refuse(Deny(Reason.BODY_TOO_LARGE, f"more than {MAX_OWN_BODY_BYTES} bytes came", allow.route))
+        elif self._upload is None:
+            Waiting._ask_ourselves(self, allow, self._host.clock())
 
     # --- in this order ---
 
@@ -74,6 +95,9 @@ class Owned(Waiting):
     def _hold(self, count_bytes: int) -> None:
         """So many bytes came of the body that is held."""
         held, parting = self._held, self._parting
+        if self._allowed is not None and self._allowed.route.own:
+            self._hold_ours(self._allowed)
+            return
         assert held is not None and parting is not None  # noqa: S101  # else nothing is held
         self._host.holding.grow(held, count_bytes)
         if self.state is not HOLDING:

@@ -125,6 +125,9 @@ class Question(Exchange):
     # An engine takes no cookie to a browser with a yes, and none but 401 and 403 with a no: a session counts as it
     # came, until its issuer's word ends. The next one would be given once, and nobody could keep it.
 
+    def _may_stream(self) -> bool:
+        return False  # an engine does not say when one has ended
+
     def _wait_for_session(self, session: Session) -> None:
         self._decide(may_fetch=False)
 
@@ -143,7 +146,7 @@ class Question(Exchange):
         super()._refuse(deny, ended, instead)
 
     def _answer(self, head: bytes, body: bytes, status: int, *, is_urgent: bool) -> None:
-        dialect = self._dialect
+        dialect, head = self._dialect, head + self._said
         if dialect is not None:
             self._outcome.asked_by = dialect.name
             if dialect.only_401_and_403:

@@ -41,7 +41,7 @@ def refusal_lines(
         lines.append(("WWW-Authenticate", challenge))
     if reason is Reason.METHOD_NOT_ALLOWED:
         lines.append(("Allow", ", ".join(allowed_methods)))
-    if reason.status in (429, 503):
+    if reason.status in (429, 503) and reason is not Reason.BUDGET_EXCEEDED:  # which knows better when
         lines.append(("Retry-After", str(RETRY_SECONDS)))
     return lines
 

@@ -50,6 +50,7 @@ class Runtime:
         self.audit = audit
         self.header_rules = config.policy.header_rules
         self.upstreams = upstreams
+        self.counts_failures = any(budget.failures is not None for budget in config.budgets)
         self.requests = Requests(self.header_rules.passing)
         self.told = told_of(config)
         self._told_as_printed: Remembered[str, Told] = Remembered(_MAX_PRINTED)

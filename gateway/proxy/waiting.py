@@ -15,6 +15,8 @@ from mypy_extensions import mypyc_attr
 from gateway.config.model import Cors
 from gateway.http1.fields import written
 from gateway.http1.request import REFUSED_METHODS, RequestRead
+from gateway.http1.response import ResponseRead
+from gateway.policy.budgets import OverBudget
 from gateway.policy.decision import Allow, Deny, NeedKey
 from gateway.policy.denied import Denied, LoginFailed, MethodNotAllowed
 from gateway.policy.ownership import Ownership
@@ -22,11 +24,12 @@ from gateway.policy.reasons import Reason
 from gateway.policy.session import Session
 from gateway.proxy.delivery import Delivery
 from gateway.proxy.errand import Ask, Errand
-from gateway.proxy.heads import own_head, preflight_head, refusal
+from gateway.proxy.heads import is_events, may_stream, own_head, preflight_head, refusal
 from gateway.proxy.host import Host, Lease
 from gateway.proxy.login_page import failed_login_page
 from gateway.proxy.own import (
     FOR_PEOPLE,
+    WITH_BODY,
     OwnAnswer,
     OwnQuestion,
     end_lines,
@@ -38,7 +41,7 @@ from gateway.proxy.own import (
     session_lines,
 )
 from gateway.proxy.runtime import Runtime
-from gateway.proxy.states import DELIVERING, WAITING, State
+from gateway.proxy.states import DELIVERING, SENDING, WAITING, State
 from gateway.proxy.upload import Upload
 from gateway.proxy.wire import Client, Relay
 from gateway.record.outcome import Ended, Outcome
@@ -53,10 +56,11 @@ class Waiting(Relay):
 
     # More than a dozen: one is made for each request, and an object for each group would cost what it saves.
     __slots__ = (
-        "_asked_about", "_client", "_delivery", "_errand", "_host", "_lease", "_outcome", "_request", "_runtime",
-        "_said", "_sent", "_trace", "_upload", "state",
+        "_allowed", "_asked_about", "_client", "_delivery", "_errand", "_host", "_lease", "_outcome", "_request",
+        "_runtime", "_said", "_sent", "_trace", "_upload", "state",
     )  # fmt: skip
 
+    _allowed: Allow | None  # once that is decided
     _asked_about: Session | None  # the session as it came, where its issuer was asked for the next word
     _client: Client
     _delivery: Delivery
@@ -91,6 +95,9 @@ class Waiting(Relay):
         raise NotImplementedError
 
     def _end_as_delivered(self) -> None:
+        raise NotImplementedError
+
+    def _fail(self, problem: Denied, ended: Ended | None = None) -> None:
         raise NotImplementedError
 
     def fail_by_mistake(self, surprise: Exception) -> None:
@@ -145,7 +152,8 @@ class Waiting(Relay):
         session = None if principal is None else principal.session
         query = "".join(self._request.target.partition("?")[1:])
         refused = None if allow.would_deny is None else allow.would_deny.reason
-        question = OwnQuestion(route.own, self._request, query, route.upstream, principal, session, now, refused)
+        body = b"".join(self._sent) if route.own in WITH_BODY else b""
+        question = OwnQuestion(route.own, self._request, query, route.upstream, principal, session, now, refused, body)
         self._wait_for(
             lambda then: self._host.answer(question, then), lambda answer: self._own_answer_came(answer, route.own)
         )
@@ -160,20 +168,47 @@ class Waiting(Relay):
 
     def _spend(self, allow: Allow) -> None:
         """Have the budgets of a route say whether its caller may go on."""
-        budgets, principal, client_ip = allow.route.budgets, allow.principal, self._request.client_ip
+        route, principal, client_ip = allow.route, allow.principal, self._request.client_ip
 
-        def go_on(lease: Lease | Denied | None) -> None:
+        def go_on(lease: Lease | Denied) -> None:
             if isinstance(lease, Denied):
-                self._refuse(Deny(lease.reason, lease.detail, allow.route, principal=principal))
+                if isinstance(lease, OverBudget):
+                    self._said += lease.lines
+                self._refuse(Deny(lease.reason, lease.detail, route, principal=principal))
                 return
             self._lease = lease
+            self._said += lease.lines
+            if lease.would_deny is not None and allow.would_deny is None:
+                allow.would_deny = Deny(lease.would_deny.reason, lease.would_deny.detail, route)
             if allow.route.own_things is not None:
                 self._part(allow, allow.route.own_things)
             else:
                 self._go_up(allow, self._host.clock())
 
         self._client.serve(principal is not None)
-        self._wait_for(lambda then: self._host.spend(budgets, principal, client_ip, then), go_on)
+        may_stream = self._may_stream()
+        self._wait_for(lambda then: self._host.spend(route, principal, client_ip, then, may_stream=may_stream), go_on)
+
+    def _may_stream(self) -> bool:
+        return may_stream(self._request)
+
+    def _keeps_place(self, lease: Lease, response: ResponseRead, *, has_length: bool) -> bool:
+        """Tell the budgets what the response is; False: it is a stream, and there is no place for one more."""
+        lease.answered(has_length=has_length, is_events=is_events(response), cut=self._over_budget)
+        return self.state is SENDING
+
+    def _over_budget(self, denied: OverBudget) -> None:
+        if self.state is SENDING:
+            self._said = denied.lines
+        self._fail(denied, "refused")
+
+    def _refuses_failing(self) -> bool:
+        """Answer an address that failed too often, and say so: nothing of what it sends is looked at."""
+        locked = self._host.locked_out(self._request.client_ip)
+        if locked is not None:
+            self._said = locked.lines
+            self._refuse(Deny(locked.reason, locked.detail))
+        return locked is not None
 
     # --- saying ---
 
@@ -225,6 +260,8 @@ class Waiting(Relay):
         if instead is not None:
             outcome.status, body = instead.status, instead.body
             head = own_head(self._runtime, request, instead, outcome.request_id)
+        if outcome.status == 401 and self._runtime.counts_failures:
+            self._host.note_failure(outcome.client_ip)
         if self._runtime.audit is not None:
             self._runtime.audit.before_its_answer(outcome)
         self._move(DELIVERING)

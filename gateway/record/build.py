@@ -15,10 +15,10 @@ from typing import Literal
 # aiohttp's parser say is not so (`http1/llhttp.py`), and compiled code believes them.
 COMPILED = {
     "policy": (
-        "addresses asked cache callers claim_names claim_values claims clerk conditions cookies credentials decision "
-        "denied emails expressions fields freshness guard issuers jwk key_lookup likeness machine_keys machines "
-        "mastra_roles memory model onward organizations origins parameters paths providers resources routes rules seen "
-        "session studio token upstreams verify words"
+        "addresses asked budgets cache callers claim_names claim_values claims clerk conditions cookies credentials "
+        "decision denied emails expressions fields freshness guard issuers jwk key_lookup likeness machine_keys "
+        "machines mastra_roles memory model onward organizations origins parameters paths providers resources routes "
+        "rules seen session studio token upstreams verify words"
     ),
     "config": "model",
     "keys": "entry store",

@@ -29,6 +29,7 @@ def families(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
     yield from _measured(metrics, gauges)
     yield from _keys(gauges)
     yield from _upstreams(metrics.upstreams)
+    yield from _budgets(gauges)
 
 
 def metrics_text(metrics: Metrics, gauges: Gauges) -> bytes:
@@ -183,6 +184,25 @@ def _upstreams(upstreams: Upstreams) -> Iterator[Metric]:
         answered.add_metric((name,), one.answered_at or 0.0)
         failed.add_metric((name,), one.failed_at or 0.0)
     yield from (first_byte, errors, answered, failed)
+
+
+def _budgets(gauges: Gauges) -> Iterator[Metric]:
+    said = CounterMetricFamily(
+        "gateway_budget_requests", "Requests that a budget was asked about, by what it said.",
+        labels=("budget", "result"),
+    )  # fmt: skip
+    for labels, count in gauges.budget_results.items():
+        said.add_metric(labels, count)
+    streams = GaugeMetricFamily(
+        "gateway_budget_streams", "Places of a budget's streams taken here.", labels=("budget",)
+    )
+    for name, count in gauges.budget_streams.items():
+        streams.add_metric((name,), count)
+    yield from (said, streams)
+    if gauges.store_is_down is not None:
+        words = "Workers for which the store that replicas share is down."
+        yield GaugeMetricFamily("gateway_budget_store_down", words, float(gauges.store_is_down))
+        yield CounterMetricFamily("gateway_budget_store_failures", "How often it went down.", gauges.store_failures)
 
 
 def _by_label(name: str, words: str, label: str, counts: Mapping[str, int]) -> Metric:

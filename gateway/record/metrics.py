@@ -41,6 +41,10 @@ class Gauges:
     keys: tuple[tuple[str, SourceStatus], ...] = ()
     certificate_expires_at: float | None = None  # of the public port
     upstream_certificates: tuple[tuple[str, float], ...] = ()
+    budget_results: Mapping[tuple[str, str], int] = field(default_factory=dict)  # by budget and what was said
+    budget_streams: Mapping[str, int] = field(default_factory=dict)
+    store_is_down: bool | None = None  # of what replicas share; None: there is none
+    store_failures: int = 0
 
 
 class Metrics:

@@ -9,12 +9,16 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from gateway.keys.store import KeyStore
+from gateway.policy.budgets import OverBudget
 from gateway.policy.decision import NeedKey
 from gateway.policy.denied import Denied
+from gateway.policy.model import Principal
 from gateway.policy.reasons import Reason
+from gateway.policy.routes import Route
 from gateway.policy.session import Session
-from gateway.proxy.host import Host
+from gateway.proxy.host import Host, Lease
 from gateway.proxy.own import Desk, OwnAnswer, OwnQuestion
+from gateway.server.ledger import Ledger
 
 T = TypeVar("T")
 _log = logging.getLogger("gateway.server")
@@ -26,6 +30,7 @@ class Errands(Host):
     store: KeyStore
     desk: Desk | None
     tasks: set[asyncio.Task[None]]
+    ledger: Ledger
 
     def fetch_key(self, need: NeedKey, then: Callable[[tuple[float, float]], None]) -> Callable[[], object]:
         """Fetch a key, and say that it was tried; returns what gives it up."""
@@ -46,11 +51,36 @@ class Errands(Host):
         assert self.desk is not None  # noqa: S101  # there are no such addresses without one
         return self._begin(_told(self.desk.answer(question), then))
 
+    def spend(
+        self,
+        route: Route,
+        principal: Principal | None,
+        client_ip: str,
+        then: Callable[[Lease | Denied], None],
+        *,
+        may_stream: bool,
+    ) -> Callable[[], object]:
+        """Ask whether a caller may use up some of a route's budgets. Who gives that up is told, and gives it back."""
+        self.ledger.spend(route, principal, client_ip, then, may_stream=may_stream)
+        return _nothing
+
+    def locked_out(self, client_ip: str) -> OverBudget | None:
+        """Return why nothing is read of an address that failed too often; None for all others."""
+        return self.ledger.locked_out(client_ip)
+
+    def note_failure(self, client_ip: str) -> None:
+        """An address was answered 401."""
+        self.ledger.failures.note(client_ip)
+
     def _begin(self, work: Awaitable[None]) -> Callable[[], object]:
         task = asyncio.ensure_future(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task.cancel
+
+
+def _nothing() -> None:
+    """Give up what is no work of ours."""
 
 
 async def _told(work: Awaitable[T], then: Callable[[T | Denied], None]) -> None:

@@ -32,6 +32,7 @@ from gateway.record.tracing import Tracing
 from gateway.server.decisions import DecisionPort
 from gateway.server.errands import Errands
 from gateway.server.leaving import leave
+from gateway.server.ledger import Ledger
 from gateway.server.public import PublicPort
 from gateway.server.recent import SLOT_SECONDS, Recent
 from gateway.server.revoking import Revoking
@@ -88,6 +89,7 @@ class Gateway(Errands):
         self.reload_failed_at: float | None = None  # the first time since it last went well
         self.fetcher = Fetcher()
         self.keys = self.store = KeyStore(self.fetcher.fetch)
+        self.ledger = Ledger(config)
         most = *room_for(config.limits, descriptor_limit()), unread_for(descriptor_limit())
         self.room = Room(*most, is_exempt=lambda peer: self.runtime.is_trusted(peer), soon=once_read)
         self._crowd = Crowd(self.room)
@@ -96,7 +98,7 @@ class Gateway(Errands):
         self._make_desk = make_desk
         self.sessions = SeenSessions()
         self.public = PublicPort(self, self.cork, self.room, config, self._sweep, is_fast=self.is_fast)
-        self.revoking = Revoking(config, self._end_revoked, clock)
+        self.revoking = Revoking(config, self._end_revoked, clock, store_of=lambda: self.ledger.store)
         self.desk = make_desk(self) if make_desk is not None else None
         self.decisions: DecisionPort | None = None
 
@@ -163,7 +165,8 @@ class Gateway(Errands):
         retired, self.runtime = self.runtime, fresh
         if retired.audit is not None and (fresh.audit is None or fresh.audit.file is not retired.audit.file):
             retired.audit.file.retire()
-        self.revoking.use(config)
+        self.ledger.use(config)
+        self.revoking.use(config)  # by the store of the ledger
         self.desk = self._make_desk(self) if self._make_desk is not None else None
         self.earlier_hits += retired.config.policy.verified.hits
         self.earlier_misses += retired.config.policy.verified.misses
@@ -206,6 +209,7 @@ class Gateway(Errands):
         if self.runtime.audit is not None:
             self.runtime.audit.file.retire()
         await self.store.close()
+        await self.ledger.close()
         await self.fetcher.close()
         if self.tracing is not None:
             await self.tracing.stop()

@@ -13,6 +13,7 @@ def gauges_of(gateway: Gateway) -> Gauges:
     verified = gateway.config.policy.verified
     sources = ((p.name, as_one(p, gateway.store.statuses_of(p))) for p in gateway.config.providers)
     ends = ((name, pool.certificate_expires_at) for name, pool in gateway.pools.items())
+    store = gateway.ledger.store
     return Gauges(
         open_requests=gateway.open_requests,
         open_streams=gateway.open_streams,
@@ -32,4 +33,12 @@ def gauges_of(gateway: Gateway) -> Gauges:
         keys=tuple((name, status) for name, status in sources if status is not None),
         certificate_expires_at=gateway.public.certificate_expires_at,
         upstream_certificates=tuple((name, at) for name, at in ends if at is not None),
+        budget_results=gateway.ledger.results,
+        budget_streams={
+            one.name: gateway.ledger.open_streams.get(one.name, 0)
+            for one in gateway.config.budgets
+            if one.streams is not None
+        },
+        store_is_down=None if store is None else store.is_up is False,
+        store_failures=0 if store is None else store.failures,
     )

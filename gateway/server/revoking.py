@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Protocol
 
 from gateway.config.document import ConfigError
 from gateway.config.model import Config
@@ -22,10 +23,22 @@ from gateway.server.watching import POLL_SECONDS, Stamp, letting_others_in, stam
 _log = logging.getLogger("gateway.server")
 
 
+class Sharing(Protocol):
+    """How processes tell each other of ended sessions: see `stores.ended`, which takes long to import."""
+
+    untold: dict[bytes, float]
+    is_down: bool
+
+    async def exchange(self, known: EndedSessions, now: float) -> list[tuple[bytes, float]] | None:
+        """Tell what is untold; return what others ended, None where nobody can be asked."""
+        ...
+
+
 class Revoking:
     """Keeps what is revoked for one gateway. `end_open` ends the requests of the revoked, and says how many.
 
-    `error` says what is wrong with the file; None: nothing. `failed_at` is since when, in Unix seconds.
+    `error` says what is wrong with the file; None: nothing. `failed_at` is since when, in Unix seconds. `logouts` are
+    logout tokens by what came of them, `reads` times that the file was read.
     """
 
     def __init__(
@@ -34,11 +47,14 @@ class Revoking:
         end_open: Callable[[Revoked], int],
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        store_of: Callable[[], Any] = lambda: None,
     ) -> None:
-        self._end_open, self._clock, self._sleep = end_open, clock, sleep
-        self._watching: asyncio.Task[None] | None = None
+        self._end_open, self._clock, self._sleep, self._store_of = end_open, clock, sleep, store_of
+        self._tasks: set[asyncio.Task[None]] = set()
         self.reads = {"ok": 0, "failed": 0}
+        self.logouts = {"ok": 0, "refused": 0, "unshared": 0}
         self.ended: EndedSessions | None = None
+        self.sharing: Sharing | None = None
         self.use(config)
 
     def use(self, config: Config) -> None:
@@ -51,30 +67,61 @@ class Revoking:
         self.ended = EndedSessions(policy.login.seal) if policy.login is not None else None
         if self.ended is not None and former is not None:
             self.ended.take_over(former, self._clock())
+        self.sharing = self._connect()
         self._obey()
 
+    def _connect(self) -> Sharing | None:
+        login, store = self._config.policy.login, self._store_of()
+        if login is None or store is None:
+            return None
+        from gateway.stores.ended import SharedEnds  # here: its client takes a while to import
+
+        return SharedEnds(store, login.seal.mark("the place of what was ended"), login.seal.max_age_seconds)
+
     def begin(self) -> None:
-        """Watch the file from now on, on the running loop."""
-        self._watching = asyncio.get_running_loop().create_task(self._watch())
+        """Look for news from now on, on the running loop."""
+        self._start(self._watch())
 
     def stop(self) -> None:
-        """Watch no more."""
-        if self._watching is not None:
-            self._watching.cancel()
+        """Look no more."""
+        for task in self._tasks:
+            task.cancel()
 
     def end_session(self, session: Session) -> None:
         """A session was ended by a logout here: its cookie counts no more, wherever a copy of it is."""
         if self.ended is not None:
-            self.end_marks([self.ended.mark_of(session)], self._clock())
+            self.end_marks([(self.ended.mark_of(session), self._clock())])
+            if self.sharing is not None:
+                self._start(self._share(self.sharing))
 
-    def end_marks(self, marks: list[bytes], at: float) -> int:
-        """Have all that bears a mark and began before a moment (Unix seconds) end. Returns how many requests did."""
+    def end_named(self, *, sub: str | None, sid: str | None, at: float) -> int:
+        """The issuer says that sessions are over which began before a moment (Unix seconds)."""
         ended = self.ended
+        return 0 if ended is None else self.end_marks([(mark, at) for mark in ended.marks_of(sub=sub, sid=sid)])
+
+    def end_marks(self, marks: Iterable[tuple[bytes, float]], *, is_news: bool = True) -> int:
+        """Have all that bears a mark and began before a moment (Unix seconds) end. Returns how many requests did.
+
+        `is_news` False: whoever shares a store with us knows already.
+        """
+        ended, now = self.ended, self._clock()
         if ended is None:
             return 0
-        now = self._clock()
-        are_new = [ended.add(mark, at, now) for mark in marks]
-        return self._obey() if any(are_new) else 0
+        new = {mark: at for mark, at in marks if ended.add(mark, at, now)}
+        if is_news and self.sharing is not None:
+            self.sharing.untold |= new
+        return self._obey() if new else 0
+
+    async def share(self) -> bool:
+        """Tell others what they do not know, and hear what they do; False: the store cannot be asked."""
+        sharing = self.sharing
+        if sharing is None or self.ended is None:
+            return True
+        news = await sharing.exchange(self.ended, self._clock())
+        if news is None:
+            return False
+        self.end_marks(news, is_news=False)
+        return True
 
     async def look(self) -> None:
         """Read the file if it has changed. A mistake keeps the former list, and is told."""
@@ -119,7 +166,19 @@ class Revoking:
         for problem in problems:
             _log.error("revoked_file: %s", problem)
 
+    async def _share(self, sharing: Sharing) -> None:
+        await self.share()
+
     async def _watch(self) -> None:
         while True:
             await self._sleep(POLL_SECONDS)
-            await self.look()
+            try:
+                await self.look()
+                await self.share()
+            except Exception as surprise:  # nobody else would look again
+                _log.error("looking for what is revoked failed", exc_info=surprise)
+
+    def _start(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

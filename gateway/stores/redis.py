@@ -15,6 +15,7 @@ from redis.exceptions import ConnectionError as ConnectionLostError
 from redis.exceptions import RedisError
 
 from gateway.config.model import Shared
+from gateway.stores.counting import StoreDownError
 
 T = TypeVar("T")
 _log = logging.getLogger("gateway.stores")
@@ -23,10 +24,6 @@ _PROBE_KEY: Final = f"{PREFIX}probe"
 _CONNECTIONS: Final = 4
 _PROBE_SECONDS: Final = 2.0  # to connect, TLS and password included: nobody waits for it
 _FIRST_PAUSE_SECONDS, _LAST_PAUSE_SECONDS = 0.05, 1.0  # between two probes of one that is down
-
-
-class StoreDownError(Exception):
-    """The store gave no answer in time, or a bad one. Whoever asked goes on without it."""
 
 
 class Store:
@@ -51,14 +48,16 @@ class Store:
     def __repr__(self) -> str:
         return f"<Store {self.shared.where}>"
 
-    async def ask(self, work: Callable[[Redis], Awaitable[T]]) -> T:
+    async def ask(self, work: Callable[[Redis], Awaitable[T]], within_seconds: float | None = None) -> T:
         """Return what the work got. Raises `StoreDownError` after the time-out, or at once while the store is down.
 
+        `within_seconds`: of the time-out, how much is left to who waited before.
         Who is cancelled here leaves the work to its end: a connection that is cut in mid-answer is lost.
         """
         if self.is_up is False:
             raise StoreDownError(self.problem)
-        task = asyncio.ensure_future(self._asked(work))
+        most = self.shared.timeout_seconds
+        task = asyncio.ensure_future(self._asked(work, most if within_seconds is None else within_seconds))
         self._asking.add(task)
         task.add_done_callback(self._asked_it)
         return await asyncio.shield(task)
@@ -71,9 +70,9 @@ class Store:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.client.aclose()
 
-    async def _asked(self, work: Callable[[Redis], Awaitable[T]]) -> T:
+    async def _asked(self, work: Callable[[Redis], Awaitable[T]], within_seconds: float) -> T:
         try:
-            async with asyncio.timeout(self.shared.timeout_seconds):
+            async with asyncio.timeout(within_seconds):
                 if self.is_up is None:
                     await asyncio.shield(self._probe())
                 return await work(self.client)

@@ -14,13 +14,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from ipaddress import IPv6Address
 from typing import Final, Literal
 
-from gateway.policy.addresses import UNKNOWN, canonical_address, read_address
+from gateway.policy.addresses import UNKNOWN, canonical_address, network_of
 
 Why = Literal["full", "address"]  # no room for anybody, or too many of one address
-_NETWORK_BITS: Final = 64  # of an IPv6 address: whoever has one has all behind it
 
 
 class Place:
@@ -101,7 +99,7 @@ class Room:
 
     def enter(self, peer: str, close: Callable[[], object]) -> Place:
         """Return a place for a new connection, made by closing others if need be; without one it is itself closed."""
-        address = _address_of(peer)
+        address = network_of(peer)
         same = self._by_address.get(address, {})
         is_over = len(same) >= self.per_address and not self._is_exempt(peer)
         if is_over and not self._close_one_of(same):
@@ -195,14 +193,6 @@ def once_read(act: Callable[[], None]) -> None:
 
 
 OUTSIDE: Final = Place(None, "", lambda: None)  # of a connection that has no place, or none yet
-
-
-def _address_of(peer: str) -> str:
-    """Return what counts as one address: of IPv6, the network that one subscriber is given."""
-    address = read_address(peer)
-    if isinstance(address, IPv6Address):
-        return f"{int(address) >> _NETWORK_BITS:x}/{_NETWORK_BITS}"
-    return peer if address is None else str(address)
 
 
 def peer_of(transport: asyncio.BaseTransport | None) -> str:

@@ -28,7 +28,7 @@ from tests.mastra.conftest import HERE as MASTRA
 from tests.mastra.conftest import arrivals, mastra_server
 from tests.minting import SECRET, mint
 from tests.nodejs import node_with
-from tests.processes import Served, free_port, served
+from tests.processes import Served, free_port, process, served, status_of
 
 pytestmark = [*MARKS, pytest.mark.timeout(240)]
 SESSION_SECRET = "wohYeequ8aish4ahQuoo4aiPh7aish2eeF0"
@@ -131,21 +131,24 @@ def issuer() -> Iterator[str]:
 
 
 @contextmanager
-def gateway(mastra: str, issuer: str, folder: Path, *, with_login: bool, file: str = FILE) -> Iterator[Served]:
-    port = free_port()
+def gateway(
+    mastra: str, issuer: str, folder: Path, *, with_login: bool, file: str = FILE, port: int = 0, more: str = ""
+) -> Iterator[Served]:
+    port = port or free_port()
     said = {"client_secret": json.dumps(CLIENT_SECRET), "session_secret": SESSION_SECRET}
     login = LOGIN.format(address=f"http://localhost:{port}", **said) if with_login else ""
     text = file.format(mastra=mastra, issuer=issuer, secret=SECRET.decode(), login=login)
+    text += more
     with served(text, folder, port=port) as running:
         yield running
 
 
 @contextmanager
-def studio(browser: Any, port: int, issuer: str) -> Iterator[Opened]:
+def studio(browser: Any, port: int, issuer: str, beside: str = "") -> Iterator[Opened]:
     """Open a browser that knows nobody yet; what would leave for elsewhere is noted, and goes nowhere."""
     context = browser.new_context()
     opened = Opened(context.new_page(), f"http://localhost:{port}")
-    own = (f"{opened.address}/", f"{issuer}/")
+    own = (f"{opened.address}/", f"{issuer}/", f"{beside or issuer}/")
     context.route(lambda url: not url.startswith(own), lambda route: route.abort())
     opened.page.on("request", lambda request: opened.requests.append((request.method, request.url)))
     opened.page.on("response", lambda answer: opened.answers.update({urlsplit(answer.url).path: answer.status}))
@@ -270,6 +273,47 @@ def test_session_that_the_issuer_ends_leads_back_to_the_login(
             control(issuer, lifetime=3600.0, refuses_refresh=False)
 
 
+@contextmanager
+def standalone(node: str, port: int, folder: Path) -> Iterator[int]:
+    """Run `mastra studio` of npm, which is told to call the gateway at `port`; gives its own port."""
+    own = free_port()
+    command = [node, str(MASTRA / "node_modules" / "mastra" / "dist" / "index.js"), "studio", "--port", str(own)]
+    command += ["--server-host", "localhost", "--server-port", str(port)]
+    quiet = {"MASTRA_TELEMETRY_DISABLED": "1", "DO_NOT_TRACK": "1", "HOME": str(folder)}
+    with process(command, folder / "studio.log", lambda: status_of(f"http://localhost:{own}/") == 200, quiet):
+        yield own
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_standalone_studio_works_by_cors(
+    is_listed: bool, mastra: str, issuer: str, node: str, browser: Any, tmp_path: Path
+) -> None:
+    token = mint({"sub": "job", "email": "job@example.com", "exp": time.time() + 600}, SECRET)
+    port = free_port()
+    with standalone(node, port, tmp_path) as own:
+        listed = f"http://localhost:{own if is_listed else own + 1}"
+        with (
+            gateway(mastra, issuer, tmp_path, with_login=False, port=port, more=f'cors: {{origins: ["{listed}"]}}'),
+            studio(browser, own, issuer, beside=f"http://localhost:{port}") as opened,
+        ):
+            opened.go("/")
+            if not is_listed:
+                opened.see("Mastra instance URL")  # it cannot read who may log in, and asks where Mastra is
+                opened.picture("standalone-refused")
+                return
+            opened.see("Authentication Required")
+            opened.page.get_by_text("Add Header").click()
+            opened.page.locator('[name="headers.0.name"]').fill("Authorization")
+            opened.page.locator('[name="headers.0.value"]').fill(f"Bearer {token}")
+            opened.page.get_by_text("Save Headers").click()
+            opened.see("Weather Agent")
+            chat(opened)
+            opened.picture("standalone-chat")
+    assert opened.hosts - {STUDIOS_OWN} == {f"localhost:{own}", f"localhost:{port}"}
+    preflights = {path for method, path in map(_method_and_path, opened.requests) if method == "OPTIONS"}
+    assert all(opened.answers[path] < 400 for path in preflights | {"/api/agents"})
+
+
 def test_page_that_points_past_the_gateway_is_seen_here(node: str, issuer: str, browser: Any, tmp_path: Path) -> None:
     # What MASTRA_AUTO_DETECT_URL=true is for; and the proof that these tests see a request that leaves.
     with (
@@ -296,6 +340,10 @@ def control(issuer: str, **settings: Any) -> None:
     request = urllib.request.Request(f"{issuer}/control", json.dumps(settings).encode(), method="POST")
     with urllib.request.urlopen(request, timeout=5):
         pass
+
+
+def _method_and_path(request: tuple[str, str]) -> tuple[str, str]:
+    return request[0], _path(request)
 
 
 def _path(request: tuple[str, str]) -> str:

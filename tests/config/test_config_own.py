@@ -174,3 +174,10 @@ def test_guarded_route_that_nobody_knows_is_told_once(key: str, is_told: bool) -
     warnings = read(file_of("{like: {/flow: workflow, /b: none}}", API + more)).warnings
     told = [one for one in warnings if "passes as it is" in one]
     assert len(told) == is_told and all(f"'{key}'" in one for one in told)
+
+
+def test_other_door_to_the_same_server_is_told() -> None:
+    text = file_of("{}", API + "  /o: {provider: people, allow: authenticated, upstream: other}\n")
+    assert not [one for one in read(text).warnings if "leads to the server of" in one]
+    (warning,) = [one for one in read(text.replace("4112", "4111")).warnings if "leads to the server of" in one]
+    assert "/o: leads to the server of 'mastra' by 'other', which has no 'own:'" in warning

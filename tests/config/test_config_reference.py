@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.config.audit import AUDIT_RECORD
+from gateway.config.budgets import BUDGET_RECORD
 from gateway.config.cases import CASE_RECORD
 from gateway.config.conditions import READERS
 from gateway.config.document import Source
@@ -27,6 +28,7 @@ from gateway.config.rules import KEYS
 from gateway.config.schema import json_schema
 from gateway.config.sections import FILE_RECORD
 from gateway.config.server import CORS_RECORD, LIMITS_RECORD, TLS_RECORD
+from gateway.config.shared import SHARED_RECORD
 from gateway.config.streams import STREAMS_RECORD
 from gateway.config.upstreams import IDENTITY_RECORD, STUDIO_RECORD, UPSTREAM_RECORD
 from tests.configuring import SECRET, read
@@ -38,6 +40,8 @@ SECTIONS = {
     "tls": TLS_RECORD,
     "limits": LIMITS_RECORD,
     "log": LOG_RECORD,
+    "budgets": BUDGET_RECORD,
+    "shared": SHARED_RECORD,
     "audit": AUDIT_RECORD,
     "cors": CORS_RECORD,
     "login": LOGIN_RECORD,
@@ -58,6 +62,8 @@ MOUNTED = {
     "ca.crt": b"-----BEGIN CERTIFICATE-----",
     "tls.key": b"-----BEGIN PRIVATE KEY-----",
     "jwt": SECRET.encode(),
+    "budget": SECRET.encode(),
+    "redis-ca.pem": b"-----BEGIN CERTIFICATE-----",
     "jwks.json": json.dumps({"keys": [to_jwk(private_key("file"), "k1")]}).encode(),
     "new.pem": public_pem(private_key("new")),
     "old.pem": public_pem(private_key("old")),
@@ -69,6 +75,8 @@ MOUNTED = {
 }
 VARIABLES = {
     "UPSTREAM_KEY": "a constant",
+    "BUDGET_SECRET": SECRET,
+    "REDIS_PASSWORD": "secret",
     "MASTRA_JWT_SECRET": SECRET,
     "JWT_NEW": SECRET,
     "JWT_OLD": SECRET[::-1],

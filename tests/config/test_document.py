@@ -247,7 +247,7 @@ def test_message_shows_the_line_with_a_caret_under_the_column() -> None:
         "gateway.yaml:6:5: routes./api.alow: unknown key (did you mean 'allow'?)",
         "  6 |     alow: authenticated",
         "    |     ^",
-        "  expected one of allow, deny, enforce, exact, login, mcp, optional, own, provider, public, streams, "
+        "  expected one of allow, budget, deny, enforce, exact, login, mcp, optional, own, provider, public, streams, "
         "upstream, websocket",
     ]
 

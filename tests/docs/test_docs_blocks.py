@@ -43,6 +43,7 @@ ENVIRONMENT = {
     "CLERK_JWKS_URI": "https://clerk.example.com/.well-known/jwks.json",
     "OIDC_CLIENT_SECRET": "fourth: thai5ahquee3ohMe7iyeiDae",
     "SESSION_SECRET": "a fifth one: Quoh8eiNgeic4eiHa1ieth",
+    "REDIS_PASSWORD": "sixth-ooJ0ahdiethoo1Eith3i",
     "AUTH0_DOMAIN": "tenant.eu.auth0.com",
     "AUTH0_AUDIENCE": "https://mastra",
 }

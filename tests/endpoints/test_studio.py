@@ -185,7 +185,8 @@ async def test_bad_token_is_nobody_and_never_a_401(path: str, line: str) -> None
 @pytest.mark.parametrize("kind", ["ended", "forged", "refused"])
 async def test_dead_session_is_nobody_and_its_cookies_are_cleared(path: str, kind: str) -> None:
     def refusing(gateway: Gateway) -> LoginDesk:
-        return _Refuses(gateway.config.policy, gateway.fetcher, gateway.store, gateway.store.fetch, gateway.clock)
+        keys = gateway.store
+        return _Refuses(gateway.config.policy, gateway.fetcher, keys, keys.fetch, gateway.revoking, gateway.clock)
 
     async with house(WITH_LOGIN, refusing) as here:
         cookie = {

@@ -174,7 +174,7 @@ def test_explanation_never_differs_from_the_decision(path: str, method: str) -> 
         if isinstance(decision, Deny):
             assert found.refusal is not None
             if decision.reason is Reason.WEBSOCKET_REFUSED and decision.route and not decision.route.enforce:
-                assert (explanation.code, explanation.steps[-2].verdict) == ("websocket_refused", "no")
+                assert (explanation.code, explanation.steps[-3].verdict) == ("websocket_refused", "no")
                 continue
             assert (found.refusal.reason, found.refusal.detail) == (decision.reason, decision.detail)
             assert (explanation.status, explanation.code) == (decision.reason.status, decision.reason.code)

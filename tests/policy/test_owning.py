@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
+from gateway.policy.enquiries import Question, Told
 from gateway.policy.mastra_routes import rows
 from gateway.policy.own_ids import is_own_id, own_id
 from gateway.policy.ownership import Ownership
@@ -116,6 +117,7 @@ FORGED = {
     "__mastra_x": 1,
     "mastra:goal": 1,
     "controller": {},
+    "authInfo": {"clientId": "x"},
     "USER": 1,
     "tier": "gold",
     "locale": {"user": "de"},
@@ -176,6 +178,30 @@ def test_nobody_says_who_they_are_in_a_body(target: str, at: tuple[str, ...]) ->
     for name in at:
         found = found[name]
     assert found["requestContext"] == CLEAN
+
+
+@pytest.mark.parametrize(
+    "method, target, body",
+    [
+        ("POST", "/api/memory/save-messages", {"messages": []}),
+        ("POST", "/api/v1/conversations", {"agent_id": "a"}),
+        ("POST", "/api/v1/responses", {"agent_id": "a", "input": "x"}),
+        ("POST", "/api/a2a/a", {"method": "tasks/list", "params": {"contextId": MINE}}),
+        ("POST", "/api/schedules", {"agentId": "a"}),
+        ("PUT", "/api/agent-controller/c/sessions/bob/goal", {}),
+        ("POST", "/api/agents/a/threads/abort", {"threadId": "T"}),
+    ],
+)
+def test_nobody_says_who_they_are_in_a_body_that_has_no_place_for_it(method: str, target: str, body: Any) -> None:
+    # Mastra reads it in every body, before it knows the route.
+    sent = sent_body(method, target, {**body, "requestContext": FORGED}, Mastra(threads=BOTH))
+    assert sent["requestContext"] == CLEAN
+
+
+@pytest.mark.parametrize("at", ["memory", "tracingOptions", "ifIdle"])
+def test_context_in_another_place_is_refused(at: str) -> None:
+    body = {"thread": "T", "requestContext": {"user": 1}}
+    assert reason("POST", f"{AGENT}/generate", chat(**{at: body})) is Reason.NOT_OWNER
 
 
 @pytest.mark.parametrize("context", ["text", ["user"], 1])
@@ -297,6 +323,35 @@ def test_ids_are_made_the_owners_where_mastra_does_not_say(status: int) -> None:
     body = chat(messages=[{"role": "user", "id": "m"}], memory={"thread": MINE})
     sent = sent_body("POST", f"{AGENT}/stream", body, Mastra(status=status))
     assert sent["messages"][0]["id"] == own_id(OWNER, "m")
+
+
+class Large(Mastra):
+    """A Mastra whose answers about more than one message are larger than what is read."""
+
+    def tell(self, question: Question) -> Told:
+        told = super().tell(question)
+        is_large = "include" in question.target and len(told.json["messages"]) > 1
+        return Told(told.status) if is_large else told
+
+
+def test_ids_are_asked_about_in_smaller_parts_where_messages_are_large() -> None:
+    mastra = Large(threads=BOTH, messages={f"m{number}": OWNER for number in range(5)})
+    messages = [{"role": "user", "id": f"m{number}"} for number in range(6)]
+    sent = sent_body("POST", f"{AGENT}/stream", chat(messages=messages, memory={"thread": MINE}), mastra)
+    assert [one["id"] for one in sent["messages"]] == [*(f"m{number}" for number in range(5)), own_id(OWNER, "m5")]
+
+
+@pytest.mark.parametrize(
+    "roots, refused", [([OWNER], None), ([OTHER], Reason.NOT_OWNER), ([OWNER, OTHER], Reason.NOT_OWNER)]
+)
+def test_large_trace_is_known_by_its_roots(roots: list[str], refused: Reason | None) -> None:
+    class Whole(Mastra):
+        def tell(self, question: Question) -> Told:
+            if question.target == "/api/observability/traces?traceId=T&perPage=100":
+                return Told(200, {"spans": [{**ROOT, "resourceId": owner} for owner in roots]})
+            return Told(200)
+
+    assert reason("GET", "/api/observability/traces/T", None, Whole()) is refused
 
 
 def test_id_of_a_signal_is_one_of_a_message() -> None:

@@ -50,7 +50,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import zip_longest
 from typing import Any, cast
@@ -63,6 +63,7 @@ from gateway.http1.fields import Field
 from gateway.http1.llhttp import BrokenRequest
 from gateway.http1.request import RequestRead
 from gateway.http1.response import ResponseRead, Responses
+from gateway.policy.budgets import Budget, OverBudget
 from gateway.policy.decision import NeedKey
 from gateway.policy.denied import Denied
 from gateway.policy.jwk import Key
@@ -193,7 +194,12 @@ class Player:
         observed = replace(live, key="/observed", segments=("observed",), enforce=False)
         everybodys = Route("/open", ("open",), upstream, public=True, websocket=True, streams=streams)
         counted = Route(
-            "/counted", ("counted",), upstream, providers=(SHARED,), allow=(Authenticated(),), budgets=("people", "all")
+            "/counted",
+            ("counted",),
+            upstream,
+            providers=(SHARED,),
+            allow=(Authenticated(),),
+            budgets=(Budget("people", "subject"), Budget("all", "ip")),
         )
         things = Ownership(prefix=("things",))
         parted = Route(
@@ -204,7 +210,11 @@ class Player:
             parted, key="/watched", segments=("watched",), enforce=False, own_things=Ownership(prefix=("watched",))
         )
         both = replace(
-            parted, key="/both", segments=("both",), budgets=("people",), own_things=Ownership(prefix=("both",))
+            parted,
+            key="/both",
+            segments=("both",),
+            budgets=(Budget("people", "subject"),),
+            own_things=Ownership(prefix=("both",)),
         )
         own = [sealed.own_route(name, upstream) for name in ("login", "me")]
         own.append(sealed.own_route("logout", upstream, "POST"))
@@ -372,7 +382,7 @@ class PlayedHost(Host):
         self.renewed: Callable[[Session | Denied], None] | None = None  # is told of a session's next state
         self.answered: Callable[[OwnAnswer | Denied], None] | None = None  # is told of an answer of our own
         self.lent = 0
-        self.spent: Callable[[Lease | Denied | None], None] | None = None  # is told what is left of a budget
+        self.spent: Callable[[Lease | Denied], None] | None = None  # is told what is left of a budget
         self.clock, self.next_id = self._clock, self._next_id
 
     def _clock(self) -> float:
@@ -440,13 +450,16 @@ class PlayedHost(Host):
 
     def spend(
         self,
-        budgets: Sequence[str],
+        route: Route,
         principal: Principal | None,
         client_ip: str,
-        then: Callable[[Lease | Denied | None], None],
+        then: Callable[[Lease | Denied], None],
+        *,
+        may_stream: bool,
     ) -> Callable[[], object]:
         assert principal is not None and client_ip == "192.0.2.1"
-        self._player.note(f"budgets {', '.join(budgets)} of {principal.subject}")
+        names = ", ".join([one.name for one in route.budgets])
+        self._player.note(f"budgets {names} of {principal.subject}{', a stream' if may_stream else ''}")
         self.spent = then
         if self._player.is_at_once:
             self.end_spending("lends")
@@ -459,19 +472,30 @@ class PlayedHost(Host):
     def end_spending(self, how: str) -> None:
         then, self.spent = self.spent, None
         assert then is not None, "nobody asked for a budget"
-        told = {"lends": PlayedLease(self._player), "is free": None, "is spent": Denied(Reason.SHUTTING_DOWN, how)}
+        told: dict[str, Lease | Denied] = {
+            "lends": PlayedLease(self._player, is_place=True),
+            "is free": PlayedLease(self._player, is_place=False),
+            "is spent": OverBudget(Reason.BUDGET_EXCEEDED, how, b"Retry-After: 7\r\n"),
+        }
         self.lent += how == "lends"
         then(told[how])
 
 
 class PlayedLease(Lease):
-    """A place in a budget."""
+    """A place in a budget; without `is_place` there is nothing to give back."""
 
-    def __init__(self, player: Player) -> None:
-        self._player = player
+    def __init__(self, player: Player, *, is_place: bool = True) -> None:
+        super().__init__()
+        self._player, self._is_place = player, is_place
+
+    def answered(self, *, has_length: bool, is_events: bool, cut: Callable[[OverBudget], None]) -> None:
+        if self._is_place and has_length:
+            self.release()
 
     def release(self) -> None:
-        self._player.note("budgets given back")
+        if self._is_place:
+            self._is_place = False
+            self._player.note("budgets given back")
 
 
 class PlayedClient(Client):

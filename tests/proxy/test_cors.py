@@ -86,7 +86,10 @@ def test_star_in_a_list_says_what_was_asked_for() -> None:
 
 
 ALLOWED = [("Access-Control-Allow-Origin", APP), ("Access-Control-Allow-Credentials", "true")]
-EXPOSED = ("Access-Control-Expose-Headers", "WWW-Authenticate, X-Request-Id, Retry-After, mcp-session-id")
+EXPOSED = (
+    "Access-Control-Expose-Headers",
+    "WWW-Authenticate, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, mcp-session-id",
+)
 
 
 def test_answer_to_a_listed_origin_can_be_read() -> None:

@@ -270,26 +270,31 @@ BUDGETS = r"""
 -- at once
 >> request GET /counted/x token  << budgets people, all of user-1; upstream begin GET /counted/x as user-1
 >> client leaves                 << upstream abort; budgets given back; client ended close, client_gone
+# has a place until it is no stream
+>> request POST /counted/x token << budgets people, all of user-1, a stream
+>> budget lends                  << upstream begin POST /counted/x as user-1 length 0
+>> response 200 length 9         << budgets given back; client write 200 length 9
+>> last piece abcdefghi          << client write abcdefghi; client ended keep-alive, complete
 # needs no place
 >> request GET /counted/x token  << budgets people, all of user-1
 >> budget is free                << upstream begin GET /counted/x as user-1
 >> response 200 length 2 body ok << client write 200 length 2 body ok; client ended keep-alive, complete
 # is spent
 >> request GET /counted/x token  << budgets people, all of user-1
->> budget is spent               << client write 503 shutting_down; client ended keep-alive, refused
+>> budget is spent               << client write 429 budget_exceeded; client ended keep-alive, refused
 # is not asked for a stranger
 >> request GET /counted/x        << client write 401 token_missing; client ended keep-alive, refused
 # nobody waits for any more
 >> request GET /counted/x token  << budgets people, all of user-1
 >> client leaves                 << budgets given up; client ended close, client_gone
 # an upload waits for
->> request POST /counted/x token length 6 expect << budgets people, all of user-1
+>> request POST /counted/x token length 6 expect << budgets people, all of user-1, a stream
 >> client sends abc
 >> budget lends << upstream begin POST /counted/x as user-1 length 6 unfinished body abc
 >> client sends def                              << upstream has all; upstream write def
 >> upstream breaks << client write 502 upstream_broken; budgets given back; client ended keep-alive, refused
 # an upload by chunks waits for, and ends with
->> request POST /counted/x token chunked body 1\r\na\r\n0\r\n\r\n << budgets people, all of user-1
+>> request POST /counted/x token chunked body 1\r\na\r\n0\r\n\r\n << budgets people, all of user-1, a stream
 >> budget lends << upstream begin POST /counted/x as user-1 chunked body 1\r\na\r\n0\r\n\r\n
 # is given back when a second try fails
 >> request GET /counted/x token  << budgets people, all of user-1

@@ -46,7 +46,7 @@ OWNED = r"""
 >> client sends {"title":"x"}
 << upstream begin PATCH /things/memory/threads/t1 as user-1 length 35 body {"resourceId":"user-1","title":"x"}
 # a body that was held back before
->> request PATCH /both/memory/threads/t1 token json length 90000 body {"title":" << budgets people of user-1
+>> request PATCH /both/memory/threads/t1 token json length 90000 body {"title":" << budgets people of user-1, a stream
 >> client sends x*70000 << client held
 >> budget lends << client freed
 # a body that stops coming
@@ -211,13 +211,13 @@ OWNED = r"""
 # a WebSocket where nothing is anybody's
 >> request GET /things/agents token websocket << upstream begin GET /things/agents as user-1 websocket
 # a place in a budget comes first
->> request PATCH /both/memory/threads/t1 token json length 13 body { << budgets people of user-1
+>> request PATCH /both/memory/threads/t1 token json length 13 body { << budgets people of user-1, a stream
 >> budget lends
 >> client sends "title":"x"}
 << upstream begin PATCH /both/memory/threads/t1 as user-1 length 35 body {"resourceId":"user-1","title":"x"}
 >> client leaves << upstream abort; budgets given back; client ended close, client_gone
 # a place in a budget goes back with a refusal
->> request PATCH /both/memory/threads/t1/transfer token json length 2 body {} << budgets people of user-1
+>> request PATCH /both/memory/threads/t1/transfer token json length 2 body {} << budgets people of user-1, a stream
 >> budget lends << client write 403 not_owner; budgets given back; client ended keep-alive, refused
 # it counts also where no rule does
 >> request POST /watched/memory/threads/t1/transfer token json length 2 body {} << client write 403 not_owner

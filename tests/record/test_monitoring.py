@@ -58,7 +58,14 @@ def metrics() -> dict[str, set[str]]:
     for line in (
         metrics_text(
             counted,
-            Gauges(keys=(("people", status),), certificate_expires_at=1.0, upstream_certificates=(("default", 1.0),)),
+            Gauges(
+                keys=(("people", status),),
+                certificate_expires_at=1.0,
+                upstream_certificates=(("default", 1.0),),
+                budget_results={("people", "refused"): 1},
+                budget_streams={"people": 1},
+                store_is_down=True,
+            ),
         )
         .decode()
         .splitlines()
@@ -112,12 +119,14 @@ providers:
   jobs: {{type: jwt, secret: {SECRET.decode()}}}
   people: {{type: oidc, issuer: "http://127.0.0.1:9", audience: x}}
   staff: {{type: oidc, issuer: "https://staff.example.com", jwks_uri: "KEYS/jwks", audience: x}}
+budgets: {{visitors: {{per: ip, streams: 3, requests: 60/1m}}}}
+shared: {{url: "redis://127.0.0.1:9"}}
 routes:
   /api: {{provider: jobs, allow: authenticated, upstream: down}}
   /staff: {{provider: staff, allow: authenticated, upstream: down}}
   /people: {{provider: people, allow: authenticated, upstream: down}}
   /tried: {{provider: jobs, allow: authenticated, enforce: false, upstream: down}}
-  GET /public: {{public: true, upstream: down}}
+  GET /public: {{public: true, upstream: down, budget: visitors}}
   GET /jwks: {{public: true, upstream: up}}
 """
 needs_prometheus = needs("prometheus")

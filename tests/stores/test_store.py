@@ -13,7 +13,8 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway.config.model import Shared
-from gateway.stores.redis import Store, StoreDownError
+from gateway.stores.counting import StoreDownError
+from gateway.stores.redis import Store
 from tests.authority import private_authority
 from tests.programs import needs
 from tests.redisserver import RedisServer, redis_server

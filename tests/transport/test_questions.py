@@ -14,6 +14,7 @@ import pytest
 
 from gateway.config.model import Address, Decisions
 from gateway.endpoints.state import state_of
+from gateway.policy.budgets import Budget
 from gateway.policy.ownership import Ownership
 from gateway.policy.routes import Policy
 from gateway.proxy.dialects import DIALECTS, asking_at
@@ -308,7 +309,7 @@ async def test_envoy_names_and_nothing_behind_is_no_question() -> None:
 async def test_question_about_what_has_owners_is_refused_since_the_engine_sends_the_body(engine: str) -> None:
     async with RawUpstream() as upstream, asked(upstream) as (gateway, _):
         routes = [replace(route, own_things=Ownership()) for route in gateway.config.policy.routes]
-        counted = [replace(route, budgets=("people",)) for route in routes]
+        counted = [replace(route, budgets=(Budget("people", "subject"),)) for route in routes]
         for policy in (Policy(routes), Policy(counted)):  # nothing is spent for it either
             async with running(replace(gateway.config, policy=policy)) as parted:
                 lines = [("Host", "gw.test"), ("Authorization", f"Bearer {TOKEN}")]

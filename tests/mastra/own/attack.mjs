@@ -1,6 +1,7 @@
 // One user against another, by every carrier that is known. Prints {probes: {NAME: {through, said}}, broken}.
 //
 //   node attack.mjs [PART OF A NAME ...]     environment: see rig.mjs; NAMES=["..."] whole names; ALL=1 harmless ones too
+//   PART=1/3       every third of them
 //   TOGETHER=8     probes that share a victim, where none is expected to get through
 //
 // A probe got through when its caller learned or changed something, whatever the status was:
@@ -32,7 +33,8 @@ if (names.size !== all.length) throw new Error('two probes have one name');
 const exact = JSON.parse(process.env.NAMES ?? '[]');
 const isWanted = name =>
   exact.length ? exact.includes(name) : wanted.length ? wanted.some(part => name.includes(part)) : process.env.ALL || !harmless.has(name);
-const chosen = all.filter(one => isWanted(one.name));
+const [part, parts] = (process.env.PART ?? '1/1').split('/').map(Number);
+const chosen = all.filter(one => isWanted(one.name)).filter((one, i) => i % parts === part - 1);
 const tag = `${process.pid}`;
 
 /**
@@ -114,6 +116,5 @@ const probes = Object.fromEntries(
 );
 const throughs = Object.keys(probes).filter(name => probes[name].through.length);
 if (process.env.BRIEF) {
-  console.log(JSON.stringify({ auth, probes: chosen.length, through: throughs.length, held: Object.keys(probes).filter(name => !probes[name].through.length), broken }, null, 1));
-} else console.log(JSON.stringify({ probes, broken }));
-process.exit();
+  process.stdout.write(JSON.stringify({ auth, probes: chosen.length, through: throughs.length, held: Object.keys(probes).filter(name => !probes[name].through.length), broken }, null, 1), () => process.exit());
+} else process.stdout.write(JSON.stringify({ probes, broken }), () => process.exit());

@@ -14,7 +14,8 @@ function shapeOf(value) {
   if (Array.isArray(value)) return [...new Set(value.map(one => JSON.stringify(shapeOf(one))))].sort();
   if (value instanceof Date) return 'date';
   if (value === null || typeof value !== 'object') return value === null ? 'null' : typeof value;
-  return Object.fromEntries(Object.keys(value).sort().map(key => [key, shapeOf(value[key])]));
+  const keys = Object.keys(value).filter(key => key !== 'requestContext'); // who asks, where Mastra knows
+  return Object.fromEntries(keys.sort().map(key => [key.replace(/^[0-9a-f-]{36}$/, 'ID'), shapeOf(value[key])]));
 }
 
 /** The kinds of a stream's chunks, in the order in which they first came. */
@@ -25,6 +26,9 @@ async function kinds(stream) {
   else for await (const chunk of stream) note(chunk);
   return [...seen];
 }
+
+/** What approves a run names the run alone; what resumes it names its memory, too. */
+const withMemory = (run, { memory }) => Object.defineProperty(run, 'memory', { value: memory });
 
 // ---- somebody, and the operations -----------------------------------------------------
 
@@ -73,7 +77,7 @@ function world(statuses) {
   async function waits(who = agent, memory = memoryOf(newId('t'))) {
     const answer = await who.generate('call pay {"note":"mine"}', memory);
     const { runId, suspendPayload } = answer;
-    return { runId, toolCallId: suspendPayload.toolCallId, memory: memory.memory };
+    return withMemory({ runId, toolCallId: suspendPayload.toolCallId }, memory);
   }
 
   /** The run of a streamed answer that waits, as a page learns of it. */
@@ -85,7 +89,7 @@ function world(statuses) {
         if (chunk.type === 'tool-call-approval') found = { runId: chunk.runId, toolCallId: chunk.payload.toolCallId };
       },
     });
-    return { ...found, memory: memory.memory };
+    return withMemory(found, memory);
   }
 
   async function asked() {
@@ -102,7 +106,7 @@ function world(statuses) {
     const { traceId, threadId } = await talked();
     for (let i = 0; i < 60; i++) {
       const { spans } = await client.listTraces({ filters: { resourceId } });
-      if (spans.some(span => span.traceId === traceId)) return { traceId, threadId, spans };
+      if (spans.some(span => span.traceId === traceId && span.endedAt)) return { traceId, threadId, spans };
       await sleep(50);
     }
     throw new Error('no trace came');
@@ -515,7 +519,7 @@ async function run(name) {
     const isPlain = Array.isArray(value) ? typeof value[0] !== 'object' : typeof value !== 'object';
     found[name] = { statuses: [...statuses], shape: isPlain ? value : shapeOf(value) };
   } catch (problem) {
-    const said = String(problem?.message ?? problem).replaceAll(/[0-9a-f-]{32,36}/g, 'ID');
+    const said = String(problem?.message ?? problem).replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32,64}/g, 'ID');
     found[name] = { statuses: [...statuses], failed: said.slice(0, 300) };
   }
 }
@@ -526,5 +530,4 @@ await Promise.all(
     for (let name = queue.shift(); name; name = queue.shift()) await run(name);
   }),
 );
-console.log(JSON.stringify(Object.fromEntries(wanted.map(name => [name, found[name]]))));
-process.exit();
+process.stdout.write(JSON.stringify(Object.fromEntries(wanted.map(name => [name, found[name]]))), () => process.exit());

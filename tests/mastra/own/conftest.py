@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ CALLERS_SECRET = "callers-JwX2mZ8qT4vB6nL1cR9yK5pS3dF7gH0a"
 MASTRA_SECRET = "mastras-Qw7eR2tY9uI4oP1aS6dF8gH3jK5lZ0xC"
 KINDS = ("none", "jwt", "mapped")
 ATTACK_SECONDS = 850
+
+Found = dict[str, Any]
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +35,7 @@ def mastras(node: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
         yield urls
 
 
-def attack(node: str, kind: str, upstream: str, *names: str, **environment: str) -> dict[str, Any]:
+def attack(node: str, kind: str, upstream: str, *names: str, **environment: str) -> Found:
     """Run the probes (those with these names, or all); return what each got: {name: {through, said, ...}}."""
     settings = {"AUTH": kind, "UPSTREAM": upstream, "BASE_URL": upstream, "MASTRA_SECRET": MASTRA_SECRET, **environment}
     command = [node, str(HERE / "attack.mjs")]
@@ -44,7 +47,7 @@ def attack(node: str, kind: str, upstream: str, *names: str, **environment: str)
     return dict(found["probes"])
 
 
-def calls(node: str, kind: str, upstream: str, **environment: str) -> dict[str, Any]:
+def calls(node: str, kind: str, upstream: str, **environment: str) -> Found:
     """Do everything that a client does with what is its own; return {operation: {statuses, shape}}."""
     settings = {"AUTH": kind, "UPSTREAM": upstream, "BASE_URL": upstream, "SECRET": MASTRA_SECRET, **environment}
     command = [node, str(HERE / "calls.mjs")]
@@ -53,3 +56,9 @@ def calls(node: str, kind: str, upstream: str, **environment: str) -> dict[str, 
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return dict(json.loads(done.stdout))
+
+
+@pytest.fixture(scope="session")
+def own_calls(node: str, mastras: dict[str, str]) -> Callable[[str], Found]:
+    """Return a function that gives what a client's own calls give at one of the servers, without a gateway."""
+    return functools.cache(lambda kind: calls(node, kind, mastras[kind]))

@@ -31,7 +31,7 @@ const agent = new http.Agent({ keepAlive: true, maxSockets: 256 });
  * Reads for `ms` at most; a stream that goes on longer is left. `began` is told the first bytes of the answer.
  * Gives {status, text, json, headers, sent}.
  */
-export function request(base, method, path, { json, body, headers = {}, ms = 8000, token, began } = {}) {
+export function request(base, method, path, { json, body, headers = {}, ms = 25_000, token, began } = {}) {
   const payload = json === undefined ? body : JSON.stringify(json);
   const { hostname, port } = new URL(base);
   const all = {
@@ -43,7 +43,7 @@ export function request(base, method, path, { json, body, headers = {}, ms = 800
   return new Promise(resolve => {
     const chunks = [];
     let answer = null;
-    const began_at = Date.now();
+    const startedAt = Date.now();
     const done = problem => {
       clearTimeout(timer);
       const text = Buffer.concat(chunks).toString();
@@ -53,7 +53,7 @@ export function request(base, method, path, { json, body, headers = {}, ms = 800
       } catch {
         // not JSON
       }
-      resolve({ status: answer?.statusCode ?? 0, text, json: parsed, headers: answer?.headers ?? {}, sent, problem: problem?.code, took: Date.now() - began_at });
+      resolve({ status: answer?.statusCode ?? 0, text, json: parsed, headers: answer?.headers ?? {}, sent, problem: problem?.code, took: Date.now() - startedAt });
     };
     const call = http.request({ agent, hostname, port, method, path, headers: all }, incoming => {
       answer = incoming;
@@ -63,8 +63,18 @@ export function request(base, method, path, { json, body, headers = {}, ms = 800
       incoming.on('close', done);
       incoming.on('error', done);
     });
-    const timer = setTimeout(() => call.destroy(), ms);
-    call.on('error', done);
+    let timedOut = false;
+    const timer = setTimeout(() => {
+      timedOut = true;
+      call.destroy();
+    }, ms);
+    call.on('error', problem => {
+      // A server closes a connection that was idle just as it is used again: the request never reached anybody.
+      if (call.reusedSocket && problem.code === 'ECONNRESET' && !answer && !timedOut) {
+        clearTimeout(timer);
+        resolve(request(base, method, path, { json, body, headers, ms, token, began }));
+      } else done(problem);
+    });
     if (payload !== undefined && !('content-length' in all) && !('transfer-encoding' in all)) {
       call.setHeader('content-length', Buffer.byteLength(payload));
     }
@@ -117,7 +127,7 @@ export async function dump(subject, runId = '') {
 
 /** The same, once nothing moves any more. */
 export async function settled(look) {
-  for (let before = await look(), end = Date.now() + 10_000; Date.now() < end; ) {
+  for (let before = await look(), end = Date.now() + 30_000; Date.now() < end; ) {
     await sleep(60);
     const after = await look();
     if (after === before) return after;

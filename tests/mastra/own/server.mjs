@@ -222,7 +222,7 @@ async function serve(kind, port) {
     backgroundTasks: { enabled: true },
     logger: false,
     observability: new Observability({
-      configs: { default: { serviceName: 'rig', exporters: [new MastraStorageExporter({ maxBatchWaitMs: 20, strategy: kind === 'none' ? 'realtime' : 'auto' })] } },
+      configs: { default: { serviceName: 'rig', exporters: [new MastraStorageExporter({ strategy: 'realtime' })] } },
     }),
     server: {
       port,

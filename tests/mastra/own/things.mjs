@@ -56,7 +56,7 @@ export async function running(who, canary, agentId = 'weatherAgent') {
   let call = null;
   const first = await new Promise((resolve, reject) => {
     const json = { messages: `n=80 ms=25 ${canary}`, ...memory };
-    call = who.send('POST', `${A}/${agentId}/stream`, { json, ms: 8000, began: resolve });
+    call = who.send('POST', `${A}/${agentId}/stream`, { json, began: resolve });
     call.then(answer => reject(new Error(`no stream: ${answer.status} ${answer.text.slice(0, 300)}`)));
   });
   const runId = /"runId":"([^"]+)"/.exec(first)[1];
@@ -180,7 +180,8 @@ export async function score(who, canary) {
 export async function fired(who, canary) {
   const made = await schedule(who, canary);
   await who.must('POST', `/api/schedules/${made.scheduleId}/run`, {});
-  await sleep(200);
+  const messages = `/api/memory/threads/${made.threadId}/messages?agentId=weatherAgent`;
+  for (let i = 0; i < 200 && (await who.must('GET', messages)).json.messages.length < 4; i++) await sleep(50);
   return made;
 }
 

@@ -1,0 +1,63 @@
+"""What `gateway check` says of `own`: in a few lines, and whole with `--json`; and what a drafted file offers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gateway.commands.main import run_command
+from gateway.policy.mastra_routes import rows
+from tests.configuring import SECRET
+
+FILE = f"""\
+upstreams:
+  mastra: {{url: "http://localhost:4111", own: {{by: subject}}}}
+  plain: {{url: "http://localhost:4112"}}
+providers:
+  people: {{type: jwt, secret: {SECRET}}}
+routes:
+  /api: {{provider: people, allow: authenticated, upstream: mastra}}
+  /api/logs: {{provider: people, allow: {{role: admin}}, upstream: mastra, own: false}}
+  /plain: {{provider: people, allow: authenticated, upstream: plain}}
+"""
+
+
+def test_check_says_whose_is_what(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(FILE)
+    assert run_command(["check", "-c", str(file)]) == 0
+    printed = capsys.readouterr().out
+    assert "mastra: things belong to the caller's subject; of Mastra's 416 routes below /api" in printed
+    assert "  own: false on /api/logs: callers there have to do with everybody's things" in printed
+    assert "plain: things" not in printed
+    assert run_command(["check", "-c", str(file), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)["own"]
+    assert report.keys() == {"mastra"} and len(report["mastra"]["routes"]) == len(rows())
+    assert report["mastra"]["own_false"] == ["/api/logs"]
+
+
+def test_check_says_nothing_where_nothing_is_owned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(FILE.replace(", own: {by: subject}", "").replace(", own: false", ""))
+    assert run_command(["check", "-c", str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["own"] == {}
+
+
+def test_drafted_file_offers_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["init", "--type", "jwt"]) == 0
+    capsys.readouterr()
+    drafted = (tmp_path / "gateway.yaml").read_text()
+    offered = "\n".join(
+        line.removeprefix("#") for line in drafted.splitlines() if line.startswith(("#upstreams", "#  mastra"))
+    )
+    assert "own: {by: subject}" in offered
+    (tmp_path / "gateway.yaml").write_text(
+        "\n".join(line for line in drafted.splitlines() if not line.startswith("upstream:")) + f"\n{offered}\n"
+    )
+    assert run_command(["check", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["own"].keys() == {"mastra"}
