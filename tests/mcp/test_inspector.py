@@ -11,6 +11,7 @@ from tests.mcp.conftest import HERE, peer
 from tests.mcp.test_mcp import GATEWAY
 from tests.processes import free_port, served
 
+INSPECTOR = HERE / "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js"
 # Which opens what it is given, follows every redirect, and so ends at the Inspector's callback.
 BROWSER = '#!/bin/sh\nexec curl -sSL -o /dev/null "$1"\n'
 
@@ -34,7 +35,7 @@ def test_inspector_logs_in_and_lists_the_tools(node: str, tmp_path: Path) -> Non
         environment = {"MCP": str(server), "ISSUER": str(issuer), "PORT": str(port)}
         with served(GATEWAY, tmp_path, environment, port=port) as gateway:
             command = [
-                node, str(HERE / "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js"), "--cli",
+                node, str(INSPECTOR), "--cli",
                 "--server-url", f"http://127.0.0.1:{port}/api/mcp/one/mcp", "--transport", "http",
                 "--callback-url", f"http://127.0.0.1:{free_port()}/oauth/callback",
                 "--method", "tools/list", "--format", "json",
