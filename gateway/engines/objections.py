@@ -18,6 +18,8 @@ class Objections(Protocol):
 
     def refuse(self, keys: Sequence[Key], message: str, note: str = "") -> None: ...
 
+    def has(self, keys: Sequence[Key]) -> bool: ...
+
 
 def object_to_common(plan: Plan, objections: Objections) -> None:
     """Refuse what no engine can be told."""
@@ -42,6 +44,10 @@ def object_to_common(plan: Plan, objections: Objections) -> None:
                 f"the gateway itself answers {route.resource.metadata_path}, which an engine would send to the upstream"
             )
             objections.refuse(("routes", route.key, "mcp"), why, "let the gateway be the proxy for this server")
+    for key in (("streams",), *(("routes", route.key, "streams") for route in config.policy.routes)):
+        if objections.has(key):
+            why = "an engine ends no stream with its token, nor says anything into its silence"
+            objections.refuse(key, why, "take 'streams' away, or let the gateway be the proxy where streams are to end")
     parted = {route.upstream.name for route in config.policy.routes if route.own_things is not None}
     for upstream in config.upstreams:
         if upstream.name in parted:

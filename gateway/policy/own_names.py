@@ -43,7 +43,7 @@ def refuse_carriers(value: Any, depth: int = 0) -> None:
         raise Denied(Reason.NOT_OWNER, "the body is nested too deep to be looked through for owners")
     if isinstance(value, dict):
         for key, inner in value.items():
-            if folded(key) in CARRIERS:
+            if folded(key) in CARRIERS or folded(key) == "requestcontext":
                 raise unknown_place()
             refuse_carriers(inner, depth + 1)
     elif isinstance(value, list):

@@ -93,18 +93,19 @@ def row_in(ownership: Ownership, method: str, path: Path) -> Row | None:
     """
     named = _named(ownership, path.segments)
     if named is not None:
-        return named
+        # A preflight: Mastra answers it ahead of its routes.
+        return LIKE["none"] if method == "OPTIONS" else named
     below = is_under(path.segments, ownership.prefix)
     if below is False:
         return None
     depth = len(ownership.prefix)
     if below and len(path.segments) == depth:
         return LIKE["none"]  # a page, or nothing
+    if below and method == "OPTIONS" and _is_known(path.segments, ownership.prefix):
+        return LIKE["none"]
     row = row_of(method, path.segments, ownership.prefix) if below else None
     if row is not None:
         return row
-    if below and method == "OPTIONS" and _is_known(path.segments, ownership.prefix):
-        return LIKE["none"]  # Mastra answers it ahead of its routes
     if below and method in ("GET", "HEAD") and path.segments[depth:] == ("openapi.json",):
         return LIKE["none"]
     raise Denied(Reason.NOT_OWNER, "no route of Mastra's that the table knows, so nobody can say whose it is")

@@ -15,6 +15,7 @@ from gateway.policy.decision import Allow
 from gateway.policy.denied import Denied
 from gateway.policy.enquiries import Question, Told
 from gateway.policy.fields import HeaderRules, Verdict
+from gateway.policy.json_edits import check_bounds
 from gateway.policy.model import Headers
 from gateway.policy.onward import Line, lines_onward
 from gateway.proxy.wire import Connections, Relay, Upstream
@@ -126,9 +127,11 @@ class Enquiry(Relay):
 
 
 def _json_of(body: bytes) -> object:
-    """Return what an answer says; None where it is no JSON."""
+    """Return what an answer says; None where it is no JSON, or takes long to read: callers fill it with their words."""
     try:
-        said: object = json.loads(body.decode("utf-8"))
-    except (ValueError, RecursionError):
+        text = body.decode("utf-8")
+        check_bounds(text)
+        said: object = json.loads(text)
+    except (ValueError, RecursionError, Denied):
         return None
     return said

@@ -455,8 +455,7 @@ class Exchange(Owned):
         if self.state is ENDED:
             return
         self._move(ENDED)
-        if self._delivery.count_bytes:
-            self._outcome.bytes_out = self._delivery.count_bytes
+        self._outcome.bytes_out = self._delivery.count_bytes or self._outcome.bytes_out
         if self._upstream is not None:
             self._upstream.abort()
             self._upstream = None
@@ -464,6 +463,7 @@ class Exchange(Owned):
             self._errand.give_up()
         if self._held is not None:
             self._host.holding.end(self._held)
+        self._sent, self._parting, self._held, self._errand = [], None, None, None  # what is large, or leads back here
         if self._lease is not None:
             self._lease.release()
         try:

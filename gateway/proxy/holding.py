@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from gateway.proxy.turns import Act, Turns
+
 MAX_BODY_BYTES: Final = 4_718_592  # of one: 4.5 MiB, as much as Mastra takes itself
 MAX_HELD_BYTES: Final = 64 * 1024 * 1024  # of all: what a container of 512 MiB can spare
+# A body of fewer is read when it is whole; of more, in its turn. It takes some milliseconds at the most.
+SMALL_BYTES: Final = 16 * 1024
+
+
+def _at_once(act: Act) -> None:
+    act()
 
 
 class Held:
@@ -25,8 +33,9 @@ class Holding:
     So whoever keeps uploads slow on purpose, or sends what takes much to read, pushes out their own.
     """
 
-    def __init__(self, max_bytes: int = MAX_HELD_BYTES) -> None:
+    def __init__(self, max_bytes: int = MAX_HELD_BYTES, soon: Callable[[Act], object] = _at_once) -> None:
         self.max_bytes, self.count_bytes = max_bytes, 0
+        self.turns = Turns(soon)  # in which they are read
         self.shed = 0  # how many had to go
         self._held: dict[str, dict[Held, None]] = {}  # by caller, in the order they began
 

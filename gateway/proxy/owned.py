@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 
 from mypy_extensions import mypyc_attr
@@ -14,7 +15,7 @@ from gateway.policy.ownership import Ownership
 from gateway.policy.reasons import Reason
 from gateway.proxy.enquiry import JSON, Enquiry, enquiry_of
 from gateway.proxy.heads import request_head
-from gateway.proxy.holding import MAX_BODY_BYTES, Held
+from gateway.proxy.holding import MAX_BODY_BYTES, SMALL_BYTES, Held
 from gateway.proxy.own import MAX_OWN_BODY_BYTES, OWN_BODY_SECONDS, WITH_BODY
 from gateway.proxy.parting import Parting
 from gateway.proxy.states import ENDED, HOLDING
@@ -113,14 +114,34 @@ class Owned(Waiting):
         self._fail(Denied(Reason.BODIES_FULL, "of all bodies that are held this caller's are largest"))
 
     def _begin_to_part(self, parting: Parting) -> None:
-        body = b"".join(self._sent) if parting.needs_body else None
+        """All of the body is there, if it is to be read."""
+        size = sum(len(piece) for piece in self._sent) if parting.needs_body else 0
+        if size > SMALL_BYTES and self._held is None:
+            held = self._held = self._host.holding.begin(parting.caller, self._shed)
+            self._host.holding.grow(held, size)
+            if self.state is ENDED:
+                return
+        self._in_turn(parting, lambda: self._read(parting))
+
+    def _in_turn(self, parting: Parting, act: Callable[[], None]) -> None:
+        """Do what takes long for a large body when it is its turn."""
+        if self._held is None or self._held.count_bytes <= SMALL_BYTES:
+            act()
+        else:
+            self._wait_for(
+                lambda then: self._host.holding.turns.wait(parting.caller, lambda: then(None)), lambda _: act()
+            )
+
+    def _read(self, parting: Parting) -> None:
+        body = None
+        if parting.needs_body:
+            body = b"".join(self._sent)
+            self._sent = [body] if body else []  # not twice
         try:
             step = parting.begin(body, self._host.clock())
         except Denied as no:
-            self._outcome.lookups_kept = parting.kept
             self._not_parted(parting.allow, no)
             return
-        self._outcome.lookups_kept = parting.kept
         if body and isinstance(step, Question):  # what was read of it stays until there is an answer
             held = self._held
             if held is None:
@@ -156,7 +177,7 @@ class Owned(Waiting):
     def _ask(self, parting: Parting, question: Question) -> None:
         """Ask the upstream, with the credential and in the name of the request that waits."""
         runtime, outcome, allow = self._runtime, self._outcome, parting.allow
-        trace = () if self._trace is None else self._trace.upstream_lines()
+        trace = () if self._trace is None else self._trace.upstream_lines("look-up")
         asked, asking = enquiry_of(question, self._request, allow, runtime.header_rules)
         try:
             head = request_head(runtime, asking, asked, outcome.request_id, self._host.clock(), trace)
@@ -171,15 +192,17 @@ class Owned(Waiting):
 
     def _told(self, parting: Parting, told: Told | Denied) -> None:
         """The upstream has answered, or there is no answer."""
+        if isinstance(told, Denied):
+            self._not_parted(parting.allow, told)
+        else:
+            self._in_turn(parting, lambda: self._read_on(parting, told))
+
+    def _read_on(self, parting: Parting, told: Told) -> None:
         try:
-            if isinstance(told, Denied):
-                raise told
             step = parting.go_on(told, self._host.clock())
         except Denied as no:
-            self._outcome.lookups_kept = parting.kept
             self._not_parted(parting.allow, no)
             return
-        self._outcome.lookups_kept = parting.kept
         self._go_on(parting, step)
 
     def _not_parted(self, allow: Allow, no: Denied) -> None:

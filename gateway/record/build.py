@@ -26,8 +26,8 @@ COMPILED = {
     "http1": "arrivals body fields forms memory request response",
     "proxy": (
         "cors delivery dialects enquiry errand event_stream exchange frames headers heads holding host identity life "
-        "living owned parting question refusal runtime silence states told tunnel unreachable upload verdict waiting "
-        "wire"
+        "living owned parting question refusal runtime silence states told tunnel turns unreachable upload verdict "
+        "waiting wire"
     ),
     "transport": "asking client cork hangup limits listener pool room upstream",
     "server": "errands gateway",

@@ -75,11 +75,13 @@ class Trace:
         """The decision stands."""
         self._child("decision", outcome.began_at, outcome.decided_at or time.perf_counter())
 
-    def upstream_lines(self) -> list[Line]:
-        """Begin the span of the upstream's part; returns the headers that carry it on."""
+    def upstream_lines(self, name: str = "upstream") -> list[Line]:
+        """Begin the span of the upstream's part, or of a `look-up` before; returns the headers that carry it on."""
         from opentelemetry.trace import SpanKind, set_span_in_context
 
-        self._upstream = self._tracer.start_span("upstream", context=self._context, kind=SpanKind.CLIENT)
+        if self._upstream is not None:
+            self._upstream.end()  # a look-up is answered before the next begins
+        self._upstream = self._tracer.start_span(name, context=self._context, kind=SpanKind.CLIENT)
         carrier: dict[str, str] = {}
         self._propagator.inject(carrier, context=set_span_in_context(self._upstream))
         return list(carrier.items())

@@ -78,7 +78,7 @@ class Gateway(Errands):
         self.takes_requests_until: float | None = None  # Unix seconds, with a `drain_delay`
         self.tracing = Tracing() if config.traces == "opentelemetry" else None
         self.tunnels: set[Tunnel] = set()
-        self.holding = Holding()
+        self.holding = Holding(soon=lambda act: asyncio.get_running_loop().call_soon(act))
         self.open_requests = 0
         self.open_streams = 0
         self.earlier_hits = self.earlier_misses = 0  # of configurations that are no longer in force

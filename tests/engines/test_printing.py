@@ -263,6 +263,14 @@ def test_studio_is_refused_since_the_gateway_answers_it(engine: str, tmp_path: P
 
 
 @pytest.mark.parametrize("engine", PRINTERS)
+def test_ends_of_streams_are_refused_since_an_engine_ends_none(engine: str, tmp_path: Path) -> None:
+    text = text_for(engine).replace("providers:\n", "streams: {max: 2h}\nproviders:\n")
+    text = text.replace("allow: authenticated}", "allow: authenticated, streams: {heartbeat: 15s}}", 1)
+    found = [one[2] for one in objections(engine, text, tmp_path)]
+    assert found[0] == "streams" and len(found) == 2 and found[1].endswith(".streams")
+
+
+@pytest.mark.parametrize("engine", PRINTERS)
 def test_owners_are_refused_since_an_engine_sends_bodies_as_they_came(engine: str, tmp_path: Path) -> None:
     text = text_for(engine).replace("providers:\n", "    own: {by: subject}\nproviders:\n")
     [(line, column, path, message)] = objections(engine, text, tmp_path)

@@ -801,6 +801,8 @@ def test_what_mastra_cannot_part_by_owner_is_closed(method: str, target: str) ->
         ("GET", "/api/agents"),
         ("GET", "/api/tools/t"),
         ("OPTIONS", "/api/memory/threads"),
+        ("OPTIONS", "/api/mcp/s/mcp"),
+        ("OPTIONS", "/chat"),
         ("GET", "/api"),
         ("GET", "/api/openapi.json"),
         ("GET", "/"),

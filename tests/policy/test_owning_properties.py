@@ -79,7 +79,7 @@ def _places(value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
         for key, inner in value.items():
             yield key, inner
-            if key not in _CONTENT:
+            if key not in _CONTENT | {"requestContext"}:  # of that only the keys are looked at
                 yield from _places(inner)
     elif isinstance(value, list):
         for inner in value:
@@ -92,7 +92,7 @@ def _target(row: Row) -> str:
     return "/api/" + "/".join(parts)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(row=_ROWS, body=_BODIES, query=_QUERIES)
 def test_nothing_that_goes_on_names_another(row: Row, body: dict[str, Any], query: list[tuple[str, str]]) -> None:
     method = "POST" if row.method == "ALL" else row.method

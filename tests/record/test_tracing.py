@@ -15,7 +15,14 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from gateway.policy.model import Headers, RequestHead
+from gateway.record.outcome import Outcome
+from gateway.record.tracing import Trace
 from tests.configuring import mistakes
 from tests.jwks import serving_keys
 from tests.minting import claims_of, mint, rsa_key
@@ -166,3 +173,18 @@ def test_traces_without_the_packages_say_how_to_get_them(monkeypatch: pytest.Mon
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     (found,) = mistakes("upstream: http://x\ntraces: opentelemetry\nroutes: {/: {public: true}}")
     assert "pip install 'mastra-auth-gateway[opentelemetry]'" in found
+
+
+def test_look_up_has_a_span_of_its_own_which_ends_where_the_next_begins() -> None:
+    kept = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    head = RequestHead("GET", "/api/x?secret", Headers([("traceparent", PARENT)]), "127.0.0.1", "http")
+    trace = Trace(provider.get_tracer("test"), TraceContextTextMapPropagator(), head)
+    lines = [dict(trace.upstream_lines("look-up"))["traceparent"], dict(trace.upstream_lines())["traceparent"]]
+    assert [span.name for span in kept.get_finished_spans()] == ["look-up"]
+    trace.end(Outcome("id", "GET", "/api/x", "127.0.0.1"))
+    spans = kept.get_finished_spans()
+    assert [span.name for span in spans] == ["look-up", "upstream", "GET"]
+    own = [f"{span.context.span_id:016x}" for span in spans[:2] if span.context is not None]
+    assert [line.split("-")[2] for line in lines] == own, "each is told of its own"

@@ -136,7 +136,8 @@ class Mastra(Listener):
                         self.seen.append(request)
                         status, said = self._answer(request)
                     if self.lookups and request.method == "GET":
-                        self._odd_answer(connection)
+                        if self._odd_answer(connection):
+                            continue
                         return
                     body = json.dumps(said).encode()
                     head = f"HTTP/1.1 {status} Said\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
@@ -145,7 +146,8 @@ class Mastra(Listener):
                 with self._lock:
                     self.violations.append(str(problem))
 
-    def _odd_answer(self, connection: socket.socket) -> None:
+    def _odd_answer(self, connection: socket.socket) -> bool:
+        """Answer oddly, and say whether the connection goes on."""
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
         bob = b'{"resourceId":"bob","thread":{"resourceId":"bob"},"spans":[{"resourceId":"bob"}]}'
         match self.lookups:
@@ -167,6 +169,8 @@ class Mastra(Listener):
                 connection.sendall(head % 200_000 + b"[" * 200_000)
             case said:
                 connection.sendall(said.encode("latin-1"))
+                return True
+        return False
 
     def _answer(self, request: Seen) -> Answer:
         parts = urlsplit(request.target)

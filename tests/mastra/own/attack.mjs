@@ -18,6 +18,7 @@ import prompts from './probes/prompts.mjs';
 import runs from './probes/runs.mjs';
 import records from './probes/records.mjs';
 import doors from './probes/doors.mjs';
+import more from './probes/more.mjs';
 import shadows from './probes/shadows.mjs';
 
 const [AT_ONCE, TOGETHER] = [Number(process.env.AT_ONCE ?? 8), Number(process.env.TOGETHER ?? 1)];
@@ -27,7 +28,7 @@ const CANARY = /CANARY-\d+-\d+-x/g;
 const wanted = process.argv.slice(2);
 // Those that Mastra itself refuses, whoever asks: they prove nothing about what stands before it. ALL=1 runs them too.
 const harmless = new Set(JSON.parse(readFileSync(new URL('harmless.json', import.meta.url))));
-const all = [...threads, ...prompts, ...runs, ...records, ...doors, ...shadows];
+const all = [...threads, ...prompts, ...runs, ...records, ...doors, ...shadows, ...more];
 const names = new Set(all.map(one => one.name));
 if (names.size !== all.length) throw new Error('two probes have one name');
 const exact = JSON.parse(process.env.NAMES ?? '[]');
@@ -45,7 +46,7 @@ async function judge(probes, number) {
   const a = new Caller(`ann-${tag}-${number}`);
   const canary = `CANARY-${tag}-${number}-x`;
   const thing = await things[probes[0].thing](a, canary);
-  const look = () => dump(a.subject, thing.runId);
+  const look = async () => (await dump(a.subject, thing.runId)) + ((await thing.state?.()) ?? '');
   const isLive = Boolean(thing.call);
   const before = isLive ? null : await settled(look);
   const attackers = probes.map((probe, i) => {
@@ -65,9 +66,11 @@ async function judge(probes, number) {
     probes.map(async (probe, i) => {
       const b = attackers[i];
       const through = new Set(changed);
+      let told = ''; // what the attacker knew beforehand, and may see again
       for (const { text, sent } of b.answers) {
+        told += sent;
         if (text.match(CANARY)?.some(found => !sent.includes(found))) through.add('learned');
-        if ([a.subject, ...thing.ids].some(id => text.includes(id) && !sent.includes(id))) through.add('learned');
+        if ([a.subject, ...thing.ids].some(id => text.includes(id) && !told.includes(id))) through.add('learned');
         if (probe.learned?.(text, b, a)) through.add('learned');
       }
       if ((await dump(b.subject)).match(CANARY)) through.add('kept');

@@ -100,6 +100,7 @@ function world(statuses) {
   }
 
   const answered = { step: 'ask', resumeData: { answer: 'yes' } };
+  const words = { resource: 'printer 4', resourceId: 'printer-4', threadId: 'M8', thread: 'M8', memory: '8 GB', runId: 'morning', user: 'ann', conversation: 'x' };
   const ticking = () => client.getWorkflow('tickWorkflow').createRun({ resourceId });
 
   async function traced() {
@@ -218,6 +219,35 @@ function world(statuses) {
       await agent.generate([...history, { id: newId('m'), role: 'user', content: 'two' }], memoryOf(thread));
       const { messages } = await client.listThreadMessages(thread, { agentId, resourceId });
       return messages.map(message => message.role).join();
+    },
+
+    // names of owners among one's own words
+    'tool.execute, names of owners in its data': () => client.getTool('echo').execute({ data: words }),
+    'agent.executeTool, names of owners in its data': () => agent.executeTool('echo', { data: words }),
+    'mcp: tool.execute, names of owners in its data': () => client.getMcpServerTool('weather', 'echo').execute({ data: words }),
+    'agent.generate, names of owners in a message': async () =>
+      (await agent.generate([{ role: 'user', content: [{ type: 'text', text: 'hello', providerOptions: { x: words } }] }], memoryOf(newId('t')))).text,
+    'agent.generate, names of owners in a tool of a client': async () =>
+      (await agent.generate('hello', { clientTools: { find: { id: 'find', description: 'finds', inputSchema: { type: 'object', properties: { resource: { type: 'string' }, threadId: { type: 'string' }, runId: { type: 'string' }, memory: { type: 'string' } } } } } })).text,
+    'agent.generate, names of owners in the shape of an answer': async () =>
+      typeof (await agent.generate('hello', { structuredOutput: { schema: { type: 'object', properties: { resource: { type: 'string' }, thread: { type: 'string' } } }, errorStrategy: 'warn' } })),
+    'agent.generate, with metadata of its trace': async () => typeof (await agent.generate('hello', { tracingOptions: { metadata: { experiment: 'x' } } })).traceId,
+    'agent.generate, with options of its memory': async () => (await agent.generate('hello', { memory: { ...memoryOf(newId('t')).memory, options: { lastMessages: 5 } } })).text,
+    'createMemoryThread, names of owners in its metadata': () => client.createMemoryThread({ resourceId, threadId: newId('t'), title: 'mine', metadata: words, agentId }),
+    'run.startAsync, names of owners in its input': async () => {
+      const run = await client.getWorkflow('echoWorkflow').createRun();
+      return (await run.startAsync({ inputData: words, initialState: words })).status;
+    },
+    'run.resumeAsync, names of owners in its answer': async () =>
+      (await (await asked()).run.resumeAsync({ step: 'ask', resumeData: { answer: 'yes', ...words } })).status,
+    'saveMessageToMemory, names of owners in its metadata': async () => {
+      const { threadId } = await talked();
+      const content = { format: 2, parts: [{ type: 'text', text: 'saved' }], content: 'saved', metadata: words };
+      return (await client.saveMessageToMemory({ agentId, messages: [{ id: newId('m'), role: 'user', threadId, resourceId, type: 'text', createdAt: new Date(), content }] })).messages.length;
+    },
+    'createSchedule, with metadata': async () => {
+      const { threadId } = await talked();
+      return client.createSchedule({ agentId, cron: '0 0 1 1 *', prompt: 'remember', threadId, resourceId, metadata: { note: 'x' } });
     },
 
     // threads

@@ -63,14 +63,16 @@ export function request(base, method, path, { json, body, headers = {}, ms = 25_
       incoming.on('close', done);
       incoming.on('error', done);
     });
-    let timedOut = false;
+    let [timedOut, again] = [false, false];
     const timer = setTimeout(() => {
       timedOut = true;
       call.destroy();
     }, ms);
+    call.on('close', () => again || done());
     call.on('error', problem => {
       // A server closes a connection that was idle just as it is used again: the request never reached anybody.
       if (call.reusedSocket && problem.code === 'ECONNRESET' && !answer && !timedOut) {
+        again = true;
         clearTimeout(timer);
         resolve(request(base, method, path, { json, body, headers, ms, token, began }));
       } else done(problem);

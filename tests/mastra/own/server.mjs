@@ -75,6 +75,9 @@ const whoAmI = createTool({
   }),
 });
 
+const anything = z.record(z.string(), z.any());
+const echo = createTool({ id: 'echo', description: 'Gives back its input', inputSchema: anything, execute: async input => input });
+
 const report = createTool({
   id: 'report',
   description: 'Works in the background',
@@ -113,6 +116,8 @@ const ask = createStep({
     return { note: `${inputData.note} ${resumeData.answer}` };
   },
 });
+
+const pass = createStep({ id: 'pass', inputSchema: anything, outputSchema: anything, execute: async ({ inputData }) => inputData });
 
 const workflowOf = (id, step, input) => createWorkflow({ id, inputSchema: input, outputSchema: note }).then(step).commit();
 
@@ -170,7 +175,7 @@ async function stateOf(storage, owner, runId) {
 
 async function serve(kind, port) {
   const { storage, vector } = stores(kind);
-  const tools = { 'get-weather': getWeather, pay, 'who-am-i': whoAmI, report };
+  const tools = { 'get-weather': getWeather, pay, 'who-am-i': whoAmI, report, echo };
   const about = { model, instructions: 'You are a mock.', tools };
   const weatherAgent = new Agent({
     id: 'weatherAgent',
@@ -201,6 +206,13 @@ async function serve(kind, port) {
     agents: { weatherAgent },
     memory: new Memory({ options: { lastMessages: 20 } }),
   });
+  // Its memory is in a store of its own: what is asked about a thread has to be asked of that.
+  const islandAgent = new Agent({
+    id: 'islandAgent',
+    name: 'With a store of its own',
+    ...about,
+    memory: new Memory({ storage: new InMemoryStore(), options: { lastMessages: 20 } }),
+  });
   const controller = new AgentController({
     id: 'desk',
     agent: weatherAgent,
@@ -209,14 +221,15 @@ async function serve(kind, port) {
     memory: new Memory({ storage, options: { lastMessages: 20 } }),
   });
   const mastra = new Mastra({
-    agents: { weatherAgent, plainAgent, recallAgent, routingAgent },
+    agents: { weatherAgent, plainAgent, recallAgent, routingAgent, islandAgent },
     agentControllers: { desk: controller },
     workflows: {
       tickWorkflow: workflowOf('tickWorkflow', tick, z.object({ note: z.string(), ticks: z.number().optional() })),
       askWorkflow: workflowOf('askWorkflow', ask, note),
+      echoWorkflow: createWorkflow({ id: 'echoWorkflow', inputSchema: anything, outputSchema: anything }).then(pass).commit(),
     },
     tools,
-    mcpServers: { weather: new MCPServer({ id: 'weather', name: 'weather', version: '1.0.0', tools: { 'get-weather': getWeather } }) },
+    mcpServers: { weather: new MCPServer({ id: 'weather', name: 'weather', version: '1.0.0', tools: { 'get-weather': getWeather, echo } }) },
     storage,
     vectors: { vectors: vector },
     backgroundTasks: { enabled: true },

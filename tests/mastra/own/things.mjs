@@ -219,3 +219,18 @@ export async function toldTask(who, canary) {
   });
   return made;
 }
+
+/** A thread whose id a path has to encode. */
+export async function oddThread(who, canary) {
+  const threadId = newId('a b/c?d#e&f=g;h');
+  await who.beside('POST', '/api/memory/threads?agentId=weatherAgent', { resourceId: who.subject, threadId, title: `title ${canary}` });
+  return { threadId, ids: [threadId] };
+}
+
+/** A thread of an agent that has a store of its own. */
+export async function island(who, canary) {
+  const made = await thread(who, canary, 'islandAgent');
+  const own = `/api/memory/threads/${made.threadId}`;
+  const read = tail => who.beside('GET', `${own}${tail}?agentId=islandAgent`).then(answer => answer.text, String);
+  return { ...made, state: async () => (await read('')) + (await read('/messages')) };
+}
