@@ -91,7 +91,11 @@ def _widths(columns: Sequence[Sequence[str]], available: int) -> list[int] | Non
 
     Rich by itself would cut a long path off while another column has room to spare.
     """
-    words = [max(cell_len(word) for cell in cells for word in cell.split() or [""]) for cells in columns]
+    # A heading stays on one line: below the first of two would be nothing.
+    words = [
+        max(cell_len(cells[0]), *(cell_len(word) for cell in cells[1:] for word in cell.split() or [""]))
+        for cells in columns
+    ]
     wanted = [max(map(cell_len, cells)) for cells in columns]
     spare = available - sum(words)
     if spare < 0:

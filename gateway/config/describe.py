@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gateway.config.document import printable
 from gateway.config.model import Audit, Config
 from gateway.policy.routes import Capture, Route
+from gateway.policy.studio import ASKED
 from gateway.policy.words import words_of
 
 
@@ -59,7 +60,7 @@ def words_of_audit(audit: Audit, digest: str) -> list[str]:
 def _because(route: Route) -> str:
     if route.document is not None:
         return "mcp: true"
-    return "studio" if route.own in ("capabilities", "me") or not route.sealed else "login"
+    return "studio" if route.own in ASKED or not route.sealed else "login"
 
 
 def _specificity(route: Route) -> tuple[int, tuple[bool, ...], bool, bool]:

@@ -9,12 +9,14 @@ from typing import Any
 from gateway.config import provider_fields as fields
 from gateway.config import server
 from gateway.config.document import Fields, Node, Place
+from gateway.config.login import LOGIN
 from gateway.config.origins import shared_suffix
 from gateway.config.overlaps import Overlaps
 from gateway.config.reading import Reading
 from gateway.config.records import Field, Values
 from gateway.config.routes import ReadRoute
 from gateway.config.sections import PROVIDERS, RULES, UPSTREAMS
+from gateway.config.shared import SHARED
 from gateway.policy.providers import Kind, Provider
 from gateway.policy.routes import Capture, Route
 from gateway.policy.rules import AllOf, EmailDomain, Equals, Named, Not, PathUnder, Rule, When, rules_within
@@ -159,6 +161,11 @@ def _lint_server(values: Values, reading: Reading) -> None:
     for origin in sorted(cors.origins) if cors is not None else ():
         if (suffix := shared_suffix(origin)) is not None:
             reading.warn(values.node(server.CORS).place, _anybodys_page(origin, suffix))
+    if LOGIN in values and SHARED not in values and values.get(server.WORKERS, 1) != 1:
+        hint = "a logout ends a session in the worker that hears of it alone ('shared:' tells the others)"
+        reading.warn(
+            values.node(server.WORKERS).place, f"found several workers with 'login' and without 'shared': {hint}"
+        )
     for network in values.get(server.TRUSTED_PROXIES, ()):
         if network.prefixlen == 0:
             place = values.node(server.TRUSTED_PROXIES).place

@@ -13,6 +13,7 @@ from gateway.config.twins import why_twins
 from gateway.policy.login import BACKCHANNEL, PREFIX, Login
 from gateway.policy.providers import Provider
 from gateway.policy.routes import Route
+from gateway.policy.studio import ASKED
 from gateway.policy.upstreams import Upstream
 
 _Row = tuple[str, str, tuple[Provider, ...]]
@@ -21,7 +22,7 @@ _OF_LOGIN = (("GET", "sso/login"), ("GET", "sso/callback"), ("POST", "logout"), 
 _OF_LOGIN_ALONE = (("POST", BACKCHANNEL),)
 _WITHOUT_LOGIN = tuple(one for one in _OF_LOGIN if one[1] != "sso/callback")
 _ABOUT_SESSIONS = frozenset({"logout", "refresh"})
-_OF_STUDIO = (("GET", "capabilities"), ("GET", "me"), ("GET", "permission-patterns"))
+_OF_STUDIO = tuple(("GET", name) for name in ASKED)
 _FIRST_OF_STUDIO = ("agents",)  # what its first page lists, below the prefix
 
 

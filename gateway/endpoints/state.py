@@ -11,6 +11,7 @@ from gateway import __version__
 from gateway.config.describe import who_may_pass
 from gateway.config.document import printable
 from gateway.config.model import Config
+from gateway.endpoints.revocation_state import revocation_state, worst_revocation
 from gateway.endpoints.spent import budgets_state, merged_budgets, store_state, worst_store
 from gateway.endpoints.trouble import no_worker_answers, troubles_of
 from gateway.keys.status import SourceStatus, as_one
@@ -69,6 +70,7 @@ def state_of(gateway: Gateway) -> dict[str, Any]:
             "misses": gauges.cache_misses,
         },
         "session_renewals": dict(gateway.metrics.session_renewals),
+        "revocation": revocation_state(gateway, now),
         "budgets": budgets_state(gateway),
         "shared": store_state(gateway),
         "own": {
@@ -107,6 +109,7 @@ def merge_states(states: list[dict[str, Any]]) -> dict[str, Any]:
         "shared": worst_store([state["shared"] for state in states]),
         "own": _added([state["own"] for state in states]),
         "audit": _audits([state["audit"] for state in states]),
+        "revocation": worst_revocation([state["revocation"] for state in states]),
         "agree": len({tuple(route["route"] for route in state["routes"]) for state in states}) == 1,
         "routes": [route | {"requests": _added(_counts(route["route"], states))} for route in first["routes"]],
         "providers": [_worst(name, states) for name in (provider["name"] for provider in first["providers"])],

@@ -23,6 +23,7 @@ def troubles_of(state: dict[str, Any]) -> list[Trouble]:
         *_store(state),
         *_configuration(state),
         *_audit(state),
+        *_revocation(state),
         *_engines(state),
         *_certificate(state),
     ]
@@ -147,6 +148,21 @@ def _audit(state: dict[str, Any]) -> Iterator[Trouble]:
             "error", f"the audit cannot be written: {effect}", f"{audit['file']}: {audit['last_error']}",
             audit["failing_seconds"],
             "Make room, or have the gateway's user own the file and its folder; the next line that is there clears it.",
+        )  # fmt: skip
+
+
+def _revocation(state: dict[str, Any]) -> Iterator[Trouble]:
+    revocation = state["revocation"]
+    if revocation["error"] is not None:
+        yield _trouble(
+            "error", "the list in `revoked_file` is not in force: the former one is, and `/readyz` is 503",
+            revocation["error"], revocation["failed_seconds_ago"],
+            "Correct the file (`gateway check` names every mistake with its place); it is read again when it changes.",
+        )  # fmt: skip
+    if revocation["is_shared"] is False:
+        yield _trouble(
+            "warning", "logouts that other processes hear of are not known here", "the shared store gives no answer",
+            None, "See to the store that `shared.url` names; what was missed is heard once it answers.",
         )  # fmt: skip
 
 

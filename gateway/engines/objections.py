@@ -44,6 +44,12 @@ def object_to_common(plan: Plan, objections: Objections) -> None:
                 f"the gateway itself answers {route.resource.metadata_path}, which an engine would send to the upstream"
             )
             objections.refuse(("routes", route.key, "mcp"), why, "let the gateway be the proxy for this server")
+    for budget in config.budgets:
+        used = any(budget in route.budgets for route in config.policy.routes)
+        if budget.streams is not None and used:
+            why = "no engine says when a stream has ended, so its places would never come back"
+            do = "let the gateway be the proxy there, or count 'requests' alone, which engines ask about as ever"
+            objections.refuse(("budgets", budget.name, "streams"), why, do)
     for key in (("streams",), *(("routes", route.key, "streams") for route in config.policy.routes)):
         if objections.has(key):
             why = "an engine ends no stream with its token, nor says anything into its silence"

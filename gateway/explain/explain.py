@@ -9,6 +9,7 @@ from gateway.explain.findings import Findings
 from gateway.explain.hiding import without_credentials
 from gateway.explain.identity import explain_identity
 from gateway.explain.own import explain_own
+from gateway.explain.spent import explain_budgets
 from gateway.explain.step import Explanation, Step, shown
 from gateway.explain.walk import StatusOf, walk
 from gateway.policy.decision import Allow, Deny, NeedKey, NeedSession, decide
@@ -32,6 +33,7 @@ class Decided:
     own: Step
     identity: Step
     sent: Sent | None = None
+    budgets: tuple[Step, ...] = ()  # one, where the route has some
 
 
 def explain(
@@ -43,7 +45,7 @@ def explain(
     """
     decided = decide_whole(policy, keys, head, now, body)
     found = walk(policy, keys, head, now, status_of)
-    found.steps += (decided.own, decided.identity)
+    found.steps += (*decided.budgets, decided.own, decided.identity)
     return _explained(decided.decision, found)
 
 
@@ -80,14 +82,18 @@ def decide_whole(
         raise AssertionError("a final decision was asked for")
     if isinstance(decision, Deny):
         return Decided(decision, Step("own", "skipped"), Step("identity", "skipped"))
+    spent, refusal = explain_budgets(decision, head)
+    if refusal is not None:
+        skipped = Step("own", "skipped"), Step("identity", "skipped")
+        return Decided(_denied(refusal, decision), *skipped, budgets=spent)
     own, refusal, sent = explain_own(decision, head, body, owner)
     if refusal is not None:
-        return Decided(_denied(refusal, decision), own, Step("identity", "skipped"))
+        return Decided(_denied(refusal, decision), own, Step("identity", "skipped"), budgets=spent)
     if sent is not None:
         allow = decision
         decision = Allow(allow.route, sent.target, allow.principal, allow.withheld, allow.would_deny, allow.said)
     identity, refusal = explain_identity(decision, now)
-    return Decided(decision if refusal is None else _denied(refusal, decision), own, identity, sent)
+    return Decided(decision if refusal is None else _denied(refusal, decision), own, identity, sent, spent)
 
 
 def _denied(no: Denied, allow: Allow) -> Deny:

@@ -20,6 +20,7 @@ from gateway.policy.reasons import Reason
 # The loop waits 0.1 s for so many values in the worst shape, where 4.5 MiB of them would take a second. 4.5 MiB of
 # messages have some ten thousands.
 MAX_VALUES: Final = 200_000
+MAX_EDITS: Final = 20_000  # that many take as long
 MAX_DEPTH: Final = 128  # schemas of tools, the deepest that honest callers send, have some 20
 _BOM: Final = "\N{ZERO WIDTH NO-BREAK SPACE}"
 _STEPS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
@@ -57,14 +58,16 @@ class Document:
     def with_edits(self, edits: Sequence[Edit | Drop]) -> bytes:
         """Return the body with these changes, one after another, and not a byte more.
 
-        Raises `Denied` (BODY_MALFORMED) where the object or list for a change is missing, and `ValueError` for a change
-        inside of what another one wrote.
+        Raises `Denied`: BODY_MALFORMED where the object or list for a change is missing, BODY_TOO_LARGE for more than
+        `MAX_EDITS`; and `ValueError` for a change inside of what another one wrote.
         """
         tree = _Node()
         for edit in edits:
             tree.add(edit)
         if not edits:
             return self._body
+        if len(edits) > MAX_EDITS:
+            raise Denied(Reason.BODY_TOO_LARGE, f"more than {MAX_EDITS} places of the body would have to be changed")
         text = self._body.decode("utf-8")
         changes = sorted(_changes(text, _after(text, 0), self.value, tree, ""))
         pieces: list[str] = []
@@ -87,7 +90,7 @@ def read_object(body: bytes) -> Document:
     if text.startswith(_BOM):
         # Node skips one, RFC 8259 section 8.1 leaves it to each parser.
         raise _malformed("the body begins with a byte order mark")
-    _bound(text)
+    check_bounds(text)
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as problem:
@@ -111,8 +114,11 @@ def _malformed(detail: str) -> Denied:
     return Denied(Reason.BODY_MALFORMED, detail)
 
 
-def _bound(text: str) -> None:
-    """Refuse what would take long. Counts are exact for JSON; of what is none they only have to be fast."""
+def check_bounds(text: str) -> None:
+    """Refuse what would take long to parse. Raises `Denied` (BODY_TOO_LARGE, BODY_MALFORMED).
+
+    Counts are exact for JSON; of what is none they only have to be fast.
+    """
     # A quote behind a backslash ends no string, one behind two does: without these pairs, all that are left count.
     bare = text.replace("\\\\", "").replace('\\"', "") if "\\" in text else text
     strings = bare.count('"') // 2

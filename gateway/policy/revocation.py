@@ -64,7 +64,7 @@ class RevocationList:
 
         A `sub` fits the subject as well as the claim of that name, which a provider may read elsewhere.
         """
-        names = {subject, _text(claims.get("sub"))}
+        names = {subject, _text(claims.get("sub"))} - {""}
         token, session = _text(claims.get("jti")), _text(claims.get("sid"))
         candidates = [
             *self._of_token.get(token, _NONE),

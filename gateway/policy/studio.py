@@ -11,6 +11,8 @@ from gateway.policy.fields import fold, named_by_connection
 from gateway.policy.onward import Line
 from gateway.policy.rules import Rule, evaluate
 
+# What of the gateway's own addresses is Studio's, by the names of `Route.own`.
+ASKED: Final = ("capabilities", "me", "permission-patterns")
 # It selects `studio.auth` of Mastra's file in place of its other auth.
 CLIENT_TYPE: Final = "X-Mastra-Client-Type"
 _VALUE: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")

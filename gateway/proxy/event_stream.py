@@ -15,6 +15,8 @@ from gateway.policy.reasons import Reason
 
 EVENT_STREAM: Final = "text/event-stream"
 HEARTBEAT: Final = b": keep-alive\n\n"  # a comment: no client makes an event of it
+# Empty lines end an event that is none. Mastra's client for A2A takes a comment alone for an event, and fails.
+EMPTY_LINES: Final = b"\n\n"
 _TAIL_BYTES: Final = 4
 _BOM: Final = b"\xef\xbb\xbf"
 # Behind an empty line. A CR may be half of a CR LF, unless the line before ended by CR alone.
@@ -72,6 +74,11 @@ class EventBorders:
 
     def _follow(self, data: bytes) -> None:
         self._tail = (self._tail + data[-_TAIL_BYTES:])[-_TAIL_BYTES:]
+
+
+def heartbeat_for(path: str) -> bytes:
+    """Return what is said into the silence of an answer, by the path that was asked for."""
+    return EMPTY_LINES if "/a2a/" in path else HEARTBEAT
 
 
 def last_event(reason: Reason) -> bytes:

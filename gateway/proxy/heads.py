@@ -185,8 +185,12 @@ def _start_of_response(response: ResponseRead, lines: list[Line]) -> bytes:
 
 def may_stream(request: RequestRead) -> bool:
     """False for a request whose response is a stream only by surprise: pages fetch many such at once."""
-    is_plain = request.method in _PLAIN_METHODS and not request.may_be_websocket
-    return not is_plain or any([EVENTS in value.lower() for value in request.headers.all("accept")])
+    return request.may_be_websocket or asks_for_stream(request.method, request.headers)
+
+
+def asks_for_stream(method: str, headers: Headers) -> bool:
+    """True for a method that makes something happen, or a request that asks for events."""
+    return method not in _PLAIN_METHODS or any([EVENTS in value.lower() for value in headers.all("accept")])
 
 
 def is_events(response: ResponseRead) -> bool:

@@ -9,7 +9,7 @@ from gateway.policy.decision import Allow
 from gateway.policy.denied import Denied
 from gateway.policy.reasons import Reason
 from gateway.proxy.delivery import Delivery
-from gateway.proxy.event_stream import EVENT_STREAM, HEARTBEAT, last_event
+from gateway.proxy.event_stream import EVENT_STREAM, heartbeat_for, last_event
 from gateway.proxy.host import Host
 from gateway.proxy.life import Ending, Life
 from gateway.proxy.runtime import Runtime
@@ -64,7 +64,7 @@ class Living:
     Its deadline is the client's: what the exchange waits for has a clock beside this one.
     """
 
-    __slots__ = ("_client", "_close", "_delivery", "_fail", "_outcome", "life")
+    __slots__ = ("_client", "_close", "_delivery", "_fail", "_heartbeat", "_outcome", "life")
 
     def __init__(
         self,
@@ -76,6 +76,7 @@ class Living:
         close: Callable[[], None],
     ) -> None:
         self.life, self._client, self._delivery, self._outcome = life, client, delivery, outcome
+        self._heartbeat = heartbeat_for(outcome.path)
         self._fail, self._close = fail, close
 
     def until(self, others_at: float) -> float:
@@ -110,7 +111,7 @@ class Living:
             self.end(over)
         else:
             if life.wants_heartbeat(now, may_write=not client.is_slow and not client.unsent_bytes):
-                self._delivery.data(HEARTBEAT)
+                self._delivery.data(self._heartbeat)
             client.deadline = life.again()
         return True
 

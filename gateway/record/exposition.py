@@ -74,6 +74,9 @@ def _counted(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
         "gateway_session_renewals", "Sessions whose issuer was asked for its next word.", "result",
         metrics.session_renewals,
     )  # fmt: skip
+    yield _by_label("gateway_logouts", "Logout tokens of issuers by what came of them.", "result", gauges.logouts)
+    reads = "Times that `revoked_file` was read, by result."
+    yield _by_label("gateway_revoked_reads", reads, "result", gauges.revoked_reads)
     looked_up = {"hit": gauges.cache_hits, "miss": gauges.cache_misses}
     yield _by_label("gateway_token_cache", "Look-ups of verified tokens.", "result", looked_up)
     dropped = CounterMetricFamily("gateway_log_lines_dropped", "Log lines that nobody read fast enough.")
@@ -115,6 +118,9 @@ def _measured(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
         ("gateway_owners", "Things whose owner is in memory.", gauges.owners),
         ("gateway_held_bodies", "Bodies that are held whole, now.", gauges.held_bodies),
         ("gateway_held_bytes", "What they take.", gauges.held_bytes),
+        ("gateway_sessions_seen", "Sessions that made a request lately.", gauges.sessions_seen),
+        ("gateway_ended_sessions", "What is remembered of sessions that were ended.", gauges.ended_sessions),
+        ("gateway_revocations", "Entries of `revoked_file`.", gauges.revocations),
         ("gateway_token_cache_entries", "Verified tokens in memory.", gauges.cache_entries),
         ("gateway_configuration_loaded_timestamp_seconds", "When the configuration was read.", gauges.loaded_at),
     ):

@@ -38,6 +38,11 @@ class Gauges:
     held_bodies: int = 0
     held_bytes: int = 0
     held_shed: int = 0
+    sessions_seen: int = 0
+    ended_sessions: int = 0
+    revocations: int = 0
+    revoked_reads: Mapping[str, int] = field(default_factory=lambda: {"ok": 0, "failed": 0})
+    logouts: Mapping[str, int] = field(default_factory=lambda: {"ok": 0, "refused": 0, "unshared": 0})
     keys: tuple[tuple[str, SourceStatus], ...] = ()
     certificate_expires_at: float | None = None  # of the public port
     upstream_certificates: tuple[tuple[str, float], ...] = ()

@@ -136,6 +136,7 @@ class Gateway(Errands):
             raise StartError(f"cannot listen on {address.host}:{address.port}: {said}") from None
         await self._start_decisions(shares_port=shares_port, held=held)
         self.revoking.begin()
+        self.ledger.begin()
 
     async def _start_decisions(self, *, shares_port: bool, held: socket.socket | None) -> None:
         config, decisions = self.config, self.config.decisions
@@ -166,6 +167,7 @@ class Gateway(Errands):
         if retired.audit is not None and (fresh.audit is None or fresh.audit.file is not retired.audit.file):
             retired.audit.file.retire()
         self.ledger.use(config)
+        self.ledger.begin()
         self.revoking.use(config)  # by the store of the ledger
         self.desk = self._make_desk(self) if self._make_desk is not None else None
         self.earlier_hits += retired.config.policy.verified.hits

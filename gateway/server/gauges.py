@@ -13,6 +13,7 @@ def gauges_of(gateway: Gateway) -> Gauges:
     verified = gateway.config.policy.verified
     sources = ((p.name, as_one(p, gateway.store.statuses_of(p))) for p in gateway.config.providers)
     ends = ((name, pool.certificate_expires_at) for name, pool in gateway.pools.items())
+    login, revoking = gateway.config.policy.login, gateway.revoking
     store = gateway.ledger.store
     return Gauges(
         open_requests=gateway.open_requests,
@@ -30,6 +31,11 @@ def gauges_of(gateway: Gateway) -> Gauges:
         held_bodies=gateway.holding.count,
         held_bytes=gateway.holding.count_bytes,
         held_shed=gateway.holding.shed,
+        sessions_seen=0 if login is None else gateway.sessions.count(login.seal, gateway.clock()),
+        ended_sessions=0 if revoking.ended is None else len(revoking.ended),
+        revocations=len(revoking.listed.entries),
+        revoked_reads=dict(revoking.reads),
+        logouts=dict(revoking.logouts),
         keys=tuple((name, status) for name, status in sources if status is not None),
         certificate_expires_at=gateway.public.certificate_expires_at,
         upstream_certificates=tuple((name, at) for name, at in ends if at is not None),

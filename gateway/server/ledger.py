@@ -46,12 +46,14 @@ class Ledger(Leases):
         self._own_secret = secrets.token_bytes(32)
         self._secret = self._own_secret
         self._closing: set[asyncio.Task[None]] = set()
+        self._has_counts = False
         self.use(config)
 
     def use(self, config: Config) -> None:
         """Count by a configuration from now on; what was counted stays."""
         shared = config.shared
         self.failures.use(config.budgets)
+        self._has_counts = any(route.budgets for route in config.policy.routes)
         self._secret = self._own_secret if shared is None else _secret_of(config, shared)
         self._if_down = "local" if shared is None else shared.if_down
         if shared == self._shared:
@@ -67,6 +69,11 @@ class Ledger(Leases):
             task = asyncio.ensure_future(_close(pair))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
+
+    def begin(self) -> None:
+        """Connect to the store that replicas share, if there is something to count in it."""
+        if self.store is not None and self._has_counts:
+            self.store.begin()
 
     async def close(self) -> None:
         """Give back what is left, and let go of the stores."""

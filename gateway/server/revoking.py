@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any
 
 from gateway.config.document import ConfigError
 from gateway.config.model import Config
@@ -19,19 +19,10 @@ from gateway.policy.ended_sessions import EndedSessions
 from gateway.policy.revocation import RevocationList, Revoked
 from gateway.policy.session import Session
 from gateway.server.watching import POLL_SECONDS, Stamp, letting_others_in, stamp_of
+from gateway.stores.counting import SharedStore
+from gateway.stores.ended import SharedEnds
 
 _log = logging.getLogger("gateway.server")
-
-
-class Sharing(Protocol):
-    """How processes tell each other of ended sessions: see `stores.ended`, which takes long to import."""
-
-    untold: dict[bytes, float]
-    is_down: bool
-
-    async def exchange(self, known: EndedSessions, now: float) -> list[tuple[bytes, float]] | None:
-        """Tell what is untold; return what others ended, None where nobody can be asked."""
-        ...
 
 
 class Revoking:
@@ -47,14 +38,14 @@ class Revoking:
         end_open: Callable[[Revoked], int],
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        store_of: Callable[[], Any] = lambda: None,
+        store_of: Callable[[], SharedStore | None] = lambda: None,
     ) -> None:
         self._end_open, self._clock, self._sleep, self._store_of = end_open, clock, sleep, store_of
         self._tasks: set[asyncio.Task[None]] = set()
         self.reads = {"ok": 0, "failed": 0}
         self.logouts = {"ok": 0, "refused": 0, "unshared": 0}
         self.ended: EndedSessions | None = None
-        self.sharing: Sharing | None = None
+        self.sharing: SharedEnds | None = None
         self.use(config)
 
     def use(self, config: Config) -> None:
@@ -70,12 +61,10 @@ class Revoking:
         self.sharing = self._connect()
         self._obey()
 
-    def _connect(self) -> Sharing | None:
+    def _connect(self) -> SharedEnds | None:
         login, store = self._config.policy.login, self._store_of()
         if login is None or store is None:
             return None
-        from gateway.stores.ended import SharedEnds  # here: its client takes a while to import
-
         return SharedEnds(store, login.seal.mark("the place of what was ended"), login.seal.max_age_seconds)
 
     def begin(self) -> None:
@@ -166,7 +155,7 @@ class Revoking:
         for problem in problems:
             _log.error("revoked_file: %s", problem)
 
-    async def _share(self, sharing: Sharing) -> None:
+    async def _share(self, sharing: SharedEnds) -> None:
         await self.share()
 
     async def _watch(self) -> None:
@@ -178,7 +167,7 @@ class Revoking:
             except Exception as surprise:  # nobody else would look again
                 _log.error("looking for what is revoked failed", exc_info=surprise)
 
-    def _start(self, work: Awaitable[None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

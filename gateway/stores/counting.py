@@ -32,6 +32,10 @@ class SharedStore(Protocol):
     failures: int  # how often it went down
     when_up: list[Callable[[], None]]
 
+    def begin(self) -> None:
+        """Connect."""
+        ...
+
     async def ask(self, work: Callable[[Any], Awaitable[Any]], within_seconds: float | None = None) -> Any:
         """Return what the work got of the store's client. Raises `StoreDownError`."""
         ...

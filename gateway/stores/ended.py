@@ -8,14 +8,12 @@ from __future__ import annotations
 from math import ceil
 from typing import Any, Final
 
-from redis.asyncio import Redis
-
 from gateway.policy.ended_sessions import EndedSessions
-from gateway.stores.counting import StoreDownError
-from gateway.stores.redis import PREFIX, Store
+from gateway.stores.counting import SharedStore, StoreDownError
 
 # Clocks of replicas may differ by so much, and a word may be late by as much: it is heard again for so long.
 OVERLAP_SECONDS: Final = 60.0
+_PREFIX: Final = "gateway:"  # as all that is kept there
 
 
 class SharedEnds:
@@ -24,9 +22,9 @@ class SharedEnds:
     `untold` are those that others are still to hear of. While `is_down`, each process knows what came to itself.
     """
 
-    def __init__(self, store: Store, place: bytes, max_age_seconds: float) -> None:
+    def __init__(self, store: SharedStore, place: bytes, max_age_seconds: float) -> None:
         self._store = store
-        self._key = f"{PREFIX}ended:{place[:16].hex()}"
+        self._key = f"{_PREFIX}ended:{place[:16].hex()}"
         self._max_age_seconds = max_age_seconds
         self.untold: dict[bytes, float] = {}
         self.is_down = False
@@ -41,7 +39,7 @@ class SharedEnds:
             self.untold |= known.known()  # a store that was away may have lost it
         telling, self.untold, since = self.untold, {}, self._since
 
-        async def work(redis: Redis) -> Any:
+        async def work(redis: Any) -> Any:
             if telling:
                 async with redis.pipeline(transaction=True) as steps:
                     steps.zadd(self._key, dict(telling), gt=True)

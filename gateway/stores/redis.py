@@ -48,6 +48,11 @@ class Store:
     def __repr__(self) -> str:
         return f"<Store {self.shared.where}>"
 
+    def begin(self) -> None:
+        """Connect, so that the first who asks need not wait for that."""
+        if self.is_up is None:
+            self._probe()
+
     async def ask(self, work: Callable[[Redis], Awaitable[T]], within_seconds: float | None = None) -> T:
         """Return what the work got. Raises `StoreDownError` after the time-out, or at once while the store is down.
 

@@ -311,6 +311,7 @@ def test_check_says_why_the_gateway_answers_there() -> None:
     config = read(WITHOUT_LOGIN.format(url="http://127.0.0.1:1", secret=FILE_SECRET))
     rows = {row.key: row.who for row in describe(config)}
     assert rows["GET /api/auth/me exactly"] == "everybody: the gateway itself answers (studio)"
+    assert rows["GET /api/auth/permission-patterns exactly"] == "everybody: the gateway itself answers (studio)"
     assert rows["POST /api/auth/logout exactly"] == "everybody: the gateway itself answers (studio)"
 
 

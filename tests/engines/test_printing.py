@@ -263,6 +263,16 @@ def test_studio_is_refused_since_the_gateway_answers_it(engine: str, tmp_path: P
 
 
 @pytest.mark.parametrize("engine", PRINTERS)
+def test_streams_of_a_budget_are_refused_since_no_engine_says_when_one_ends(engine: str, tmp_path: Path) -> None:
+    budgets = "budgets:\n  people: {per: provider, streams: 3}\nroutes:\n"
+    text = text_for(engine).replace("routes:\n", budgets).replace("provider: jobs,", "provider: jobs, budget: people,")
+    [(_, column, path, message)] = objections(engine, text, tmp_path)
+    assert (column, path) == (27, "budgets.people.streams")
+    assert "no engine says when a stream has ended" in message
+    assert not objections(engine, text.replace("streams: 3", "requests: 60/1m"), tmp_path)
+
+
+@pytest.mark.parametrize("engine", PRINTERS)
 def test_ends_of_streams_are_refused_since_an_engine_ends_none(engine: str, tmp_path: Path) -> None:
     text = text_for(engine).replace("providers:\n", "streams: {max: 2h}\nproviders:\n")
     text = text.replace("allow: authenticated}", "allow: authenticated, streams: {heartbeat: 15s}}", 1)

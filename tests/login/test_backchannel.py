@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
 from gateway.endpoints.backchannel import EVENT, FRESH_SECONDS
+from gateway.endpoints.login import desk_of
+from gateway.server.gateway import Gateway
+from tests.configuring import read
 from tests.login.house import Browser, House, house
 from tests.minting import mint, rsa_key
+from tests.redisserver import RedisServer, redis_server
 
 PATH = "/api/auth/backchannel-logout"
 FORM = "application/x-www-form-urlencoded"
@@ -236,3 +244,86 @@ async def test_only_a_post_is_a_word() -> None:
     async with house() as here:
         for method in ("GET", "PUT", "HEAD"):
             assert (await here.ask(PATH, method, {})).status in (401, 404, 405)
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    with redis_server() as server:
+        yield server
+
+
+@asynccontextmanager
+async def two(redis: RedisServer) -> AsyncIterator[tuple[House, House]]:
+    """Run two gateways that share a store, in front of one upstream and behind one issuer."""
+    async with house(more=f'shared: {{url: "redis://127.0.0.1:{redis.port}/0", timeout: 1s}}') as here:
+        other = Gateway(read(here.text), clock=here.clock, make_desk=desk_of)
+        await other.start()
+        try:
+            yield here, replace(here, gateway=other)
+        finally:
+            await other.stop()
+
+
+async def shared(here: House) -> bool:
+    """Tell and hear, until the store answers."""
+    for _ in range(100):
+        if await here.gateway.revoking.share():
+            return True
+        await asyncio.sleep(0.05)
+    return False
+
+
+def at(browser: Browser, there: House) -> Browser:
+    return Browser(there, dict(browser.cookies))
+
+
+async def test_logout_is_heard_by_all_who_share_a_store_within_two_seconds(redis: RedisServer) -> None:
+    async with two(redis) as (here, there):
+        ann, bob = await person(here, "ann"), await person(here, "bob")
+        assert await is_in(at(ann, there))
+        here.clock.now += 60
+        assert (await tell(here, logout_token(here)))[0] == 200
+        began = time.monotonic()
+        while await is_in(at(ann, there)):
+            await asyncio.sleep(0.05)
+            assert time.monotonic() - began < 2.0
+        copy = at(bob, there)
+        assert await is_in(copy)
+        assert (await bob.post("/api/auth/logout")).status == 200
+        while await is_in(copy):
+            await asyncio.sleep(0.05)
+            assert time.monotonic() - began < 10.0
+        (key,) = redis.command("keys", "gateway:ended:*").splitlines()
+        assert int(redis.command("zcard", key)) == 2 and 0 < int(redis.command("ttl", key)) <= 43200
+
+
+async def test_logout_while_the_store_is_down_counts_here_and_is_told_later(redis: RedisServer) -> None:
+    async with two(redis) as (here, there):
+        ann = await person(here, "ann")
+        assert await shared(here) and await shared(there)
+        here.clock.now += 60
+        redis.kill()
+        status, said = await tell(here, logout_token(here))
+        assert (status, said["code"]) == (503, "login_unavailable"), "so that the issuer says it again"
+        assert not await is_in(at(ann, here)) and await is_in(at(ann, there))
+        assert here.gateway.revoking.logouts["unshared"] == 1
+        redis.start()
+        assert await shared(here) and await shared(there)
+        assert not await is_in(at(ann, there))
+        assert (await tell(here, logout_token(here)))[0] == 200, "said again, it counts"
+
+
+async def test_who_starts_later_hears_of_all_that_was_ended(redis: RedisServer) -> None:
+    async with two(redis) as (here, _):
+        ann = await person(here, "ann")
+        here.clock.now += 60
+        await tell(here, logout_token(here))
+        here.clock.now += 600
+        late = Gateway(read(here.text), clock=here.clock, make_desk=desk_of)
+        await late.start()
+        try:
+            there = replace(here, gateway=late)
+            assert await shared(there)
+            assert not await is_in(at(ann, there))
+        finally:
+            await late.stop()

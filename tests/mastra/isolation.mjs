@@ -23,6 +23,7 @@ const result = {
   bListsAs: await list(b, owners[0]),
   bReads: await statusOf(b.listThreadMessages('thread-a', { agentId })),
   bDeletes: await statusOf(foreign.delete()),
+  bTakesOver: await statusOf(open(b, 'thread-a')),
   aReads: await statusOf(a.listThreadMessages('thread-a', { agentId })),
 };
 console.log(JSON.stringify(result));

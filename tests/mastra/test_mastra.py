@@ -266,7 +266,7 @@ def test_signed_identity_keeps_threads_apart_and_closes_the_side_door(
 ) -> None:
     a, b = auth0_token("auth0|a", "a@yourcompany.com"), auth0_token("auth0|b", "b@yourcompany.com")
     environment = auth0_environment(MASTRA_JWT_SECRET=SIGNING_SECRET)
-    with start_mastra(AUTH="jwt", MAP_RESOURCE="1", MASTRA_JWT_SECRET=SIGNING_SECRET) as upstream:
+    with start_mastra(AUTH="jwt", MASTRA_JWT_SECRET=SIGNING_SECRET) as upstream:
         text = guide_file(
             "from-mastra-auth-auth0.md", 1, upstream, {"type: auth0}": f"type: auth0, jwks_uri: {keys.url}/jwks}}"}
         )
@@ -278,6 +278,7 @@ def test_signed_identity_keeps_threads_apart_and_closes_the_side_door(
                 "bListsAs": ["thread-b"],
                 "bReads": 403,
                 "bDeletes": 403,
+                "bTakesOver": 403,
                 "aReads": 200,
             }
             found = run_node("client.mjs", "memory", BASE_URL=address, TOKEN=a)
@@ -297,19 +298,22 @@ def test_signed_identity_keeps_threads_apart_and_closes_the_side_door(
         assert curl(agents, bearer=a)[0] == 401, "the caller's own token opens Mastra"
 
 
-def test_mastra_without_a_mapping_shows_everything_to_everybody(
-    start_mastra: StartMastra, keys: KeyServer, run_node: RunNode, tmp_path: Path
+@pytest.mark.parametrize("has_map", [False, True], ids=["nothing", "mapUserToResourceId"])
+def test_mastra_alone_does_not_keep_people_apart(
+    start_mastra: StartMastra, keys: KeyServer, run_node: RunNode, tmp_path: Path, has_map: bool
 ) -> None:
-    # Why the guide has `mapUserToResourceId`: the test above can fail.
+    # Why the guide has `own`: the test above can fail. With the map a thread is taken over by creating it again.
+    settings = {"MAP_RESOURCE": "1"} if has_map else {}
     a, b = auth0_token("auth0|a", "a@yourcompany.com"), auth0_token("auth0|b", "b@yourcompany.com")
     environment = auth0_environment(MASTRA_JWT_SECRET=SIGNING_SECRET)
-    with start_mastra(AUTH="jwt", MASTRA_JWT_SECRET=SIGNING_SECRET) as upstream:
-        text = guide_file(
-            "from-mastra-auth-auth0.md", 1, upstream, {"type: auth0}": f"type: auth0, jwks_uri: {keys.url}/jwks}}"}
-        )
+    with start_mastra(AUTH="jwt", MASTRA_JWT_SECRET=SIGNING_SECRET, **settings) as upstream:
+        replaced = {"type: auth0}": f"type: auth0, jwks_uri: {keys.url}/jwks}}", "    own: {by: subject}\n": ""}
+        text = guide_file("from-mastra-auth-auth0.md", 1, upstream, replaced)
         with gateway_process(text, tmp_path, environment) as (address, _):
             found = run_node("isolation.mjs", BASE_URL=address, TOKEN_A=a, TOKEN_B=b)
-    assert (found["owners"], found["bReads"]) == (["forged", "forged"], 200)
+    owners, reads = (["auth0|a", "auth0|b"], 403) if has_map else (["forged", "forged"], 200)
+    assert (found["owners"], found["bReads"], found["bTakesOver"]) == (owners, reads, 200)
+    assert (found["aReads"] == 200) is not has_map
 
 
 def test_every_operation_of_mastra_has_a_route_and_a_caller(start_mastra: StartMastra, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gateway.policy.denied import Denied
-from gateway.policy.json_edits import MAX_DEPTH, MAX_VALUES, Document, Drop, Edit, read_object, weigh
+from gateway.policy.json_edits import MAX_DEPTH, MAX_EDITS, MAX_VALUES, Document, Drop, Edit, read_object, weigh
 from gateway.policy.reasons import Reason
 from tests.policy.json_texts import OBJECTS, TEXTS, VALUES, Path, Written, plain
 
@@ -164,6 +164,15 @@ def test_a_change_inside_of_another_is_a_mistake_of_ours() -> None:
         document.with_edits([Edit((), {})])
     with pytest.raises(ValueError, match="JSON compliant"):
         document.with_edits([Edit(("a",), float("nan"))])
+
+
+def test_so_many_changes_are_refused_that_they_would_hold_everybody_up() -> None:
+    document = read_object(b'{"a":[' + b"1," * MAX_EDITS + b"1]}")
+    edits = [Edit(("a", place), 2) for place in range(MAX_EDITS + 1)]
+    assert document.with_edits(edits[:-1]).count(b"2") == MAX_EDITS
+    with pytest.raises(Denied) as caught:
+        document.with_edits(edits)
+    assert caught.value.reason is Reason.BODY_TOO_LARGE
 
 
 MALFORMED = {

@@ -25,6 +25,11 @@ HEARTBEATS = r"""
 >> response 200 events             << stream; client write 200 chunked
 >> clock 15                        << client write heartbeat
 >> response ended                  << client write 0\r\n\r\n; client ended keep-alive, complete
+# to Mastra's client for A2A are empty lines, since it fails at a comment
+-- streams heartbeat 15
+>> request POST /live/a2a/agent token length 0 << upstream begin POST /live/a2a/agent as user-1 length 0
+>> response 200 chunked events     << stream; client write 200 chunked
+>> clock 15                        << client write 2\r\n\n\n\r\n
 # never into an event
 -- streams heartbeat 15
 >> request GET /live/x token       << upstream begin GET /live/x as user-1
