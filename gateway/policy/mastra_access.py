@@ -18,10 +18,12 @@ from gateway.policy.model import Principal, RequestHead
 from gateway.policy.paths import Path, canonical_path
 from gateway.policy.resources import check_resource
 from gateway.policy.routes import Capture, Match, Policy, Route
-from gateway.policy.rules import PathUnder, Rule, When, rules_within
+from gateway.policy.rules import AddressIn, PathUnder, Rule, When, rules_within
 
 _ANY_ID = "any-id-of-mastra"
+_OF_DOORS = frozenset({"request.method", "request.path"})
 _EVERYTHING = "*"
+_KEPT = ":mastra"  # with a principal, beside its headers by the names of upstreams, which hold no colon
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,16 @@ class MastraAccess:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._doors: dict[str, list[_Door]] | None = None
+        self._goes_by_request = any(map(_goes_by_request, _rules_of(policy)))
 
     def permissions(self, principal: Principal, head: RequestHead, now: float) -> tuple[str, ...]:
         """Return what a caller may use, as Mastra's permissions: `*` for all, `agents:*` for all of a resource.
 
         `head` is of the question: address and headers count. `now` is Unix seconds.
         """
+        known = principal.kept.get(_KEPT)
+        if known is not None:
+            return tuple(known.decode().split())
         if self._doors is None:  # when somebody asks: most never do
             self._doors = _doors_of(self._policy)
         granted = {
@@ -54,7 +60,10 @@ class MastraAccess:
             for permission, doors in self._doors.items()
             if any(self._is_open(door, principal, head, now) for door in doors)
         }
-        return _shortened(granted)
+        found = _shortened(granted)
+        if not self._goes_by_request:  # some milliseconds: who asks again and again is not to cost as much each time
+            principal.kept[_KEPT] = " ".join(found).encode()
+        return found
 
     def _is_open(self, door: _Door, principal: Principal, head: RequestHead, now: float) -> bool:
         route = door.match.route
@@ -90,7 +99,7 @@ def _shortened(granted: set[str]) -> tuple[str, ...]:
 
 
 def _doors_of(policy: Policy) -> dict[str, list[_Door]]:
-    asked = [one for route in policy.routes for rule in (*route.allow, *route.deny) for one in rules_within(rule)]
+    asked = list(_rules_of(policy))
     found: dict[str, list[_Door]] = {}
     for row in rows():
         doors = list(_doors_at(row, policy, asked))
@@ -132,6 +141,19 @@ def _instances(row: Row, policy: Policy, asked: Iterable[Rule]) -> Iterator[tupl
             continue
         if all(not own or own == theirs or theirs.startswith(":") for own, theirs in zip(given, pattern, strict=False)):
             yield tuple(given[n] or base[n] if n < len(given) else base[n] for n in range(len(base)))
+
+
+def _rules_of(policy: Policy) -> Iterator[Rule]:
+    for route in policy.routes:
+        for rule in (*route.allow, *route.deny):
+            yield from rules_within(rule)
+
+
+def _goes_by_request(rule: Rule) -> bool:
+    """Return whether a condition looks at who asks from where, or when: else the answer is the principal's own."""
+    if isinstance(rule, When):
+        return any(name.startswith("request.") and name not in _OF_DOORS for name in rule.expression.names)
+    return isinstance(rule, AddressIn)
 
 
 def _goes_by_id(route: Route) -> bool:

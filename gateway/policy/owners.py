@@ -22,6 +22,7 @@ class Owners:
     def __init__(self) -> None:
         self._now = 0.0
         self._known: TTLCache[tuple[str, str], dict[Memo, str]] = TTLCache(_MAX_ENTRIES, SECONDS, lambda: self._now)
+        self._makers: TTLCache[tuple[str, str], str] = TTLCache(_MAX_ENTRIES, SECONDS, lambda: self._now)
 
     def __len__(self) -> int:
         return len(self._known)
@@ -46,9 +47,23 @@ class Owners:
             asked = self._known[place] = {}
         asked[memo] = owner
 
+    def may_make(self, upstream: str, memo: Memo, owner: str, now: float) -> bool:
+        """Return whether an owner may make what is not there yet: nobody else went to make it within `SECONDS`.
+
+        Two who both were told that it is not there would both make it, and it would be the later one's, with what the
+        earlier one has put there meanwhile. This lets nobody do what asking would not; and another process does not
+        know of it.
+        """
+        self._now = now
+        if len(memo[1]) + len(owner) > _MAX_LENGTH:
+            return True
+        maker: str = self._makers.setdefault((upstream, _path(memo[1])), owner)
+        return maker == owner
+
     def forget(self, upstream: str, target: str) -> None:
         """The thing at a target goes: another may be made of its name, by somebody else."""
         self._known.pop((upstream, _path(target)), None)
+        self._makers.pop((upstream, _path(target)), None)
 
 
 def _path(target: str) -> str:

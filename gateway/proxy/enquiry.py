@@ -45,13 +45,14 @@ def enquiry_of(question: Question, request: RequestRead, allow: Allow, rules: He
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Enquiry(Relay):
-    """One question and its answer. `data` is the request that asks it."""
+    """One question and its answer. `data` is the request that asks it; `grow` is told how many bytes are held."""
 
     __slots__ = (
         "_answer",
         "_connections",
         "_count_bytes",
         "_data",
+        "_grow",
         "_method",
         "_status",
         "_then",
@@ -59,8 +60,10 @@ class Enquiry(Relay):
         "_upstream",
     )
 
-    def __init__(self, connections: Connections, method: str, data: bytes) -> None:
-        self._connections, self._method, self._data = connections, method, data
+    def __init__(
+        self, connections: Connections, method: str, data: bytes, grow: Callable[[int], None] = lambda count_bytes: None
+    ) -> None:
+        self._connections, self._method, self._data, self._grow = connections, method, data, grow
         self._then: Callable[[Told | Denied], None] | None = None
         self._upstream: Upstream | None = None
         self._tries = self._status = self._count_bytes = 0
@@ -74,7 +77,7 @@ class Enquiry(Relay):
 
     def give_up(self) -> None:
         """Nobody waits for the answer any more."""
-        self._then = None
+        self._then, self._answer = None, []
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             upstream.abort()
@@ -90,6 +93,7 @@ class Enquiry(Relay):
         self._count_bytes += len(data)
         if self._count_bytes <= MAX_ANSWER_BYTES:
             self._answer.append(data)
+            self._grow(len(data))  # gives this up, where others need the room
             return
         then, self._answer = self._then, []
         self.give_up()

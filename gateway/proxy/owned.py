@@ -185,24 +185,35 @@ class Owned(Waiting):
             self._not_parted(allow, no)
             return
         upstream = allow.route.upstream
-        enquiry = Enquiry(runtime.upstreams[upstream.name], question.method, head + question.body)
+        before = 0 if self._held is None else self._held.count_bytes
+        enquiry = Enquiry(
+            runtime.upstreams[upstream.name], question.method, head + question.body,
+            lambda count_bytes: self._hold_answer(parting, count_bytes),
+        )  # fmt: skip
         outcome.lookups_asked += 1
         over_at = self._client.now() + upstream.response_timeout_seconds
-        self._wait_for(enquiry.begin, lambda told: self._told(parting, told), over_at)
+        self._wait_for(enquiry.begin, lambda told: self._told(parting, told, before), over_at)
 
-    def _told(self, parting: Parting, told: Told | Denied) -> None:
-        """The upstream has answered, or there is no answer."""
+    def _hold_answer(self, parting: Parting, count_bytes: int) -> None:
+        if self._held is None:
+            self._held = self._host.holding.begin(parting.caller, self._shed)
+        self._host.holding.grow(self._held, count_bytes)
+
+    def _told(self, parting: Parting, told: Told | Denied, before: int) -> None:
+        """The upstream has answered, or there is no answer. `before`: the bytes that were held when it was asked."""
         if isinstance(told, Denied):
             self._not_parted(parting.allow, told)
         else:
-            self._in_turn(parting, lambda: self._read_on(parting, told))
+            self._in_turn(parting, lambda: self._read_on(parting, told, before))
 
-    def _read_on(self, parting: Parting, told: Told) -> None:
+    def _read_on(self, parting: Parting, told: Told, before: int) -> None:
         try:
             step = parting.go_on(told, self._host.clock())
         except Denied as no:
             self._not_parted(parting.allow, no)
             return
+        if self._held is not None:
+            self._host.holding.grow(self._held, before - self._held.count_bytes)  # the answer is not held any longer
         self._go_on(parting, step)
 
     def _not_parted(self, allow: Allow, no: Denied) -> None:

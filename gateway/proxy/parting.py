@@ -8,7 +8,7 @@ from gateway.policy.denied import Denied
 from gateway.policy.enquiries import Owning, Question, Sent, Told, owner_in
 from gateway.policy.json_bodies import check_json_head, is_form
 from gateway.policy.mastra_routes import Way
-from gateway.policy.owners import Owners
+from gateway.policy.owners import Memo, Owners
 from gateway.policy.ownership import Ownership, owner_of, row_in
 from gateway.policy.owning import needs_body, owning, takes_files
 from gateway.policy.paths import split_target
@@ -23,8 +23,8 @@ class Parting:
     """
 
     __slots__ = (
-        "_client_ip", "_may_be_put", "_method", "_owners", "_ownership", "_question", "_row", "_steps", "allow",
-        "kept", "needs_body", "way",
+        "_absent", "_client_ip", "_may_be_put", "_method", "_owner", "_owners", "_ownership", "_question", "_row",
+        "_steps", "allow", "kept", "needs_body", "way",
     )  # fmt: skip
 
     def __init__(self, allow: Allow, ownership: Ownership, request: RequestRead, owners: Owners) -> None:
@@ -38,6 +38,8 @@ class Parting:
         self.needs_body = row is not None and needs_body(row, request.method) and not is_unread
         self._may_be_put = self.needs_body or not request.length_bytes
         self.kept = 0  # look-ups that need not be made: their answers are remembered
+        self._absent: list[Memo] = []  # what was asked for and is not there
+        self._owner: str | None = None
         self._question: Question | None = None
         self._steps: Owning | None = None
 
@@ -68,6 +70,7 @@ class Parting:
             if row.way != "none":
                 raise
             owner = None  # what is there is nobody's
+        self._owner = owner
         steps = self._steps = owning(row, self._ownership, owner, self._method, allow.target, body)
         return self._after(steps, None, now)
 
@@ -79,6 +82,8 @@ class Parting:
             owner = owner_in(question.memo[0], told.json)
             if owner is not None:
                 self._owners.keep(self.allow.route.upstream.name, question.memo, owner, now)
+        elif question.memo is not None and told.status == 404:
+            self._absent.append(question.memo)
         return self._after(steps, told, now)
 
     def _after(self, steps: Owning, told: Told | None, now: float) -> Question | Sent:
@@ -92,6 +97,7 @@ class Parting:
                     raise Denied(
                         Reason.BODY_UNSUPPORTED, "the body was not read, and would have to be changed"
                     ) from None
+                self._check_makers(upstream, now)
                 if self._method == "DELETE":
                     self._owners.forget(upstream, sent.target)
                 return sent
@@ -101,3 +107,9 @@ class Parting:
                 return question
             self.kept += 1
             told = Told(200, owner=owner)
+
+    def _check_makers(self, upstream: str, now: float) -> None:
+        """Refuse to make what another is about to make. Raises `Denied` (NOT_OWNER)."""
+        for memo in self._absent:
+            if self._owner is not None and not self._owners.may_make(upstream, memo, self._owner, now):
+                raise Denied(Reason.NOT_OWNER, f"another has just gone to make the {memo[0]}")

@@ -16,6 +16,8 @@ from gateway.record.outcome import Outcome
 
 _log = logging.getLogger("gateway.server")
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+# Of a request that has passed: that its answer is a stream, and whom it is of no more, is known only then.
+_DECIDED_LATER: Final = frozenset({Reason.BUDGET_EXCEEDED.code, Reason.BUDGET_UNKNOWN.code, Reason.TOKEN_REVOKED.code})
 
 
 class Auditing:
@@ -39,7 +41,7 @@ class Auditing:
 
     def before_its_answer(self, outcome: Outcome) -> None:
         """Write the line of a refusal, or of what the gateway itself answers. What has passed has its line."""
-        if outcome.has_passed:
+        if outcome.has_passed and outcome.code not in _DECIDED_LATER:
             return
         event: AuditEvent | None = None
         if outcome.code is not None:

@@ -168,3 +168,27 @@ def test_what_is_closed_to_owners_is_not_told() -> None:
     found = set(MastraAccess(policy).permissions(principal, HEAD, NOW))
     assert {"datasets:*", "agents:*", "memory:*"} <= found
     assert {"*", "vector:read", "vector:*", "stored-agents:write"}.isdisjoint(found)
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_kept"),
+    [
+        ("{mastra: viewer}", True),
+        ("{fresh: {within: 10m}}", True),
+        ("{when: 'request.method == \"GET\"'}", True),
+        ("{ip: 192.0.2.0/24}", False),
+        ("{any: [{role: x}, {not: {ip: 192.0.2.0/24}}]}", False),
+        ("{when: 'request.ip == \"192.0.2.7\"'}", False),
+    ],
+)
+def test_what_is_the_callers_own_is_found_once(rule: str, is_kept: bool) -> None:
+    # A colleague who asks again and again costs some milliseconds of everybody's time each.
+    routes = f"routes: {{/api: {{provider: jobs, allow: {rule}}}}}"
+    policy = read("\n".join([BASE["upstream"], BASE["providers"], routes])).policy
+    principal = principal_of({"sub": "ann", "role": "viewer", "auth_time": NOW}, policy.routes[0].providers[0])
+    access = MastraAccess(policy)
+    first = access.permissions(principal, HEAD, NOW)
+    assert (":mastra" in principal.kept) == is_kept
+    assert access.permissions(principal, HEAD, NOW) == first
+    elsewhere = RequestHead("GET", "/api/auth/me", Headers([]), "198.51.100.1", "https")
+    assert (access.permissions(principal, elsewhere, NOW) == first) == is_kept

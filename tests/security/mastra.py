@@ -114,7 +114,7 @@ class Mastra(Listener):
         self.things = furnished()
         self.seen: list[Seen] = []
         self.violations: list[str] = []
-        self.lookups = ""
+        self.lookups, self.told = "", 0
         self.released = threading.Event()  # ends what hangs
         self._lock = threading.Lock()
         super().__init__(self._serve_requests)
@@ -159,12 +159,16 @@ class Mastra(Listener):
                 with contextlib.suppress(OSError):
                     connection.sendall(head % (64 << 20) + bob[:-1] + b" " * (64 << 20))
             case "huge and whole":
-                connection.sendall(head % (4 << 20) + b" " * ((4 << 20) - len(bob)) + bob)
+                connection.sendall(head % (5 << 20) + b" " * ((5 << 20) - len(bob)) + bob)
             case "endless":
                 connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
                 with contextlib.suppress(OSError):
                     while not self.released.is_set():
                         connection.sendall(b"10000\r\n" + b" " * 65536 + b"\r\n")
+            case "nearly all":
+                connection.sendall(head % (4 << 20) + b" " * ((4 << 20) - 1))
+                self.told += 1
+                self.released.wait(TIMEOUT_SECONDS)
             case "deep":
                 connection.sendall(head % 200_000 + b"[" * 200_000)
             case said:

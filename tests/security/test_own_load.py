@@ -215,6 +215,22 @@ def test_many_bodies_take_bounded_memory(patient: OwnBench, tally: Tally, report
             raise Reached("a body reached Mastra, whose owner nobody told")
 
 
+@pytest.mark.slow
+def test_many_large_answers_to_lookups_take_bounded_memory(patient: OwnBench, tally: Tally, report: Report) -> None:
+    with tally.of(Case("own.memory[answers]", "own", True, {})), contextlib.ExitStack() as stack:
+        stack.enter_context(odd(patient, "nearly all"))
+        memory = Memory(patient.gateway.pid)
+        with memory:
+            for number in range(MANY):
+                client = stack.enter_context(connected(patient.port))
+                client.sendall(request({"target": f"/api/schedules/big-{number}"}))
+            wait_for(lambda: patient.mastra.told > 12)
+            waited = sorted(honest(patient) for _ in range(5))[2]
+        report(f"own {MANY} large answers: {memory.more_mib:.0f} MiB more at the most")
+        assert memory.more_mib < MAX_MORE_MIB
+        assert waited < HONEST_SECONDS
+
+
 def send(client: socket.socket, data: bytes) -> None:
     client.settimeout(60)
     with contextlib.suppress(OSError):

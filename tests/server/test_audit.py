@@ -16,6 +16,7 @@ from gateway.config.file import load_text
 from gateway.config.model import Config
 from gateway.endpoints.state import merge_states, state_of
 from gateway.record.exposition import metrics_text
+from gateway.record.outcome import Outcome
 from gateway.server.gateway import Gateway, StartError
 from gateway.server.gauges import gauges_of
 from tests.minting import SECRET, mint
@@ -105,6 +106,17 @@ async def test_refusals_and_writes_have_a_line_and_reading_has_none(tmp_path: Pa
         assert len({line["request_id"] for line in lines}) == len(lines)
         assert state_of(here.gateway)["audit"]["lines"] == {"written": 7, "lost": 0}
         assert state_of(here.gateway)["configuration"]["digest"] == here.gateway.config.digest
+
+
+@pytest.mark.parametrize(("code", "has_line"), [("budget_exceeded", True), ("upstream_broken", False)])
+async def test_refusal_of_what_has_passed_has_a_line_if_it_is_ours(tmp_path: Path, code: str, has_line: bool) -> None:
+    async with serving(tmp_path) as here:
+        assert here.gateway.runtime.audit is not None
+        outcome = Outcome("r1", "GET", "/api/x", "192.0.2.7")
+        here.gateway.runtime.audit.before_it_passes(outcome, is_websocket=False)
+        outcome.code, outcome.status = code, 429
+        here.gateway.runtime.audit.before_its_answer(outcome)
+        assert here.told("event", "code") == [("deny", code)] * has_line
 
 
 async def test_events_are_what_was_asked_for(tmp_path: Path) -> None:

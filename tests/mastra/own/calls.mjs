@@ -445,6 +445,18 @@ function world(statuses) {
       const { traceId, spans } = await traced();
       return client.getSpan(traceId, spans.find(span => span.traceId === traceId).spanId);
     },
+    'createFeedback': async () => {
+      const { traceId } = await traced();
+      await client.createFeedback({ feedback: { traceId, feedbackSource: 'user', feedbackType: 'rating', value: 1, comment: 'good', resourceId } });
+      await sleep(100);
+      return (await client.listFeedback({ filters: { resourceId } })).feedback.length;
+    },
+    'createScore': async () => {
+      const { traceId } = await traced();
+      await client.createScore({ score: { traceId, scorerId: 'x', scorerName: 'x', score: 1, reason: 'good', resourceId } });
+      await sleep(100);
+      return (await client.listScores({ filters: { resourceId } })).scores.length;
+    },
     'listFeedback': () => client.listFeedback({ filters: { resourceId } }),
     'listScores': () => client.listScores({ filters: { resourceId } }),
     'listLogsVNext': () => client.listLogsVNext({ filters: { resourceId } }),

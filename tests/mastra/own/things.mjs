@@ -56,7 +56,7 @@ export async function running(who, canary, agentId = 'weatherAgent') {
   let call = null;
   const first = await new Promise((resolve, reject) => {
     const json = { messages: `n=80 ms=25 ${canary}`, ...memory };
-    call = who.send('POST', `${A}/${agentId}/stream`, { json, began: resolve });
+    call = who.send('POST', `${A}/${agentId}/stream`, { json, began: resolve, ms: 120_000 });
     call.then(answer => reject(new Error(`no stream: ${answer.status} ${answer.text.slice(0, 300)}`)));
   });
   const runId = /"runId":"([^"]+)"/.exec(first)[1];
