@@ -37,8 +37,7 @@ def explain_own(
         return Step("own", "note", "nothing is asked about owners"), None, None
     try:
         parting = Parting(allow, ownership, _request(head, body), Owners())
-        if parting.needs_body:
-            parting.check_head(_request(head, body))
+        parting.check_head(_request(head, body))
         whose = owner or (None if parting.way == "none" else owner_of(ownership, allow.principal))
         step = parting.begin(body if parting.needs_body else None, 0.0)
         while isinstance(step, Question):

@@ -76,8 +76,7 @@ class Owned(Waiting):
             outcome.note_way(parting.way)
             if request.length_bytes:
                 runtime.check_body(request)
-            if parting.needs_body:
-                parting.check_head(request)
+            parting.check_head(request)
         except Denied as no:
             self._not_parted(allow, no)
             return
@@ -106,7 +105,10 @@ class Owned(Waiting):
         if held.count_bytes > MAX_BODY_BYTES:
             self._not_parted(parting.allow, Denied(Reason.BODY_TOO_LARGE, f"more than {MAX_BODY_BYTES} bytes came"))
         elif self._upload is None:
-            self._begin_to_part(parting)
+            try:
+                self._begin_to_part(parting)
+            except Exception as surprise:  # not into the connection, whose next piece this is
+                self.fail_by_mistake(surprise)
         else:
             self._wait()
 

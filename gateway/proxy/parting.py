@@ -23,8 +23,8 @@ class Parting:
     """
 
     __slots__ = (
-        "_absent", "_client_ip", "_may_be_put", "_method", "_owner", "_owners", "_ownership", "_question", "_row",
-        "_steps", "allow", "kept", "needs_body", "way",
+        "_absent", "_client_ip", "_is_unread", "_may_be_put", "_method", "_owner", "_owners", "_ownership", "_question",
+        "_row", "_steps", "allow", "kept", "needs_body", "way",
     )  # fmt: skip
 
     def __init__(self, allow: Allow, ownership: Ownership, request: RequestRead, owners: Owners) -> None:
@@ -34,8 +34,8 @@ class Parting:
         self.way: Way = "none" if row is None else row.way
         if request.is_websocket and self.way != "none":
             raise Denied(Reason.NOT_OWNER, "what is said over a WebSocket cannot be told apart by owner")
-        is_unread = row is not None and takes_files(row) and is_form(request.headers)
-        self.needs_body = row is not None and needs_body(row, request.method) and not is_unread
+        self._is_unread = row is not None and takes_files(row) and is_form(request.headers)
+        self.needs_body = row is not None and needs_body(row, request.method) and not self._is_unread
         self._may_be_put = self.needs_body or not request.length_bytes
         self.kept = 0  # look-ups that need not be made: their answers are remembered
         self._absent: list[Memo] = []  # what was asked for and is not there
@@ -50,11 +50,15 @@ class Parting:
         return self._client_ip if principal is None else f"{principal.provider} {principal.subject}"
 
     def check_head(self, request: RequestRead) -> None:
-        """Refuse a body that is to be held whole and cannot be, by what its head says.
+        """Refuse a body that is to be held whole and cannot be, or that should not be there, by what its head says.
 
         Raises `Denied` (BODY_TOO_LARGE, BODY_UNSUPPORTED).
         """
         length_bytes = request.length_bytes
+        if not self.needs_body:
+            if length_bytes and self.way in ("pin", "look_up") and not self._is_unread:
+                raise Denied(Reason.BODY_UNSUPPORTED, f"a {self._method} with a body, which nobody reads here")
+            return
         if length_bytes > MAX_BODY_BYTES:
             raise Denied(Reason.BODY_TOO_LARGE, f"Content-Length {length_bytes}, at most {MAX_BODY_BYTES} are held")
         check_json_head(request.headers, has_body=length_bytes != 0)

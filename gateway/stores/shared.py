@@ -180,8 +180,10 @@ class SharedBudgets:
             part = pairs[begin : begin + _MAX_KEYS]
             try:
                 await self.store.ask(partial(_remove, pairs=part))
-            except StoreDownError:
-                self._returned += returned
+            except (StoreDownError, asyncio.CancelledError) as problem:
+                self._returned += returned  # once more costs nothing
+                if isinstance(problem, asyncio.CancelledError):
+                    raise
                 return
 
     async def _renew(self) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from gateway.policy.budgets import Rate
 
-# In moments. A caller of one request weighs as much as 17, and takes some 400 bytes: 50 MB at most for each length of
+# In moments. A caller of one request weighs as much as 17, and takes some 600 bytes: 70 MB at most for each length of
 # a window. Of a moment more there are 12 bytes.
 _MAX_WEIGHT: Final = 2_000_000
 _OWN_WEIGHT: Final = 16

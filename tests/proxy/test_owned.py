@@ -110,6 +110,11 @@ OWNED = r"""
 >> request POST /things/agents/a/voice/listen token form length 6 body abc
 << upstream begin POST /things/agents/a/voice/listen as user-1 length 6 unfinished; upstream write abc
 >> client sends def << upstream has all; upstream write def
+# a body that nobody reads
+>> request GET /things/memory/threads/t1 token length 2 body {} << client write 415 body_unsupported
+<< client ended keep-alive, refused
+# a body that nobody reads, of what is nobody's
+>> request GET /things/agents token length 2 body {} << upstream begin GET /things/agents as user-1 length 2 body {}
 # the target is changed
 >> request GET /things/memory/threads/t1 token
 << upstream begin GET /things/memory/threads/t1?resourceId=user-1 as user-1
@@ -367,3 +372,12 @@ async def test_the_record_says_how_it_was_kept_to_its_own(dialogue: str, expecte
     assert (outcome.own, outcome.decision, outcome.code, outcome.would_deny) == expected
     assert outcome.route == dialogue.split("/")[1].partition(" ")[0].join(("/", ""))
     assert outcome.subject == (None if "public" in dialogue else "user-1")
+
+
+async def test_a_mistake_of_our_own_behind_the_last_piece_is_answered(caplog: Any) -> None:
+    player = play(f">> {PATCH} length 13 body {{")
+    player.feed("mistake")
+    assert player.feed('client sends "title":"x"}') == [
+        "client write 500 internal_error", "client ended keep-alive, failed",
+    ]  # fmt: skip
+    assert len(caplog.records) == 1

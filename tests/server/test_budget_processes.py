@@ -23,6 +23,7 @@ from tests.running import WIRE
 
 pytestmark = needs("redis-server", "redis-cli")
 FILE = """upstream: {upstream}
+drain_timeout: 1s
 providers: {{jobs: {{type: jwt, secret: {secret}}}}}
 budgets:
   people: {{per: subject, streams: 3}}
@@ -120,6 +121,10 @@ def test_the_fourth_stream_is_429_on_either_and_cancelled_ones_leave_nothing(
                 status, connection = _begin((one, two)[number % 2])
             _leave(connection)
         wait_until(lambda: _open(redis) == 0)
+        _, connection = _begin(one)
+        assert _open(redis) == 1
+    assert _open(redis) == 0  # who is stopped gives back what it holds
+    _leave(connection)
 
 
 def test_whatever_is_done_to_the_store_costs_100_ms_at_most_and_no_error(
