@@ -137,5 +137,5 @@ def test_what_is_ones_own_works_as_without_a_gateway(
     assert set(differ) == DIFFERENT, differ
     # With `mapUserToResourceId`, Mastra itself refuses an agent that has memory and is called without a thread.
     refused = [name for name, one in found.items() if "must be provided when using Memory" in one.get("failed", "")]
-    assert len(refused) == (7 if way.kind == "mapped" else 0), refused
+    assert len(refused) == (10 if way.kind == "mapped" else 0), refused
     assert len([one for one in found.values() if "failed" in one]) == len(refused)

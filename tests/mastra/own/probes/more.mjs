@@ -1,5 +1,5 @@
 // What no list of carriers names: what Mastra's own memory believes, traces that are joined, stores beside the store.
-import { newId, sleep } from '../rig.mjs';
+import { Caller, newId, sleep } from '../rig.mjs';
 import { ownThread } from '../things.mjs';
 
 const q = encodeURIComponent;
@@ -101,5 +101,22 @@ probe('socket of a browser', 'thread', async (b, t) => {
   await b.get(`/api/agents/weatherAgent/browser/session?threadId=${t.threadId}`);
   await b.post('/api/agents/weatherAgent/browser/close', { threadId: t.threadId });
 });
+
+// ---- who makes it first
+for (const [how, path, body] of [
+  ['thread', '/api/memory/threads?agentId=weatherAgent', (threadId, resourceId) => ({ threadId, resourceId, title: 'mine' })],
+  ['thread and conversation', '/api/v1/conversations', (id, resource_id) => ({ agent_id: 'weatherAgent', conversation_id: id, resource_id })],
+])
+  probe(`${how} made by two at once`, 'nothing', async b => {
+    for (let round = 0; round < 10; round++) {
+      const [first, id] = [new Caller(newId('first')), newId('t')];
+      const made = await Promise.all([
+        first.post('/api/memory/threads?agentId=weatherAgent', { threadId: id, resourceId: first.subject, title: 'mine' }),
+        b.post(path, body(id, b.subject)),
+        b.post(path, body(id, b.subject)),
+      ]);
+      if (made[0].status === 200 && made[1].status + made[2].status < 600) b.answers.push({ text: 'both made it', sent: '' });
+    }
+  }, { learned: text => text === 'both made it' });
 
 export default probes;
