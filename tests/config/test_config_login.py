@@ -48,6 +48,7 @@ def test_what_a_login_becomes() -> None:
     own = [route.key for route in config.policy.routes if route.own]
     assert own == [
         "GET /api/auth/sso/login", "GET /api/auth/sso/callback", "POST /api/auth/logout", "POST /api/auth/refresh",
+        "POST /api/auth/backchannel-logout",
     ]  # fmt: skip
 
 

@@ -247,6 +247,7 @@ def _pages() -> list[Any]:
     return [pytest.param(page, id=str(page.relative_to(ROOT)), marks=marks[page.name in _SLOW]) for page in WITH_SHELL]
 
 
+@pytest.mark.timeout(240)  # a page is a dozen starts of the gateway, and some are drawn twice more
 @pytest.mark.parametrize("page", _pages())
 def test_page_can_be_followed(page: Path, tmp_path: Path, standin: int) -> None:
     folder = tmp_path / "work"

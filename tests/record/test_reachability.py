@@ -123,6 +123,8 @@ async def test_end_of_an_upstreams_certificate_is_seen_where_connections_are_mad
 WELL: dict[str, Any] = {
     "draining": False,
     "audit": None,
+    "shared": None,
+    "revocation": {"error": None, "failed_seconds_ago": None, "is_shared": None},
     "takes_requests_seconds": None,
     "agree": True,
     "uptime_seconds": 30.0,
