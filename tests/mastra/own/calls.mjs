@@ -1,7 +1,7 @@
 // Everything that somebody does with what is their own, through the real @mastra/client-js (and useChat's requests).
 // Prints {OPERATION: {statuses, shape}}: what came back without its values, so that two servers can be compared.
 //
-//   node calls.mjs [OPERATION ...]     environment: see rig.mjs
+//   node calls.mjs [OPERATION ...]     environment: see rig.mjs; PART=1/3: every third of them
 import { createHash, randomBytes } from 'node:crypto';
 import { MastraClient } from '@mastra/client-js';
 import { mint, newId, sleep } from './rig.mjs';
@@ -548,7 +548,9 @@ function world(statuses) {
 }
 
 const AT_ONCE = 6;
-const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(world([]));
+const [part, parts] = (process.env.PART ?? '1/1').split('/').map(Number);
+const all = Object.keys(world([])).filter((name, i) => i % parts === part - 1);
+const wanted = process.argv.length > 2 ? process.argv.slice(2) : all;
 const found = {};
 
 async function run(name) {

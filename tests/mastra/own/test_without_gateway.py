@@ -23,7 +23,7 @@ def test_every_probe_gets_through_to_a_mastra_without_a_gateway(node: str, mastr
     assert total >= 500
 
 
-def test_everything_works_at_a_mastra_without_a_gateway(own_calls: Callable[[str], Found]) -> None:
-    found = own_calls("none")
+def test_everything_works_at_a_mastra_without_a_gateway(own_calls: Callable[[str, str], Found]) -> None:
+    found = own_calls("none", "1/1")
     assert len(found) >= 120
     assert {name: one for name, one in found.items() if "failed" in one} == {}
