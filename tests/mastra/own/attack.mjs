@@ -46,6 +46,7 @@ async function judge(probes, number) {
   const a = new Caller(`ann-${tag}-${number}`);
   const canary = `CANARY-${tag}-${number}-x`;
   const thing = await things[probes[0].thing](a, canary);
+  thing.canary = canary;
   const look = async () => (await dump(a.subject, thing.runId)) + ((await thing.state?.()) ?? '');
   const isLive = Boolean(thing.call);
   const before = isLive ? null : await settled(look);

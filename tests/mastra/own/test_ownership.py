@@ -78,8 +78,8 @@ def through(found: Found) -> dict[str, list[str]]:
 @pytest.mark.parametrize(
     ("name", "part", "at_least"),
     [
-        ("without-auth", "1/1", 540),
-        ("mapped-signed", "1/1", 540),
+        ("without-auth", "1/1", 520),
+        ("mapped-signed", "1/1", 520),
         ("jwt-forwarded", "1/3", 160),
         ("jwt-signed", "2/3", 160),
         ("mapped-forwarded", "3/3", 160),

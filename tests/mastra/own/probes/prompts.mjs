@@ -167,8 +167,11 @@ impostor('a signal', async b => {
   const memory = { thread: await ownThread(b), resource: b.subject };
   for (const route of ['send-message', 'queue-message', 'signals'])
     await b.post(`${A}/${route}`, { message: who(b), signal: { type: 'user-message', contents: who(b) }, threadId: memory.thread, resourceId: b.subject, ifIdle: { behavior: 'wake', streamOptions: { memory, requestContext: claims } } });
-  await new Promise(resolve => setTimeout(resolve, 300));
-  await b.get(`/api/memory/threads/${memory.thread}/messages?agentId=weatherAgent&resourceId=${b.subject}`);
+  for (let i = 0; i < 40; i++) {
+    const { text } = await b.get(`/api/memory/threads/${memory.thread}/messages?agentId=weatherAgent&resourceId=${b.subject}`);
+    if (text.includes('userPermissions')) break;
+    await new Promise(resolve => setTimeout(resolve, 100));
+  }
 });
 impostor('a chat without an agent in its path', b => b.post('/my-chat', { ...talk(b, '/chat', who(b)), requestContext: claims }));
 impostor('an MCP tool', b => b.post('/api/mcp/weather/tools/get-weather/execute', { data: { city: 'x' }, requestContext: claims }));

@@ -68,7 +68,7 @@ probe('approve by runId, beside one\'s own', 'waiting', async (b, t) => {
   await b.post(`/api/agents/weatherAgent/approve-tool-call?runId=${t.runId}&toolCallId=${t.toolCallId}`, { runId: mine.runId, toolCallId: mine.toolCallId });
   await b.send('POST', '/api/agents/weatherAgent/approve-tool-call', asForm({ runId: t.runId, toolCallId: t.toolCallId }));
 });
-probe('list of waiting runs by agentId', 'waiting', b => beside(b, 'GET', '/api/agents/plainAgent/suspended-runs', { agentId: 'weatherAgent' }));
+probe('list of waiting runs by agentId', 'waiting', b => beside(b, 'GET', '/api/agents/plainAgent/suspended-runs', { agentId: 'weatherAgent', perPage: '100' }));
 
 // ---- prompts
 const A = '/api/agents/weatherAgent';
