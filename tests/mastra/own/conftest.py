@@ -60,5 +60,5 @@ def calls(node: str, kind: str, upstream: str, **environment: str) -> Found:
 
 @pytest.fixture(scope="session")
 def own_calls(node: str, mastras: dict[str, str]) -> Callable[[str, str], Found]:
-    """Return a function that gives what a part of a client's own calls gives at one of the servers, without a gateway."""
+    """Return a function that gives what some of a client's own calls give at a server, without a gateway."""
     return functools.cache(lambda kind, part: calls(node, kind, mastras[kind], PART=part))
