@@ -251,7 +251,9 @@ def test_service_may_do_no_more_than_it_must(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert "privileged" not in service
     # The image's own, which is not root; Envoy's is, and Redis' gives itself up only later, so the file says another.
-    assert ("user" in service) is (name in ("envoy", "redis")) and re.fullmatch(r"[1-9]\d*:[1-9]\d*", service.get("user", "1:1"))
+    assert ("user" in service) is (name in ("envoy", "redis")) and re.fullmatch(
+        r"[1-9]\d*:[1-9]\d*", service.get("user", "1:1")
+    )
 
 
 def test_gateway_cannot_write_its_secret() -> None:
