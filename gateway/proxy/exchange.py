@@ -353,6 +353,7 @@ class Exchange(Owned):
                 runtime.check_body(request)
             trace = () if self._trace is None else self._trace.upstream_lines()
             head = request_head(runtime, allow, request, outcome.request_id, now, trace)
+            allow.target, self._allowed, self._parting = "", allow, None  # a stream lives for hours; a query may not
             if runtime.audit is not None:
                 runtime.audit.before_it_passes(outcome, is_websocket=request.is_websocket)
         except Denied as no:
