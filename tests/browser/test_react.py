@@ -1,7 +1,10 @@
-"""A page of another origin that is made with @mastra/react, in Chromium: lists and a chat whose answer streams."""
+"""Pages of another origin in Chromium: one made with @mastra/react, and one that logs in with @auth0/auth0-react."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import secrets
 import subprocess
 import threading
 import time
@@ -10,13 +13,15 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
 from tests.browser.chromium import MARKS, chromium
+from tests.keyserver import to_jwk
 from tests.mastra.conftest import HERE as MASTRA
 from tests.mastra.conftest import mastra_server
-from tests.minting import SECRET, mint
+from tests.minting import SECRET, b64, mint, rsa_key
 from tests.nodejs import node_with
 from tests.processes import free_port, served
 
@@ -32,12 +37,10 @@ routes:
 """
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The page's script, with all that it is made of."""
-    node_with(REACT, "to make a page with @mastra/react")
-    made = tmp_path_factory.mktemp("react") / "page.js"
-    command = [str(REACT / "node_modules" / ".bin" / "esbuild"), "page.jsx", "--bundle", "--jsx=automatic"]
+def bundled(name: str, made: Path) -> bytes:
+    """Return the script of a page, with all that it is made of."""
+    node_with(REACT, "to make a page with React")
+    command = [str(REACT / "node_modules" / ".bin" / "esbuild"), name, "--bundle", "--jsx=automatic"]
     command += [
         "--format=esm",
         "--loader:.css=empty",
@@ -49,6 +52,12 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The script of the page that is given its token."""
+    return bundled("page.jsx", tmp_path_factory.mktemp("react") / "page.js")
+
+
+@pytest.fixture(scope="module")
 def mastra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     node = node_with(MASTRA, "to run a real Mastra")
     with mastra_server(node, tmp_path_factory.mktemp("mastra")) as address:
@@ -56,10 +65,12 @@ def mastra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @contextmanager
-def page(script: bytes, gateway: str, token: str) -> Iterator[int]:
-    """Serve the page at an origin of its own; gives its port."""
-    told = f'<script>gateway="{gateway}";token="{token}"</script>'
-    html = f'<div id="root"></div>{told}<script type="module" src="/page.js">'
+def page(script: bytes, gateway: str, token: str = "", **more: str) -> Iterator[int]:
+    """Serve the page at an origin of its own, with what it is told; gives its port."""
+    told = "".join(
+        f"{name}={json.dumps(value)};" for name, value in {"gateway": gateway, "token": token, **more}.items()
+    )
+    html = f'<div id="root"></div><script>{told}</script><script type="module" src="/page.js">'
 
     class Site(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -72,7 +83,14 @@ def page(script: bytes, gateway: str, token: str) -> Iterator[int]:
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
+    with serving(Site) as port:
+        yield port
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
+    """Serve on loopback for the length of a block; gives the port."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
@@ -113,3 +131,101 @@ def test_page_of_an_origin_that_is_not_listed_reads_nothing(bundle: bytes, mastr
             opened: Any = browser.new_page()
             opened.goto(f"http://localhost:{own}/")
             opened.get_by_text("refused: Failed to fetch").wait_for(timeout=60_000)
+
+
+AUDIENCE = "https://agents.example.com"
+FILE_OF_AUTH0 = """
+upstream: "{mastra}"
+cors: {{origins: ["http://localhost:{page}"]}}
+providers:
+  people:
+    type: oidc
+    issuer: "http://localhost:{issuer}/"
+    jwks_uri: "http://localhost:{issuer}/jwks"
+    audience: "{audience}"
+routes:
+  /api: {{provider: people, allow: {{scope: read:agents}}}}
+"""
+
+
+@contextmanager
+def auth0(scope: str) -> Iterator[int]:
+    """A stand-in for the addresses of Auth0 that its library asks: a code with PKCE (RFC 7636), and tokens for it."""
+    begun: dict[str, dict[str, str]] = {}
+
+    class Issuer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
+            if self.path == "/jwks":
+                self.say(200, {"keys": [to_jwk(rsa_key(), "first", alg="RS256", use="sig")]})
+                return
+            assert (asked["response_type"], asked["code_challenge_method"]) == ("code", "S256")
+            code = secrets.token_urlsafe(16)
+            begun[code] = asked
+            self.send_response(302)
+            back = urlencode({"code": code, "state": asked["state"]})
+            self.send_header("Location", f"{asked['redirect_uri']}?{back}")
+            self.end_headers()
+
+        def do_OPTIONS(self) -> None:
+            self.say(200, {})
+
+        def do_POST(self) -> None:
+            sent = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            asked = begun.pop(sent["code"][0])
+            challenge = b64(hashlib.sha256(sent["code_verifier"][0].encode()).digest())
+            assert challenge == asked["code_challenge"]
+            now = int(time.time())
+            own = {
+                "iss": f"http://{self.headers['Host']}/",
+                "sub": "auth0|ann",
+                "iat": now,
+                "exp": now + 600,
+            }
+            access = {**own, "aud": [asked["audience"], f"{own['iss']}userinfo"], "azp": "page", "scope": scope}
+            known = {**own, "aud": "page", "nonce": asked["nonce"], "name": "Ann"}
+            tokens = [mint(claims, rsa_key(), "RS256", kid="first") for claims in (access, known)]
+            said = {"access_token": tokens[0], "id_token": tokens[1], "token_type": "Bearer", "expires_in": 600}
+            self.say(200, {**said, "scope": scope})
+
+        def say(self, status: int, said: dict[str, Any]) -> None:
+            body = json.dumps(said).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Access-Control-Allow-Origin", "*")
+            self.send_header("Access-Control-Allow-Headers", "*")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    with serving(Issuer) as port:
+        yield port
+
+
+@pytest.mark.parametrize(
+    ("scope", "seen"),
+    [
+        pytest.param("openid read:agents", "Weather Agent", id="may"),
+        pytest.param("openid", "refused: ", id="may not"),
+    ],
+)
+def test_page_logs_in_with_auth0s_own_library(
+    scope: str, seen: str, mastra: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    script = bundled("auth0.jsx", tmp_path_factory.mktemp("auth0") / "page.js")
+    port = free_port()
+    with auth0(scope) as issuer, chromium() as browser:
+        told = {"issuer": f"http://localhost:{issuer}", "audience": AUDIENCE}
+        with page(script, f"http://localhost:{port}", **told) as own:
+            text = FILE_OF_AUTH0.format(mastra=mastra, page=own, issuer=issuer, audience=AUDIENCE)
+            with served(text, tmp_path, port=port):
+                opened: Any = browser.new_page()
+                statuses: list[int] = []
+                opened.on("response", lambda one: statuses.append(one.status) if f":{port}/" in one.url else None)
+                opened.goto(f"http://localhost:{own}/")
+                opened.get_by_text("Log in").click()
+                opened.get_by_text(seen).wait_for(timeout=20_000)
+    assert statuses and statuses[-1] == (200 if seen == "Weather Agent" else 403)
