@@ -50,6 +50,6 @@ def _install(folder: Path) -> None:
     lock, mark = folder / "package-lock.json", folder / "node_modules" / ".installed"
     if mark.exists() and mark.read_bytes() == lock.read_bytes():
         return
-    done = subprocess.run(["npm", "ci", "--ignore-scripts"], cwd=folder, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(["npm", "ci", "--ignore-scripts"], cwd=folder, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, f"npm ci: {done.stderr[-3000:]}"
     mark.write_bytes(lock.read_bytes())
