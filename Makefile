@@ -73,8 +73,8 @@ security: .venv/.ready ## every attack, storm and fault, against the gateway as 
 	$(PYTEST) $(if $(SLOW),-m slow) tests/security
 
 # Rooms whose tests never see a wire: which one reads is nothing to them.
-WIRELESS := tests/policy tests/config tests/docs tests/test_bench.py tests/test_in_parallel.py tests/test_wheel.py \
-	tests/test_packaging.py tests/test_mutants.py tests/test_compiled.py
+WIRELESS := tests/policy tests/config tests/stores tests/docs tests/test_bench.py tests/test_in_parallel.py tests/test_wheel.py \
+	tests/test_layers.py tests/test_packaging.py tests/test_mutants.py tests/test_compiled.py
 reference: .venv/.ready ## what sees a wire, and the attacks, once more with aiohttp's parser reading everything
 	GATEWAY_EXPRESS=off $(PYTEST) -m "not mastra and not node and not browser and not deploy and not engines" \
 		$(WIRELESS:%=--ignore %)

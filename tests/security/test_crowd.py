@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import random
 import re
 import resource
 import socket
@@ -85,7 +86,8 @@ async def read_no_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWri
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     writer.transport.pause_reading()  # type: ignore[attr-defined]
     writer.write(REFUSED * 400)
-    await asyncio.sleep(5)
+    # Else all read at once, and this process, which is the crowd as well, has no time for who is honest.
+    await asyncio.sleep(random.uniform(5, 10))  # noqa: S311
     writer.transport.resume_reading()  # type: ignore[attr-defined]  # or it would never hear that it was closed
     await reader.read()
 
