@@ -75,6 +75,7 @@ def slow() -> Iterator[str]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
+    server.server_close()
 
 
 def test_clients_read_streams_with_heartbeats_unchanged(slow: str, run_node: RunNode, tmp_path: Path) -> None:
