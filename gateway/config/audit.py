@@ -10,7 +10,7 @@ from typing import Final, cast
 from gateway.config.claim_names import CLAIM_NAME
 from gateway.config.document import Node, Text
 from gateway.config.lists import ListOf
-from gateway.config.model import AUDIT_EVENTS, Audit, AuditEvent
+from gateway.config.model import AUDIT_EVENTS, AUDITED, Audit, AuditEvent
 from gateway.config.readers import Schema, one_of, text_of
 from gateway.config.reading import Reading, Unreadable
 from gateway.config.records import Field, Record, Values
@@ -90,7 +90,7 @@ class _AuditReader:
         _warn_of_names(values, claims, reading)
         if values.broken or FILE not in values:
             raise Unreadable
-        events = cast("tuple[AuditEvent, ...]", values.get(EVENTS, Audit.events))
+        events = cast("tuple[AuditEvent, ...]", values.get(EVENTS, AUDITED))
         place = cast(Text, values.node(FILE)).place
         return Audit(
             values.need(FILE),

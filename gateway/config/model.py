@@ -110,6 +110,7 @@ class Log:
 
 AuditEvent = Literal["deny", "would_deny", "write", "read"]
 AUDIT_EVENTS: Final[tuple[AuditEvent, ...]] = get_args(AuditEvent)
+AUDITED: Final[tuple[AuditEvent, ...]] = ("deny", "would_deny", "write")  # where nothing is said
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class Audit:
     file: Path
     is_hashed: bool = False
     claims: tuple[str, ...] = ()
-    events: tuple[AuditEvent, ...] = ("deny", "would_deny", "write")
+    events: tuple[AuditEvent, ...] = AUDITED
     refuses: bool = False
     where: str = field(default="", compare=False)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
 from typing import Any
 
 from gateway.proxy.host import Lease
@@ -14,12 +13,12 @@ Ask = Callable[[Callable[[Any], None]], Callable[[], object]]  # told whom to te
 class Errand:
     """One of them, under way. `act` is told what came of it, once, also if that was there at once.
 
-    `over_at` is when it has been too long, in seconds of the wire's clock, where it has no clock of its own.
+    `over_at` is when it has been too long, in seconds of the wire's clock; `inf` where it has a clock of its own.
     """
 
     __slots__ = ("_act", "_give_up", "_is_over", "over_at")
 
-    def __init__(self, act: Callable[[Any], None], over_at: float = inf) -> None:
+    def __init__(self, act: Callable[[Any], None], over_at: float) -> None:
         self._act, self.over_at = act, over_at
         self._give_up: Callable[[], object] | None = None
         self._is_over = False

@@ -131,7 +131,7 @@ class Owned(Waiting):
             act()
         else:
             self._wait_for(
-                lambda then: self._host.holding.turns.wait(parting.caller, lambda: then(None)), lambda _: act()
+                lambda then: self._host.holding.turns.wait(parting.caller, lambda: then(None)), lambda _: act(), inf
             )
 
     def _read(self, parting: Parting) -> None:

@@ -106,10 +106,10 @@ class Waiting(Relay):
 
     # --- waiting ---
 
-    def _wait_for(self, ask: Ask, act: Callable[[Any], None], over_at: float = inf) -> None:
+    def _wait_for(self, ask: Ask, act: Callable[[Any], None], over_at: float) -> None:
         """Wait for an errand; `act` is told what came of it, unless the exchange has ended by then.
 
-        `over_at` is when it has been too long; not given, what is waited for has a clock of its own.
+        `over_at` is when it has been too long; `inf`: what is waited for has a clock of its own.
         """
 
         def go_on(told: Any) -> None:
@@ -126,7 +126,7 @@ class Waiting(Relay):
         errand.begin(ask)
 
     def _wait_for_key(self, need: NeedKey) -> None:
-        self._wait_for(lambda then: self._host.fetch_key(need, then), self._key_came)
+        self._wait_for(lambda then: self._host.fetch_key(need, then), self._key_came, inf)
 
     def _key_came(self, moments: tuple[float, float]) -> None:
         """A key was tried to be fetched, well or badly, from when to when: seconds of `time.perf_counter`."""
@@ -137,7 +137,7 @@ class Waiting(Relay):
     def _wait_for_session(self, session: Session) -> None:
         """Have the issuer say whether a session goes on."""
         self._asked_about = session
-        self._wait_for(lambda then: self._host.renew_session(session, then), self._session_came)
+        self._wait_for(lambda then: self._host.renew_session(session, then), self._session_came, inf)
 
     def _session_came(self, renewed: Session | Denied) -> None:
         self._decide(may_fetch=True, renewed=renewed)
@@ -154,9 +154,8 @@ class Waiting(Relay):
         refused = None if allow.would_deny is None else allow.would_deny.reason
         body = b"".join(self._sent) if route.own in WITH_BODY else b""
         question = OwnQuestion(route.own, self._request, query, route.upstream, principal, session, now, refused, body)
-        self._wait_for(
-            lambda then: self._host.answer(question, then), lambda answer: self._own_answer_came(answer, route.own)
-        )
+        name = route.own
+        self._wait_for(lambda then: self._host.answer(question, then), lambda it: self._own_answer_came(it, name), inf)
 
     def _own_answer_came(self, answer: OwnAnswer | Denied, name: str) -> None:
         if isinstance(answer, Denied):
@@ -187,7 +186,9 @@ class Waiting(Relay):
 
         self._client.serve(principal is not None)
         may_stream = self._may_stream()
-        self._wait_for(lambda then: self._host.spend(route, principal, client_ip, then, may_stream=may_stream), go_on)
+        self._wait_for(
+            lambda then: self._host.spend(route, principal, client_ip, then, may_stream=may_stream), go_on, inf
+        )
 
     def _may_stream(self) -> bool:
         return may_stream(self._request)
