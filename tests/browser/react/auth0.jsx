@@ -1,20 +1,8 @@
 // A page of another origin that logs in with @auth0/auth0-react. `gateway`, `issuer` and `audience` are the test's.
-import { useEffect, useState } from 'react';
 import { createRoot } from 'react-dom/client';
 import { Auth0Provider, useAuth0 } from '@auth0/auth0-react';
-import { MastraReactProvider, useMastraClient } from '@mastra/react';
-
-function Agents() {
-  const client = useMastraClient();
-  const [said, say] = useState('');
-  useEffect(() => {
-    client.listAgents().then(
-      agents => say(Object.values(agents).map(agent => agent.name).join(', ')),
-      problem => say(`refused: ${problem.message}`),
-    );
-  }, [client]);
-  return <p id="agents">{said}</p>;
-}
+import { MastraReactProvider } from '@mastra/react';
+import { Agents } from './agents.jsx';
 
 function Page() {
   const { isLoading, isAuthenticated, error, loginWithRedirect, getAccessTokenSilently } = useAuth0();

@@ -1,19 +1,7 @@
 // A page of another origin, as a team writes one with @mastra/react. `window.gateway` and `window.token` are the test's.
-import { useEffect, useState } from 'react';
 import { createRoot } from 'react-dom/client';
-import { MastraReactProvider, useChat, useMastraClient } from '@mastra/react';
-
-function Agents() {
-  const client = useMastraClient();
-  const [said, say] = useState('');
-  useEffect(() => {
-    client.listAgents().then(
-      agents => say(Object.values(agents).map(agent => agent.name).join(', ')),
-      problem => say(`refused: ${problem.message}`),
-    );
-  }, [client]);
-  return <p id="agents">{said}</p>;
-}
+import { MastraReactProvider, useChat } from '@mastra/react';
+import { Agents } from './agents.jsx';
 
 function Chat() {
   const { messages, sendMessage } = useChat({ agentId: 'weatherAgent', resourceId: 'ann', threadId: 'react-page' });
