@@ -95,17 +95,19 @@ class Ledger(Leases):
             self._count(route.budgets, "uncounted")
             told_to(no)
             return
-        counting, store = self._counting, self.store
-        if counting is None or store is None:
-            self._settle(claims, self._of_memory(claims, may_stream), told_to, may_stream, "allowed")
-        elif store.is_up is False:
-            self._without_store(counting, claims, told_to, may_stream)
-        else:
-            self._ask(counting, claims, told_to, may_stream)
+        self._take(claims, told_to, may_stream)
 
-    def _ask(
-        self, counting: Counting, claims: tuple[Claim, ...], then: Then, may_stream: bool, result: str = "allowed"
-    ) -> None:
+    def _take(self, claims: tuple[Claim, ...], then: Then, is_stream: bool, *, is_late: bool = False) -> None:
+        """Ask whoever counts. `is_late`: the request was counted before, and its result with it."""
+        counting, store, result = self._counting, self.store, "" if is_late else "allowed"
+        if counting is None or store is None:
+            self._settle(claims, self._of_memory(claims, is_stream), then, is_stream, result)
+        elif store.is_up is False:
+            self._without_store(counting, claims, then, is_stream, result and "local")
+        else:
+            self._ask(counting, claims, then, is_stream, result)
+
+    def _ask(self, counting: Counting, claims: tuple[Claim, ...], then: Then, may_stream: bool, result: str) -> None:
         def heard(verdict: Verdict | None) -> None:
             if verdict is None:
                 self._without_store(counting, claims, then, may_stream, result and "local")
@@ -118,7 +120,7 @@ class Ledger(Leases):
         held = counting.take(claims, heard, is_stream=may_stream)
 
     def _without_store(
-        self, counting: Counting, claims: tuple[Claim, ...], then: Then, may_stream: bool, result: str = "local"
+        self, counting: Counting, claims: tuple[Claim, ...], then: Then, may_stream: bool, result: str
     ) -> None:
         if self._if_down == "refuse":
             self._count([claim.budget for claim in claims], "unknown")
@@ -170,13 +172,7 @@ class Ledger(Leases):
                 if spent.is_over:
                     spent.release()
 
-        counting, store = self._counting, self.store
-        if counting is None or store is None:
-            self._settle(claims, self._of_memory(claims, True), hear, True, "")
-        elif store.is_up is False:
-            self._without_store(counting, claims, hear, True, "")
-        else:
-            self._ask(counting, claims, hear, True, "")
+        self._take(claims, hear, True, is_late=True)
 
     def _open(self, spent: Spent, counting: Counting | None, held: Held | None) -> None:
         if not spent.is_stream:
