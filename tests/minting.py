@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from functools import cache
@@ -19,6 +20,8 @@ from tests.secrecy import keep_secret
 SECRET = b"kJ4v9QzT2mX7bW1cR8yL5nP3sD6fG0hA-tests"
 OTHER_SECRET = b"Zx81-another-Secret-0f-the-tests-QQ"
 NOW = 1_800_000_000.0
+# The exp of a token that a module makes while it is collected: a whole run takes longer than most tokens live.
+FAR = int(time.time()) + 86_400
 
 keep_secret(SECRET.decode())
 keep_secret(OTHER_SECRET.decode())

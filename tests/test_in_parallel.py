@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import fcntl
 import json
 import os
@@ -126,3 +127,28 @@ def test_two_workers_count_as_many_attacks_as_one_process() -> None:
 
     assert len(once := closing_lines(0)) == 3
     assert closing_lines(2) == once
+
+
+def clock_at_import(text: str) -> list[int]:
+    """Return the lines that ask a clock for the time as soon as the module is read."""
+    found, todo = [], list(ast.iter_child_nodes(ast.parse(text)))
+    while todo:
+        node = todo.pop()
+        match node:
+            case ast.FunctionDef(body=later) | ast.AsyncFunctionDef(body=later):
+                todo += [part for part in ast.iter_child_nodes(node) if part not in later]
+                continue
+            case ast.Lambda():
+                continue
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="time"))):
+                found.append(node.lineno)
+        todo += ast.iter_child_nodes(node)
+    return found
+
+
+def test_no_module_makes_a_token_that_expires_before_its_turn_comes() -> None:
+    # All modules are read before the first test runs, and a run of all takes longer than 600 seconds.
+    assert clock_at_import("import time\nX = time.time() + 600\ndef f(now=time.time()): return time.time()") == [3, 2]
+    tests = [path for path in sorted((ROOT / "tests").rglob("*.py")) if "node_modules" not in path.parts]
+    asked = {str(path.relative_to(ROOT)): clock_at_import(path.read_text(encoding="utf-8")) for path in tests}
+    assert {path for path, lines in asked.items() if lines} == {"tests/minting.py"}

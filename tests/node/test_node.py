@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import re
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,15 +13,15 @@ from typing import Any
 import pytest
 
 from gateway.policy.paths import split_target
-from tests.minting import OTHER_SECRET, SECRET, mint
+from tests.minting import FAR, OTHER_SECRET, SECRET, mint
 from tests.node.conftest import FRAMEWORKS
 from tests.node.cookies import nasty_cookies
 from tests.security.rig import exchange
 
 pytestmark = pytest.mark.parametrize("framework", FRAMEWORKS)
-GOOD = mint({"sub": "ann", "role": "user", "exp": time.time() + 3600}, SECRET)
-ADMIN = mint({"sub": "root", "role": "admin", "exp": time.time() + 3600}, SECRET)
-EVIL = mint({"sub": "evil", "role": "admin", "exp": time.time() + 3600}, OTHER_SECRET)
+GOOD = mint({"sub": "ann", "role": "user", "exp": FAR}, SECRET)
+ADMIN = mint({"sub": "root", "role": "admin", "exp": FAR}, SECRET)
+EVIL = mint({"sub": "evil", "role": "admin", "exp": FAR}, OTHER_SECRET)
 BEARER = f"Authorization: Bearer {GOOD}"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,14 +18,14 @@ from gateway.record.exposition import metrics_text
 from gateway.record.outcome import Outcome
 from gateway.server.gateway import Gateway, StartError
 from gateway.server.gauges import gauges_of
-from tests.minting import SECRET, mint
+from tests.minting import FAR, SECRET, mint
 from tests.rawpeer import RawClient, RawUpstream, Script, Visit, answer_ok
 from tests.running import WIRE
 from tests.transport.test_asking import field
 from tests.transport.test_questions import port_of
 
-ANN = mint({"sub": "ann", "roles": ["admin"], "exp": time.time() + 600})
-BOB = mint({"sub": "bob", "exp": time.time() + 600})
+ANN = mint({"sub": "ann", "roles": ["admin"], "exp": FAR})
+BOB = mint({"sub": "bob", "exp": FAR})
 
 
 def config_of(upstream: RawUpstream, audit: str, more: str = "") -> Config:

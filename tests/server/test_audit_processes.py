@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -16,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from tests.minting import SECRET, mint
+from tests.minting import FAR, SECRET, mint
 from tests.processes import Served, free_port, process, served, status_of, wait_until
 
-ANN = mint({"sub": "ann", "exp": time.time() + 600, "email": "ann@example.com"})
+ANN = mint({"sub": "ann", "exp": FAR, "email": "ann@example.com"})
 FILE = """upstream: http://127.0.0.1:{upstream}
 providers: {{jobs: {{type: jwt, secret: {secret}}}}}
 routes: {{/api: {{provider: jobs, allow: authenticated}}}}

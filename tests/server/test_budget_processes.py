@@ -14,7 +14,7 @@ from threading import Thread
 
 import pytest
 
-from tests.minting import SECRET, mint
+from tests.minting import FAR, SECRET, mint
 from tests.processes import Served, served, wait_until
 from tests.programs import needs
 from tests.rawpeer import RawUpstream, Visit
@@ -33,7 +33,7 @@ routes:
   /api: {{provider: jobs, allow: authenticated, budget: [people, calls]}}
   /free: {{provider: jobs, allow: authenticated}}
 """
-ANN = mint({"sub": "ann", "exp": time.time() + 3600})
+ANN = mint({"sub": "ann", "exp": FAR})
 
 
 async def _script(visit: Visit) -> None:
