@@ -16,6 +16,7 @@ from gateway.policy.reasons import Reason
 from gateway.proxy.enquiry import JSON, Enquiry, enquiry_of
 from gateway.proxy.heads import request_head
 from gateway.proxy.holding import MAX_BODY_BYTES, SMALL_BYTES, Held
+from gateway.proxy.living import end_of, reason_of_end
 from gateway.proxy.own import MAX_OWN_BODY_BYTES, OWN_BODY_SECONDS, WITH_BODY
 from gateway.proxy.parting import Parting
 from gateway.proxy.states import ENDED, HOLDING
@@ -106,11 +107,28 @@ class Owned(Waiting):
             self._not_parted(parting.allow, Denied(Reason.BODY_TOO_LARGE, f"more than {MAX_BODY_BYTES} bytes came"))
         elif self._upload is None:
             try:
+                self._check_caller(parting.allow)
                 self._begin_to_part(parting)
+            except Denied as no:
+                self._fail(no)
             except Exception as surprise:  # not into the connection, whose next piece this is
                 self.fail_by_mistake(surprise)
         else:
             self._wait()
+
+    def _check_caller(self, allow: Allow) -> None:
+        """Look once more whether a caller's time is not over: a body may take as long as its sender likes.
+
+        Whoever could begin with a token and end without one would have an identity, signed anew, for ever.
+        Raises `Denied` (TOKEN_EXPIRED, SESSION_EXPIRED).
+        """
+        principal, route, now = allow.principal, allow.route, self._host.clock()
+        if principal is None or not route.enforce:
+            return
+        leeway = max([one.leeway_seconds for one in route.providers if one.name == principal.provider], default=0.0)
+        over = now - end_of(self._host, self._runtime.config.policy.login, principal)
+        if over >= leeway:
+            raise Denied(reason_of_end(principal), f"ended {over:.0f} s before all of the body was there")
 
     def _shed(self) -> None:
         self._fail(Denied(Reason.BODIES_FULL, "of all bodies that are held this caller's are largest"))
