@@ -17,7 +17,7 @@ from gateway.proxy.enquiry import JSON, Enquiry, enquiry_of
 from gateway.proxy.heads import request_head
 from gateway.proxy.holding import MAX_BODY_BYTES, SMALL_BYTES, Held
 from gateway.proxy.living import end_of, reason_of_end
-from gateway.proxy.own import MAX_OWN_BODY_BYTES, OWN_BODY_SECONDS, WITH_BODY
+from gateway.proxy.own import MAX_OWN_BODY_BYTES, OWN_BODY_SECONDS, WITH_BODY, OwnAnswer
 from gateway.proxy.parting import Parting
 from gateway.proxy.states import ENDED, HOLDING
 from gateway.proxy.upload import CONTINUE
@@ -61,6 +61,13 @@ class Owned(Waiting):
             self._refuse(Deny(Reason.BODY_TOO_LARGE, f"more than {MAX_OWN_BODY_BYTES} bytes came", allow.route))
         elif self._upload is None:
             Waiting._ask_ourselves(self, allow, self._host.clock())
+
+    def _publish(self, answer: OwnAnswer) -> None:
+        """Answer by ourselves; whose token does not count there has tried it as anywhere else, though it is no 401."""
+        no = None if self._allowed is None else self._allowed.would_deny
+        if no is not None and self._runtime.counts_failures and no.had_token and no.reason.status == 401:
+            self._host.note_failure(self._outcome.client_ip)
+        Waiting._publish(self, answer)
 
     # --- in this order ---
 
