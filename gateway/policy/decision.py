@@ -180,6 +180,8 @@ def _decide_guarded(asked: _Asked) -> Decision:
         if not isinstance(found, Principal):
             return found
         if asked.policy.revoked is not None:
+            if route.enforce:  # else the upstream would be told of whoever passes all the same
+                principal = found
             asked.policy.revoked.check(found)
         principal = found
         withheld = route.withheld(credential.source, principal.provider)
@@ -250,9 +252,9 @@ def _of_session(asked: _Asked, credential: Credential) -> Principal | NeedSessio
         if isinstance(renewed, Denied):
             raise renewed
         session = renewed or login.seal.open(credential.token, now)
-        if asked.policy.revoked is not None:
-            asked.policy.revoked.check_session(session)  # first: nobody asks for the next word on it
         if now >= session.good_until - RENEW_SECONDS and renewed is None and route.own not in ABOUT_SESSIONS:
+            if asked.policy.revoked is not None:
+                asked.policy.revoked.check_session(session)  # first: nobody asks for the next word on it
             if session.refresh_token is not None and asked.may_fetch:
                 return NeedSession(session)
             if now >= session.good_until:

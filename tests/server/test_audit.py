@@ -107,6 +107,19 @@ async def test_refusals_and_writes_have_a_line_and_reading_has_none(tmp_path: Pa
         assert state_of(here.gateway)["configuration"]["digest"] == here.gateway.config.digest
 
 
+async def test_who_is_revoked_is_named_and_goes_up_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "revoked.yaml").write_text("revoked: [{sub: bob}]\n")
+    async with serving(tmp_path, more=f"revoked_file: {tmp_path / 'revoked.yaml'}") as here:
+        await here.ask("GET /api/agents/a", BOB)
+        await here.ask("GET /tried", BOB)
+        assert here.told("event", "code", "would_deny", "subject") == [
+            ("deny", "token_revoked", None, "bob"),
+            ("would_deny", None, "token_revoked", None),
+        ]
+        (visit,) = here.upstream.visits
+        assert visit.header("Authorization") is None, "of whom the rules are not held to, nothing goes up"
+
+
 @pytest.mark.parametrize(("code", "has_line"), [("budget_exceeded", True), ("upstream_broken", False)])
 async def test_refusal_of_what_has_passed_has_a_line_if_it_is_ours(tmp_path: Path, code: str, has_line: bool) -> None:
     async with serving(tmp_path) as here:
