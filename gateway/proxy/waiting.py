@@ -1,7 +1,6 @@
 """The half of an exchange that waits for others than the upstream, and what it says without one: refusals, too.
 
-For a key, for the issuer's next word on a session, for one of the gateway's own answers, for a place in a budget.
-`Exchange` is the other half.
+For a key, the issuer's next word on a session, an answer of our own, a place in a budget. `Exchange` is the rest.
 """
 
 from __future__ import annotations
@@ -140,6 +139,8 @@ class Waiting(Relay):
         self._wait_for(lambda then: self._host.renew_session(session, then), self._session_came, inf)
 
     def _session_came(self, renewed: Session | Denied) -> None:
+        if isinstance(renewed, Session):  # at once: also who is refused must hear of it, since what he has is used up
+            self._keep_session(renewed, self._host.clock())
         self._decide(may_fetch=True, renewed=renewed)
 
     def _ask_ourselves(self, allow: Allow, now: float) -> None:
@@ -153,9 +154,8 @@ class Waiting(Relay):
         query = "".join(self._request.target.partition("?")[1:])
         refused = None if allow.would_deny is None else allow.would_deny.reason
         body = b"".join(self._sent) if route.own in WITH_BODY else b""
-        question = OwnQuestion(route.own, self._request, query, route.upstream, principal, session, now, refused, body)
-        name = route.own
-        self._wait_for(lambda then: self._host.answer(question, then), lambda it: self._own_answer_came(it, name), inf)
+        one = OwnQuestion(route.own, self._request, query, route.upstream, principal, session, now, refused, body)
+        self._wait_for(lambda then: self._host.answer(one, then), lambda it: self._own_answer_came(it, one.name), inf)
 
     def _own_answer_came(self, answer: OwnAnswer | Denied, name: str) -> None:
         if isinstance(answer, Denied):
@@ -200,7 +200,7 @@ class Waiting(Relay):
 
     def _over_budget(self, denied: OverBudget) -> None:
         if self.state is SENDING:
-            self._said = denied.lines
+            self._said = self._said.removesuffix(self._lease.lines if self._lease is not None else b"") + denied.lines
         self._fail(denied, "refused")
 
     def _refuses_failing(self) -> bool:

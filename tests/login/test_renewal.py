@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 
@@ -10,6 +11,7 @@ from gateway.endpoints.state import merge_states, state_of
 from gateway.record.exposition import metrics_text
 from gateway.server.gauges import gauges_of
 from tests.login.house import PUBLIC_URL, Browser, House, house, query_of, turns
+from tests.rawpeer import RawUpstream, Visit
 from tests.running import config_for, upstream_at
 from tests.secrecy import leaks_in
 
@@ -72,6 +74,43 @@ async def test_a_former_cookie_gets_what_was_given_already() -> None:
         answer = await here.browser().ask("/page", Cookie=former)
         assert answer.status == 200
         assert _refreshes(here) == 1
+
+
+async def test_next_word_reaches_who_is_refused_by_a_rule() -> None:
+    """Its refresh token is used up: with the former cookie alone the next process, or a later hour, logs them out."""
+    async with house() as here:
+        ben = here.browser()
+        here.idp.settings.user, here.idp.settings.claims = "ben", {"email": "ben@example.com"}
+        assert (await ben.log_in()).status == 302
+        here.clock.now += 3580
+        answer = await ben.ask("/ann")
+        assert (answer.status, _refreshes(here)) == (403, 1)
+        assert "gateway" in answer.set_cookies
+        here.clock.now += 700  # longer than the process remembers what it gave
+        assert (await ben.ask("/page")).status == 200
+        assert _refreshes(here) == 1
+
+
+async def test_next_word_reaches_who_finds_no_place_for_a_stream_either() -> None:
+    """Its refresh token is used up: whoever has only the former cookie is logged out by the next process."""
+
+    async def events(visit: Visit) -> None:
+        await visit.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await visit.wait_for_client_to_leave()
+
+    async with RawUpstream(events) as upstream, house() as here:
+        ann = await _ann(here)
+        text = re.sub(r"default: .url: [^,]*", f"default: {{url: {upstream.url}", here.text)
+        text = text.replace("login: true,", "login: true, budget: one,")
+        await here.reload(f"{text}budgets: {{one: {{per: subject, streams: 1}}}}\n")
+        lines = {"Cookie": f"gateway={ann.cookies['gateway']}", "Accept": "text/event-stream"}
+        async with here.client.get(f"http://127.0.0.1:{here.gateway.port}/page", headers=lines) as first:
+            assert first.status == 200
+            here.clock.now += 3580
+            answer = await ann.ask("/page")
+            assert (answer.status, _refreshes(here)) == (429, 1)
+            assert "gateway" in answer.set_cookies
+            assert len(answer.headers.getall("RateLimit")) == 1
 
 
 @pytest.mark.parametrize(("refuses", "status"), [(False, 200), (True, 401)])
