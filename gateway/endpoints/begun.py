@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
+from weakref import WeakValueDictionary
 
+from gateway.policy.addresses import network_of
 from gateway.policy.cookies import cookie_values
 from gateway.policy.denied import Denied
 from gateway.policy.login import Login
@@ -20,6 +23,26 @@ _CLASSES: Final = re.compile(
     r"[!\x23-\x5b\x5d-\x7e]+(?: [!\x23-\x5b\x5d-\x7e]+)*"
 )  # as RFC 6749 section 3.3 has scopes
 _MAX_CLASSES: Final = 512  # characters
+_CODES_AT_ONCE: Final = 4  # of one address
+
+
+class CodeTurns:
+    """Whose code the issuer is asked about next: a few at a time of one address.
+
+    Anybody can begin a login, and then send codes of his own without end. The issuer is asked about each, by the few
+    connections that others need to have their sessions renewed (CWE-770).
+    """
+
+    def __init__(self) -> None:
+        self._of: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()  # by network, while in use
+
+    def of(self, client_ip: str) -> asyncio.Semaphore:
+        """Return the turns of an address."""
+        network = network_of(client_ip)
+        turns = self._of.get(network)
+        if turns is None:
+            turns = self._of[network] = asyncio.Semaphore(_CODES_AT_ONCE)
+        return turns
 
 
 def step_up_parameters(given: Mapping[str, str]) -> dict[str, str]:

@@ -15,7 +15,14 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
 from gateway.endpoints.backchannel import Logouts
-from gateway.endpoints.begun import begun_login, page_elsewhere, parameters_of, safe_return, step_up_parameters
+from gateway.endpoints.begun import (
+    CodeTurns,
+    begun_login,
+    page_elsewhere,
+    parameters_of,
+    safe_return,
+    step_up_parameters,
+)
 from gateway.endpoints.issuer import Conversation, Fetch
 from gateway.endpoints.studio import studio_answer
 from gateway.keys.fetch import Fetcher
@@ -78,6 +85,7 @@ class LoginDesk:
         # By the session's id, and until when; the former in the order they came.
         self._renewed: OrderedDict[str, tuple[float, Session]] = OrderedDict()
         self._paused: OrderedDict[str, tuple[float, Reason, str]] = OrderedDict()
+        self._turns = CodeTurns()
         self._revoking: set[asyncio.Task[None]] = set()
         self._note = note_renewal
 
@@ -214,7 +222,8 @@ class LoginDesk:
         code = given.get("code")
         if not code:
             raise Denied(Reason.LOGIN_INVALID, "the issuer sent neither a code nor an error")
-        session = await talk.session_of(code, begun["verifier"], begun["nonce"], secrets.token_urlsafe(16))
+        async with self._turns.of(question.head.client_ip):
+            session = await talk.session_of(code, begun["verifier"], begun["nonce"], secrets.token_urlsafe(16))
         if begun["steps_up"]:
             self._check_step_up(session, begun["to"], question)
         return session

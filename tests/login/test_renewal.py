@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from urllib.parse import urlencode
 
 import pytest
 
@@ -125,6 +126,32 @@ async def test_a_former_cookie_lives_no_longer_than_what_was_given_for_it(refuse
         here.clock.now += 120
         assert (await here.browser().ask("/page", Cookie=former)).status == status
         assert _refreshes(here) == 2  # the second time with the token of the first: the former's is used up
+
+
+async def test_a_stranger_who_guesses_codes_holds_up_nobodys_renewal() -> None:
+    """CWE-770: a begun login takes any number of codes, and the issuer has to be asked about each."""
+    async with house() as here:
+        ann, stranger = await _ann(here), here.browser()
+        sent = query_of(await stranger.begin())
+        cookie = "; ".join(f"{name}={value}" for name, value in stranger.cookies.items())
+        here.clock.now += 590
+        here.idp.gate, before = asyncio.Event(), len(here.idp.seen)
+        guesses = [
+            asyncio.create_task(
+                stranger.ask(f"/api/auth/sso/callback?{urlencode(sent | {'code': str(one)})}", Cookie=cookie)
+            )
+            for one in range(40)
+        ]
+        await here.idp.waiting.wait()
+        renewing = asyncio.create_task(ann.ask("/api/auth/refresh", "POST", Origin=PUBLIC_URL))
+        async with asyncio.timeout(5):
+            while not _refreshes(here):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)  # others' sockets
+        assert len(here.idp.seen) - before <= 5, "a few at a time of one address, and hers"
+        here.idp.gate.set()
+        assert (await renewing).status == 200
+        assert {answer.status for answer in await asyncio.gather(*guesses)} == {400}, "each is answered in its turn"
+        assert len(here.idp.seen) - before == 41
 
 
 async def test_a_client_that_leaves_loses_nothing() -> None:
