@@ -12,10 +12,11 @@ from gateway.commands.call import BadCall, Command, add_file_option, environment
 from gateway.commands.live import look_at_upstreams, print_seen, report_of_seen
 from gateway.commands.operations import print_survey, report_of, survey_of
 from gateway.commands.printing import print_lines, print_mistakes, print_table
-from gateway.config.describe import Row, describe, words_of_audit
+from gateway.config.describe import Row, describe, routes_with, words_of_audit, words_of_budgets
 from gateway.config.document import ConfigError, Problem
 from gateway.config.file import load
 from gateway.config.model import Config, Expansion
+from gateway.policy.budgets import Budget, Rate
 from gateway.policy.own_words import ownership_lines, ownership_report
 from gateway.policy.ownership import Ownership
 from gateway.policy.routes import Route, with_head
@@ -66,6 +67,8 @@ def _run(call: argparse.Namespace) -> int:
     for warning in config.warnings:
         print_lines([(f"warning: {warning}", "yellow"), ("", "")])
     print_table(_HEADINGS, [_cells(row) for row in describe(config)])
+    if config.budgets:
+        print_lines([("", ""), *((line, "") for line in words_of_budgets(config))])
     if config.audit is not None:
         print_lines([("", ""), *((line, "") for line in words_of_audit(config.audit, config.digest))])
     _print_expansions(config)
@@ -145,9 +148,26 @@ def _report(file: Path, config: Config) -> dict[str, Any]:
         "warnings": list(config.warnings),
         "digest": config.digest,
         "routes": routes,
+        "budgets": {one.name: _budget(one, config) for one in config.budgets},
         "presets": {one.provider: _preset(one) for one in config.expansions},
         "own": {name: ownership_report(own, free) for name, own, free in owned_upstreams(config)},
     }
+
+
+def _budget(budget: Budget, config: Config) -> dict[str, Any]:
+    shared = config.shared if budget.failures is None else None
+    return {
+        "per": budget.per,
+        "streams": budget.streams,
+        "requests": _rate(budget.requests),
+        "failures": _rate(budget.failures),
+        "counted_in": "memory" if shared is None else shared.where,
+        "routes": None if budget.failures is not None else routes_with(budget, config),
+    }
+
+
+def _rate(rate: Rate | None) -> dict[str, Any] | None:
+    return None if rate is None else {"count": rate.count, "seconds": rate.seconds}
 
 
 def _preset(expansion: Expansion) -> dict[str, Any]:

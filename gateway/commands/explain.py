@@ -33,7 +33,7 @@ from gateway.keys.fetch import Fetcher
 from gateway.keys.store import KeyStore
 from gateway.policy.model import RequestHead
 
-_MARKS: dict[Verdict, str] = {"yes": "yes", "no": "NO", "unknown": "?"}
+_MARKS: dict[Verdict, str] = {"yes": "yes", "no": "NO", "unknown": "?", "note": "", "skipped": "-"}
 _STYLES: dict[Verdict, str] = {"yes": "green", "no": "bold red", "unknown": "yellow", "note": "dim", "skipped": "dim"}
 _NAME_WIDTH = 10
 _EXAMPLES = """\

@@ -443,7 +443,7 @@ class Exchange(Owned):
         if self.state is ENDED:
             return
         if self.state in _UNANSWERED:
-            self._refuse(Deny(problem.reason, problem.detail), ended or "refused")
+            self._refuse(Deny(problem.reason, problem.detail, rule=problem.rule), ended or "refused")
             return
         is_clients = problem.reason.status < 500  # an upload that breaks, or is too slow or too large
         self._outcome.ended = ended or ("client_gone" if is_clients else "upstream_cut")
