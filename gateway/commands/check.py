@@ -16,6 +16,7 @@ from gateway.config.describe import Row, describe, routes_with, words_of_audit, 
 from gateway.config.document import ConfigError, Problem
 from gateway.config.file import load
 from gateway.config.model import Config, Expansion
+from gateway.config.revoked import load_revoked
 from gateway.policy.budgets import Budget, Rate
 from gateway.policy.own_words import ownership_lines, ownership_report
 from gateway.policy.ownership import Ownership
@@ -34,6 +35,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the server's OpenAPI document: print every operation with the route that takes it and who may pass",
     )
     parser.add_argument(
+        "--revoked",
+        metavar="FILE",
+        type=Path,
+        help="besides, every mistake of a list before it becomes that of revoked_file",
+    )
+    parser.add_argument(
         "--live", action="store_true", help="ask each upstream whether the Studio that it serves calls past the gateway"
     )
     parser.add_argument(
@@ -48,6 +55,7 @@ def _run(call: argparse.Namespace) -> int:
     file = require_file(call.file)
     try:
         config = load(file, environment_of(call))
+        listed = None if call.revoked is None else load_revoked(call.revoked, config.providers)
     except ConfigError as mistakes:
         if call.json:
             print(json.dumps(_report_mistakes(file, mistakes), indent=2))
@@ -61,9 +69,13 @@ def _run(call: argparse.Namespace) -> int:
     if call.json:
         surveyed: dict[str, Any] = {} if found is None else {"openapi": report_of(found)}
         surveyed |= {} if seen is None else {"live": report_of_seen(seen)}
+        surveyed |= {} if listed is None else {"revoked": {"file": str(call.revoked), "entries": len(listed.entries)}}
         print(json.dumps(_report(file, config) | surveyed, indent=2))
         return status
-    print_lines([(f"{file}: no mistakes", "green"), ("", "")])
+    print_lines([(f"{file}: no mistakes", "green")])
+    if listed is not None:
+        print_lines([(f"{call.revoked}: no mistakes, {_entries(len(listed.entries))}", "green")])
+    print_lines([("", "")])
     for warning in config.warnings:
         print_lines([(f"warning: {warning}", "yellow"), ("", "")])
     print_table(_HEADINGS, [_cells(row) for row in describe(config)])
@@ -82,6 +94,10 @@ def _run(call: argparse.Namespace) -> int:
         print_lines([("", "")])
         print_seen(seen)
     return status
+
+
+def _entries(count: int) -> str:
+    return "1 entry" if count == 1 else f"{count} entries"
 
 
 def _print_expansions(config: Config) -> None:
@@ -202,6 +218,7 @@ examples:
   gateway check                        gateway.yaml of the working directory
   gateway check -c /etc/gateway.yaml --json
   gateway check --openapi http://localhost:4111/api/openapi.json    who may call what of the server
+  gateway check --revoked new.yaml     a list, before it is renamed to what revoked_file names
   gateway check --live                 whether Studio, as the upstreams serve it, works through the gateway
 """
 COMMAND = Command(

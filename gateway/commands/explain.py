@@ -32,6 +32,7 @@ from gateway.explain.walk import source_asked
 from gateway.keys.fetch import Fetcher
 from gateway.keys.store import KeyStore
 from gateway.policy.model import RequestHead
+from gateway.policy.reasons import Reason
 
 _MARKS: dict[Verdict, str] = {"yes": "yes", "no": "NO", "unknown": "?", "note": "", "skipped": "-"}
 _STYLES: dict[Verdict, str] = {"yes": "green", "no": "bold red", "unknown": "yellow", "note": "dim", "skipped": "dim"}
@@ -128,10 +129,15 @@ def _explain_claims(
         provider = provider_for(claims, route_of(config, asked.method, asked.target), provider_name, config)
     except NoProviderError as problem:
         raise BadCall(str(problem)) from None
-    if provider_name is not None:
-        claims = complete_claims(provider, claims, now)
-    head = head_for(asked, config, issuer.token(claims, provider))
-    return explain(config.policy, issuer, head, now, issuer.status_of, body)
+    completed = complete_claims(provider, claims, now)
+    taken = claims if provider_name is None else completed
+    head = head_for(asked, config, issuer.token(taken, provider))
+    explanation = explain(config.policy, issuer, head, now, issuer.status_of, body)
+    filled_in = [name for name in completed if name not in taken]
+    if explanation.code != Reason.CLAIM_INVALID.code or not filled_in:
+        return explanation
+    note = f"The claims were taken for all of the token. `--provider {provider.name}` fills in: {', '.join(filled_in)}."
+    return replace(explanation, advice=(note, *explanation.advice))
 
 
 def _lines(explanation: Explanation) -> Iterator[Line]:
