@@ -7,6 +7,7 @@ from gateway.policy.budgets import Budget, counted
 from gateway.policy.decision import Allow
 from gateway.policy.denied import Denied
 from gateway.policy.model import RequestHead
+from gateway.policy.words import duration_of
 from gateway.proxy.heads import asks_for_stream
 
 
@@ -25,14 +26,18 @@ def explain_budgets(allow: Allow, head: RequestHead) -> tuple[tuple[Step, ...], 
             refusal = refusal or (no if allow.route.enforce else None)
             parts.append(Step(one.name, "no", no.detail, f"something to count {one.per} by"))
         else:
-            parts.append(Step(one.name, "yes", f"{_uses(one, may_stream=may_stream)} of {one.per} {shown(value)}"))
+            parts.append(Step(one.name, "yes", f"{one.per} {shown(value)}: {_uses(one, may_stream=may_stream)}"))
     found = "what is left is known to the running gateway alone: see RateLimit in its answers"
     return (Step("budget", "yes" if refusal is None else "no", found, parts=tuple(parts)),), refusal
 
 
 def _uses(budget: Budget, *, may_stream: bool) -> str:
     """Return what a request uses up, in words."""
-    used = [f"one of {budget.requests.count} requests in {budget.requests.seconds:g} s"] if budget.requests else []
+    used = (
+        [f"one of {budget.requests.count} requests within {duration_of(budget.requests.seconds)}"]
+        if budget.requests
+        else []
+    )
     if budget.streams is not None:
         used.append(f"one of {budget.streams} streams" if may_stream else "no stream, unless the answer is one")
     return " and ".join(used)

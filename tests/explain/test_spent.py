@@ -37,11 +37,11 @@ def test_each_budget_is_named_with_who_is_counted() -> None:
     [step] = [step for step in told.steps if step.name == "budget"]
     assert told.decision == "allow"
     assert [(part.name, part.verdict, part.found) for part in step.parts] == [
-        ("people", "yes", "one of 60 requests in 60 s and one of 3 streams of subject ann"),
-        ("company", "yes", "one of 50 streams of organization org-1"),
+        ("people", "yes", "subject ann: one of 60 requests within 1m and one of 3 streams"),
+        ("company", "yes", "organization org-1: one of 50 streams"),
     ]
     [step] = [step for step in _told("GET", "/api/x", org_id="org-1").steps if step.name == "budget"]
-    assert step.parts[1].found == "no stream, unless the answer is one of organization org-1"
+    assert step.parts[1].found == "organization org-1: no stream, unless the answer is one"
 
 
 def test_who_has_no_organization_is_told_so() -> None:
