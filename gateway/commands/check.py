@@ -12,7 +12,15 @@ from gateway.commands.call import BadCall, Command, add_file_option, environment
 from gateway.commands.live import look_at_upstreams, print_seen, report_of_seen
 from gateway.commands.operations import print_survey, report_of, survey_of
 from gateway.commands.printing import print_lines, print_mistakes, print_table
-from gateway.config.describe import Row, describe, routes_with, words_of_audit, words_of_budgets
+from gateway.config.describe import (
+    Row,
+    describe,
+    entries,
+    routes_with,
+    words_of_audit,
+    words_of_budgets,
+    words_of_ends,
+)
 from gateway.config.document import ConfigError, Problem
 from gateway.config.file import load
 from gateway.config.model import Config, Expansion
@@ -74,15 +82,15 @@ def _run(call: argparse.Namespace) -> int:
         return status
     print_lines([(f"{file}: no mistakes", "green")])
     if listed is not None:
-        print_lines([(f"{call.revoked}: no mistakes, {_entries(len(listed.entries))}", "green")])
+        print_lines([(f"{call.revoked}: no mistakes, {entries(len(listed.entries))}", "green")])
     print_lines([("", "")])
     for warning in config.warnings:
         print_lines([(f"warning: {warning}", "yellow"), ("", "")])
     print_table(_HEADINGS, [_cells(row) for row in describe(config)])
-    if config.budgets:
-        print_lines([("", ""), *((line, "") for line in words_of_budgets(config))])
-    if config.audit is not None:
-        print_lines([("", ""), *((line, "") for line in words_of_audit(config.audit, config.digest))])
+    audit = [] if config.audit is None else words_of_audit(config.audit, config.digest)
+    for lines in (words_of_budgets(config), words_of_ends(config), audit):
+        if lines:
+            print_lines([("", ""), *((line, "") for line in lines)])
     _print_expansions(config)
     _print_ownership(config)
     if any(route.methods is not None and with_head(route.methods) != route.methods for route in config.policy.routes):
@@ -94,10 +102,6 @@ def _run(call: argparse.Namespace) -> int:
         print_lines([("", "")])
         print_seen(seen)
     return status
-
-
-def _entries(count: int) -> str:
-    return "1 entry" if count == 1 else f"{count} entries"
 
 
 def _print_expansions(config: Config) -> None:

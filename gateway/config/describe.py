@@ -8,6 +8,7 @@ from gateway.config.document import printable
 from gateway.config.model import Audit, Config
 from gateway.policy.budgets import Budget, Rate
 from gateway.policy.routes import Capture, Route
+from gateway.policy.streams import Streams
 from gateway.policy.studio import ASKED
 from gateway.policy.words import duration_of, words_of
 
@@ -66,6 +67,34 @@ def words_of_budgets(config: Config) -> list[str]:
         counted = f"together in {shared.where}; while that is down, {down}"
     lines = [f"budgets, counted {counted}"] if config.budgets else []
     return lines + [f"  {one.name}, per {one.per}: {_allowed(one, config)}" for one in config.budgets]
+
+
+def words_of_ends(config: Config) -> list[str]:
+    """Return in words, line by line, when streams end by the gateway's will, on which routes, and who is revoked."""
+    kinds: dict[str, list[str]] = {}
+    for route in config.policy.routes:
+        if route.streams is not None and (words := _life(route.streams)):
+            kinds.setdefault(words, []).append(route.key)
+    lines = ["streams", *(f"  {words}; on {', '.join(keys)}" for words, keys in kinds.items())] if kinds else []
+    if config.revoked_file is not None:
+        count = len(config.policy.revoked.listed.entries) if config.policy.revoked is not None else 0
+        lines.append(f"revoked by {printable(config.revoked_file.name)}: {entries(count)}, read again when it changes")
+    return lines
+
+
+def entries(count: int) -> str:
+    """Return in words how long a list is."""
+    return "1 entry" if count == 1 else f"{count} entries"
+
+
+def _life(streams: Streams) -> str:
+    grace, most, silence = streams.grace_seconds, streams.max_seconds, streams.heartbeat_seconds
+    parts = [
+        f"end {f'{duration_of(grace)} after' if grace else 'with'} their token or session" if grace is not None else "",
+        f"last {duration_of(most)} at most" if most is not None else "",
+        f"say that they live after {duration_of(silence)} of silence" if silence is not None else "",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def routes_with(budget: Budget, config: Config) -> list[str]:
