@@ -17,7 +17,7 @@ UV ?= uv
 PYTEST := PYTHONDONTWRITEBYTECODE= .venv/bin/python -m pytest -W error -q --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compiled pure demo test coverage security reference browser engines kubernetes deploy-check fuzz mutants \
+.PHONY: help setup compiled pure demo test coverage security slow reference browser engines kubernetes deploy-check fuzz mutants \
 	soak bench lint types check lock clean
 
 help: ## this list
@@ -72,12 +72,16 @@ coverage: .venv/.ready ## the same tests, and which lines and branches of the ga
 security: .venv/.ready ## every attack, storm and fault, against the gateway as a process; SLOW=1: what `make test` leaves out
 	$(PYTEST) $(if $(SLOW),-m slow) tests/security
 
-# Rooms whose tests never see a wire: which one reads is nothing to them.
-WIRELESS := tests/policy tests/config tests/stores tests/docs tests/test_bench.py tests/test_in_parallel.py tests/test_wheel.py \
-	tests/test_layers.py tests/test_packaging.py tests/test_mutants.py tests/test_compiled.py
+slow: .venv/.ready ## the slow tests beside those of `make security`
+	$(PYTEST) -m "slow and not mastra and not engines" --ignore tests/security
+
+# Rooms whose tests never see a wire, or try both themselves: which one reads is nothing to them.
+WIRELESS := tests/policy tests/config tests/stores tests/docs tests/security/test_config_holes.py tests/security/test_crowd.py \
+	tests/security/test_properties_config.py tests/test_bench.py tests/test_in_parallel.py tests/test_wheel.py tests/test_layers.py \
+	tests/test_packaging.py tests/test_mutants.py tests/test_compiled.py
 reference: .venv/.ready ## what sees a wire, and the attacks, once more with aiohttp's parser reading everything
 	GATEWAY_EXPRESS=off $(PYTEST) -m "not mastra and not node and not browser and not deploy and not engines" \
-		$(WIRELESS:%=--ignore %)
+		$(WIRELESS:%=--ignore %) --deselect tests/security/test_storms.py::test_million_tokens_leave_memory_flat
 
 browser: .venv/.ready ## the status page and Mastra's Studio in Chromium (apt-get install chromium); SCREENSHOTS=folder keeps pictures
 	$(PIP) install --quiet --require-hashes -r requirements-browser.lock

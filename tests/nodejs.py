@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -48,8 +49,11 @@ def _find_node(purpose: str) -> str:
 def _install(folder: Path) -> None:
     """Install the packages of the lock file; does nothing if they are there."""
     lock, mark = folder / "package-lock.json", folder / "node_modules" / ".installed"
-    if mark.exists() and mark.read_bytes() == lock.read_bytes():
-        return
-    done = subprocess.run(["npm", "ci", "--ignore-scripts"], cwd=folder, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, f"npm ci: {done.stderr[-3000:]}"
-    mark.write_bytes(lock.read_bytes())
+    with lock.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # several runs of the tests may begin at once
+        if mark.exists() and mark.read_bytes() == lock.read_bytes():
+            return
+        command = ["npm", "ci", "--ignore-scripts"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, f"npm ci: {done.stderr[-3000:]}"
+        mark.write_bytes(lock.read_bytes())

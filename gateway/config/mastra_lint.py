@@ -1,4 +1,4 @@
-"""What rules in Mastra's words probably do not mean where they stand: no route of Mastra's meets them."""
+"""What rules about Mastra's routes probably do not mean: no route of Mastra's meets them, or a body walks round."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from collections.abc import Iterator, Sequence
 from gateway.config.reading import Reading
 from gateway.config.routes import ReadRoute
 from gateway.policy.mastra_roles import MastraPermission, MastraRole, covers, permissions_of
-from gateway.policy.mastra_routes import PREFIX, Row, rows
-from gateway.policy.routes import Capture, Route
+from gateway.policy.mastra_routes import PREFIX, Row, may_meet, rows
+from gateway.policy.own_query import folded
+from gateway.policy.routes import Route, door_of, literals
 from gateway.policy.rules import rules_within
 
 _NOBODY = "a rule with 'mastra' lets nobody pass there (they are below /api)"
 
 
 def lint_mastra(routes: Sequence[ReadRoute], reading: Reading) -> None:
-    """Collect the warnings about rules that no route of Mastra meets where they stand."""
+    """Collect the warnings about rules that no route of Mastra meets where they stand, or that a body walks round."""
+    _lint_names(routes, reading)
     for read in routes:
         route = read.route
         if read.is_ours:
@@ -38,15 +40,46 @@ def lint_mastra(routes: Sequence[ReadRoute], reading: Reading) -> None:
                     )
 
 
-def _rows_below(route: Route) -> Iterator[Row]:
+def _lint_names(routes: Sequence[ReadRoute], reading: Reading) -> None:
+    """Warn once of routes that tell an agent, say, from another by the path, where nobody looks into bodies."""
+    found: list[tuple[ReadRoute, str, Route]] = []
+    unread = [read.route for read in routes if not read.is_ours and read.route.own_things is None]
+    for read in routes if unread else ():
+        door = door_of(read.route)
+        for row in _with_bodies(read.route):
+            names = door.names(row, PREFIX, may_be=False)
+            open_at = next((one for one in unread if _is_below(row, one)), None) if names else None
+            if open_at is not None:
+                found.append((read, next(one[1:] for one in row.segments if folded(one) in names), open_at))
+                break
+    if not found:
+        return
+    read, name, open_at = found[0]
+    more = f" (and so do {len(found) - 1} more)" if len(found) > 1 else ""
+    said = f"tells one '{name}' from another by the path{more}, and Mastra believes a body that says '{name}' over it"
+    hint = f"'own:' at the upstream '{open_at.upstream.name}'"
+    if open_at.upstream.own is not None:
+        hint = f"'own: {{by: nobody}}' in place of 'own: false' at '{open_at.key}'"
+    reading.warn(read.entry.key.place, f"{said}: {hint} takes that out ('by: nobody' does nothing else)")
+
+
+def _with_bodies(route: Route) -> Iterator[Row]:
+    """Yield the rows below a route, or below a condition of it, to which a body can come."""
+    first = literals(route.segments)[len(PREFIX) : len(PREFIX) + 1]
     for row in rows():
-        whole = (*PREFIX, *row.segments)
-        if len(route.segments) > len(whole) or (route.exact and len(route.segments) < len(whole)):
-            continue
-        if route.methods is not None and row.method not in route.methods and row.method != "ALL":
-            continue
-        if all(
-            isinstance(own, Capture) or own == theirs or theirs.startswith(":")
-            for own, theirs in zip(route.segments, whole, strict=False)
-        ):
+        if row.method not in ("GET", "HEAD") and (not first or first[0] in ("", row.segments[0])):
             yield row
+
+
+def _rows_below(route: Route) -> Iterator[Row]:
+    return (row for row in rows() if _is_below(row, route))
+
+
+def _is_below(row: Row, route: Route) -> bool:
+    """Return whether some request that a row takes falls under a route's prefix and methods."""
+    whole = (*PREFIX, *row.segments)
+    if route.exact and len(route.segments) < len(whole):
+        return False
+    if route.methods is not None and row.method not in route.methods and row.method != "ALL":
+        return False
+    return may_meet(literals(route.segments), whole)

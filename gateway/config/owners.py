@@ -11,6 +11,7 @@ from gateway.policy.ownership import Ownership, is_named
 from gateway.policy.paths import is_under
 from gateway.policy.providers import Provider
 from gateway.policy.routes import Capture, Route
+from gateway.policy.upstreams import Upstream
 from gateway.policy.words import listed
 
 
@@ -18,7 +19,7 @@ def with_owners(routes: Sequence[ReadRoute], reading: Reading) -> tuple[ReadRout
     """Return the routes, each with an ownership that knows how many issuers speak for its upstream's owners."""
     owned: dict[str, list[ReadRoute]] = {}
     for read in routes:
-        if read.route.own_things is not None:
+        if read.route.own_things is not None and read.route.own_things.has_owners:
             owned.setdefault(read.route.upstream.name, []).append(read)
     if not owned:
         return tuple(routes)
@@ -37,7 +38,7 @@ def _speakers(routes: Sequence[ReadRoute]) -> tuple[Provider, ...]:
 
 def _complete(read: ReadRoute, speakers: Sequence[Provider]) -> ReadRoute:
     own = read.route.own_things
-    if own is None or not own.apart:
+    if own is None or not own.has_owners or not own.apart:
         return read
     by_issuer = frozenset(provider.name for provider in speakers if _has_several(provider))
     by_provider = len(speakers) > 1 or bool(by_issuer)
@@ -68,14 +69,17 @@ def _say_who_is_told_apart(read: ReadRoute, speakers: Sequence[Provider], readin
 
 def _say_of_other_doors(routes: Sequence[ReadRoute], reading: Reading) -> None:
     """Warn of a route to the same server by another upstream, which says nothing of owners."""
-    owned = {
-        read.route.upstream.url: read.route.upstream.name for read in routes if read.route.upstream.own is not None
-    }
+    owned = {read.route.upstream.url: read.route.upstream.name for read in routes if _has_owners(read.route.upstream)}
     for read in routes:
         upstream = read.route.upstream
-        if upstream.own is None and upstream.url in owned and not read.is_ours:
-            said = f"leads to the server of '{owned[upstream.url]}' by '{upstream.name}', which has no 'own:'"
+        if not _has_owners(upstream) and upstream.url in owned and not read.is_ours:
+            found = "no 'own:'" if upstream.own is None else "nobody's 'own:'"
+            said = f"leads to the server of '{owned[upstream.url]}' by '{upstream.name}', which has {found}"
             reading.warn(read.entry.key.place, f"{said}: callers have to do with everybody's things there")
+
+
+def _has_owners(upstream: Upstream) -> bool:
+    return upstream.own is not None and upstream.own.has_owners
 
 
 def _word(own: Ownership) -> str:

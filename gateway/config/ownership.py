@@ -15,12 +15,13 @@ from gateway.config.targets import RULE_PATH, read_prefix
 from gateway.policy.ownership import ANY, LIKE, By, Like, Ownership
 from gateway.policy.routes import Capture
 
+_NOBODY: Final = ("nobody", "")
 _CLAIM: Final = "claim:"
 _Whose = tuple[By, str]  # and the claim's name
 
 
 def _read_by(written: str) -> _Whose:
-    if written in ("subject", "organization"):
+    if written in ("subject", "organization", "nobody"):
         return cast(By, written), ""
     if not written.startswith(_CLAIM):
         raise Mistake
@@ -35,8 +36,16 @@ def _check_path(written: str) -> None:
         raise Mistake(f"found a path {mistake}") from None
 
 
-_BY = Scalar("subject, organization or claim:NAME", _read_by, {"pattern": "^(subject|organization|claim:.+)$"})
-BY = Field("by", _BY, "what a caller's things belong to: the subject, the organization, or a claim", "subject")
+_BY = Scalar(
+    "subject, organization, claim:NAME or nobody", _read_by, {"pattern": "^(subject|organization|nobody|claim:.+)$"}
+)
+BY = Field(
+    "by",
+    _BY,
+    "what a caller's things belong to: the subject, the organization, or a claim; `nobody`: nothing has an owner, and "
+    "a request is about what its path names (an agent, a tool), whatever its query and body say",
+    "subject",
+)
 LIKE_FIELD = Field(
     "like",
     MappingOf(one_of(*LIKE), _check_path, "paths, each with what it is treated as: {/my-chat: generate}"),
@@ -63,6 +72,7 @@ class _OwnReader:
 
     def read(self, node: Node, reading: Reading) -> Ownership:
         values = OWN_RECORD.read(node, reading)
+        _check_nobodys(values, reading, LIKE_FIELD, APART)
         ownership = _with(Ownership(), values)
         return replace(
             ownership,
@@ -88,7 +98,9 @@ class OwnOfRoute:
 class _OwnOfRouteReader:
     def read(self, node: Node, reading: Reading) -> OwnOfRoute:
         if isinstance(node, Fields):
-            return OwnOfRoute(OWN_OF_ROUTE_RECORD.read(node, reading))
+            values = OWN_OF_ROUTE_RECORD.read(node, reading)
+            _check_nobodys(values, reading, LIKE_FIELD)
+            return OwnOfRoute(values)
         if isinstance(node, Text) and node.text == "false":
             return OwnOfRoute(None)
         found = f"'{node.text}'" if isinstance(node, Text) else kind_of(node)
@@ -107,6 +119,15 @@ OWN_OF_ROUTE = Field(
     "`false`: callers here, operators most often, have to do with everybody's things; or `by` and `like` as at the "
     "upstream",
 )
+
+
+def _check_nobodys(values: Values, reading: Reading, *fields: Field[Any]) -> None:
+    """Refuse what says more of owners where nothing has one."""
+    if values.get(BY, None) == _NOBODY:
+        for field in fields:
+            if values.get(field) is not None:
+                said = f"found '{field.name}' beside 'by: nobody': where nothing has an owner it says nothing"
+                reading.refuse_at(values.key_place(field), said)
 
 
 def _with(ownership: Ownership, values: Values) -> Ownership:

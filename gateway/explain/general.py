@@ -11,7 +11,7 @@ ADVICE: dict[Reason, str] = {
     Reason.TARGET_AMBIGUOUS: (
         "Send the plain path: no `..`, `//`, `\\`, `%2e`, double encoding, a route's segments spelt as in "
         "the file, no closing slash where the route is `exact`. For ids with `%2F`: `encoded_slash: keep` on the "
-        "upstream."
+        "upstream. A query that names an agent, a tool or a workflow is to name the one of the path."
     ),
     Reason.REQUEST_MALFORMED: (
         "Look for a proxy or client that sends `Content-Length` with `Transfer-Encoding`, two `Host` lines, "

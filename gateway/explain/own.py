@@ -50,8 +50,10 @@ def explain_own(
         parts.append(Step("target", "yes", shown(step.target)))
     if step.body is not None:
         parts.append(Step("body", "yes", shown(step.body.decode("utf-8", "replace"))))
-    found = f"{parting.way}: {_WORDS[parting.way]}" if parting.way in _WORDS else parting.way
-    return Step("own", "note" if parting.way == "none" else "yes", found, parts=tuple(parts)), None, step
+    words = _WORDS[parting.way] if ownership.has_owners else "what the path names counts, whatever query and body say"
+    found = f"{parting.way}: {words}"
+    is_note = parting.way == "none" and not parts
+    return Step("own", "note" if is_note else "yes", found, parts=tuple(parts)), None, step
 
 
 def _asked(question: Question) -> Step:

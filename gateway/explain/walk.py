@@ -26,6 +26,7 @@ from gateway.policy.jwk import Key
 from gateway.policy.key_lookup import Keys, NoKey, without_key
 from gateway.policy.machine_keys import is_key
 from gateway.policy.machines import find_machine, is_for_machines
+from gateway.policy.mastra_names import check_query
 from gateway.policy.model import RequestHead
 from gateway.policy.paths import split_target
 from gateway.policy.providers import KeySource, Provider, issuers_of, key_source_of
@@ -122,6 +123,10 @@ class _Walk:
             found.match = found.policy.match(found.path, found.head.method)
         except Denied as no:
             self._refuse("route", no, f"one of {first_names([route.key for route in found.policy.routes])}")
+        try:
+            check_query(found.match.names, found.path, found.query)
+        except Denied as no:
+            self._refuse("route", no, "a query that names what the path does, or nothing")
         route = found.match.route
         others = [other.key for other in found.policy.covering(found.path) if other is not route]
         why = f"; more specific than {first_names(others)}" if others else ""

@@ -15,6 +15,7 @@ from gateway.policy.jwk import Key
 from gateway.policy.key_lookup import Keys, NoKey, verifying_one, without_key
 from gateway.policy.login import principal_of_session
 from gateway.policy.machines import is_for_machines, principal_of_key
+from gateway.policy.mastra_names import check_query
 from gateway.policy.model import Principal, RequestHead
 from gateway.policy.onward import NOTHING, Line, Withheld
 from gateway.policy.paths import Path
@@ -119,6 +120,8 @@ def decide(
     """
     try:
         path, query, match = policy.find(head.target, head.method)
+        if query and match.names:
+            check_query(match.names, path, query)
     except Denied as refusal:
         allowed = refusal.allowed if isinstance(refusal, MethodNotAllowed) else ()
         return Deny(refusal.reason, refusal.detail, allowed_methods=allowed)

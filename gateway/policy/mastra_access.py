@@ -13,7 +13,7 @@ from gateway.policy.denied import Denied
 from gateway.policy.expressions import Facts
 from gateway.policy.guard import may_pass
 from gateway.policy.mastra_roles import MastraPermission, asked_permissions, permissions_of, place_of_id
-from gateway.policy.mastra_routes import PREFIX, Row, rows
+from gateway.policy.mastra_routes import PREFIX, Row, may_meet, rows
 from gateway.policy.model import Principal, RequestHead
 from gateway.policy.paths import Path, canonical_path
 from gateway.policy.resources import check_resource
@@ -116,7 +116,7 @@ def _doors_at(row: Row, policy: Policy, asked: Iterable[Rule]) -> Iterator[_Door
             match = policy.match(path, method)
         except Denied:
             continue
-        is_closed = match.route.own_things is not None and row.way == "close"
+        is_closed = (own := match.route.own_things) is not None and own.has_owners and row.way == "close"
         yield _Door(method, path, match, _goes_by_id(match.route), is_closed)
 
 
@@ -137,9 +137,7 @@ def _instances(row: Row, policy: Policy, asked: Iterable[Rule]) -> Iterator[tupl
         ]
         named += [("",) * (len(PREFIX) + at) + (one[0],) for one in ids if one]
     for given in named:
-        if len(given) > len(pattern):
-            continue
-        if all(not own or own == theirs or theirs.startswith(":") for own, theirs in zip(given, pattern, strict=False)):
+        if may_meet(given, pattern):
             yield tuple(given[n] or base[n] if n < len(given) else base[n] for n in range(len(base)))
 
 

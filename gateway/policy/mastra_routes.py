@@ -71,6 +71,13 @@ def row_of(method: str, segments: Sequence[str], prefix: Sequence[str] = PREFIX)
     return None
 
 
+def may_meet(pattern: Sequence[str], whole: Sequence[str]) -> bool:
+    """Return whether a pattern covers some path of a row with its prefix; an empty segment of it stands for any."""
+    return len(pattern) <= len(whole) and all(
+        not own or own == theirs or theirs.startswith(":") for own, theirs in zip(pattern, whole, strict=False)
+    )
+
+
 @cache
 def rows() -> tuple[Row, ...]:
     """Return the whole table, in Mastra's order: of two rows that take a path the first one counts."""

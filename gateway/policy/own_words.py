@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
+from gateway.policy.mastra_names import names_in
 from gateway.policy.mastra_routes import Row, Way, rows
 from gateway.policy.ownership import ANY, Ownership
 from gateway.policy.words import listed
@@ -29,8 +30,10 @@ _ORDER: Final[tuple[Way, ...]] = ("pin", "look_up", "close", "none")
 
 def ownership_lines(upstream: str, ownership: Ownership, free: Sequence[str]) -> list[str]:
     """Return in words what an upstream's `own` does. `free` are the keys of its routes that say `own: false`."""
+    if not ownership.has_owners:
+        return _nobodys_lines(upstream, ownership, free)
     counts = Counter(row.way for row in rows())
-    prefix = "".join(f"/{one}" for one in ownership.prefix)
+    prefix = _shown(ownership.prefix)
     lines = [f"{upstream}: things belong to {owner_words(ownership)}; of Mastra's {len(rows())} routes below {prefix}"]
     for way in _ORDER:
         lines.append(f"  {counts[way]} {way.replace('_', ' ')}: {_MEANING[way]} ({', '.join(_NOTABLE[way])})")
@@ -42,8 +45,19 @@ def ownership_lines(upstream: str, ownership: Ownership, free: Sequence[str]) ->
     return lines
 
 
+def _nobodys_lines(upstream: str, ownership: Ownership, free: Sequence[str]) -> list[str]:
+    named = sum(1 for row in rows() if names_in(row))
+    return [
+        f"{upstream}: nothing has an owner; of Mastra's {len(rows())} routes below {_shown(ownership.prefix)}",
+        f"  {named} are about what the path names, whatever query and body say",
+        *([f"  own: false on {listed(free, 'and')}: there query and body may name another"] if free else []),
+    ]
+
+
 def owner_words(ownership: Ownership) -> str:
     """Return what things belong to."""
+    if not ownership.has_owners:
+        return "nobody"
     whose = f"the claim {ownership.claim}" if ownership.by == "claim" else f"the caller's {ownership.by}"
     return f"{whose} at its provider" if ownership.by_provider else whose
 
@@ -52,7 +66,7 @@ def ownership_report(ownership: Ownership, free: Sequence[str]) -> dict[str, Any
     """Return the whole table, for programs."""
     return {
         "by": f"claim:{ownership.claim}" if ownership.by == "claim" else ownership.by,
-        "prefix": "".join(f"/{one}" for one in ownership.prefix),
+        "prefix": _shown(ownership.prefix),
         "parted_by_provider": ownership.by_provider,
         "like": {_shown(path): like for path, like in ownership.like},
         "own_false": list(free),

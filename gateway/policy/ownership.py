@@ -8,12 +8,13 @@ from typing import Final, Literal
 
 from gateway.policy.claim_names import read_claim
 from gateway.policy.denied import Denied
+from gateway.policy.mastra_names import named_row_of
 from gateway.policy.mastra_routes import PREFIX, Carrier, Row, row_of
 from gateway.policy.model import Principal
 from gateway.policy.paths import Path, is_under
 from gateway.policy.reasons import Reason
 
-By = Literal["subject", "organization", "claim"]
+By = Literal["subject", "organization", "claim", "nobody"]
 Like = Literal["generate", "network", "workflow", "none", "close"]
 _MAX_LENGTH: Final = 512  # characters of an owner
 ANY: Final = "*"  # a segment `{name}` of a path that the file names
@@ -43,6 +44,9 @@ class Ownership:
     `like` are paths that a team added itself, with what each is treated as; a segment `*` is any one. With `apart`
     the same subject of two issuers is two people. From that follow `by_provider`: several of them speak here, so which
     one is a part of the owner; and `by_issuer`: the providers whose issuer is, since they have several.
+
+    By `nobody` nothing has an owner: all that counts is that a request is about what its path names
+    (`mastra_names`).
     """
 
     by: By = "subject"
@@ -53,6 +57,11 @@ class Ownership:
     by_provider: bool = False
     by_issuer: frozenset[str] = frozenset()
 
+    @property
+    def has_owners(self) -> bool:
+        """False: only what a path names is seen to."""
+        return self.by != "nobody"
+
 
 def owner_of(ownership: Ownership, principal: Principal | None) -> str | None:
     """Return what a caller's things belong to; None: nobody is known to ask, so nothing is theirs.
@@ -62,6 +71,8 @@ def owner_of(ownership: Ownership, principal: Principal | None) -> str | None:
     if principal is None:
         return None
     match ownership.by:
+        case "nobody":
+            return None
         case "subject":
             found: object = principal.subject
         case "organization":
@@ -91,6 +102,8 @@ def row_in(ownership: Ownership, method: str, path: Path) -> Row | None:
     Below Mastra's prefix what the table does not know is closed: the next Mastra has more. So is what only a laxer
     router takes for a path that is known. Raises `Denied` (NOT_OWNER).
     """
+    if not ownership.has_owners:
+        return named_row_of(method, path.segments, ownership.prefix)
     named = _named(ownership, path.segments)
     if named is not None:
         # A preflight: Mastra answers it ahead of its routes.

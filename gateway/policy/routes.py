@@ -11,7 +11,10 @@ from gateway.policy.budgets import Budget
 from gateway.policy.cache import VerifiedTokens
 from gateway.policy.denied import Denied, MethodNotAllowed
 from gateway.policy.fields import MASTRA_COOKIES, MASTRA_PARAMETER, HeaderRules
+from gateway.policy.judged_names import Door, JudgedNames
 from gateway.policy.login import Login
+from gateway.policy.mastra_names import Names
+from gateway.policy.mastra_routes import PREFIX
 from gateway.policy.memory import Remembered
 from gateway.policy.onward import AUTHORIZATION, NOTHING, Withheld
 from gateway.policy.ownership import Ownership
@@ -38,6 +41,11 @@ class Capture:
 
 
 Segment = str | Capture
+
+
+def literals(segments: Sequence[Segment]) -> tuple[str, ...]:
+    """Return the segments of a prefix, those of captures empty."""
+    return tuple("" if isinstance(one, Capture) else one for one in segments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +141,14 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The route of a request, and what its captures stood for (percent-decoded once)."""
+    """The route of a request, and what its captures stood for (percent-decoded once).
+
+    `names` are the parts of Mastra's own path by which requests like this one are judged, and where in it they are.
+    """
 
     route: Route
     captures: Mapping[str, str]
+    names: Names
 
 
 class Policy:
@@ -156,6 +168,7 @@ class Policy:
             [source.name for route in routes for source in route.sources if source.place == "header"],
         )
         self.login = login
+        self.judged = JudgedNames(door_of(route) for route in routes)
         self.verified = VerifiedTokens()
         self.revoked: Revoked | None = None  # None while nothing is: set anew by whoever learns of more
         self._found: Remembered[tuple[str, str], tuple[Path, Match]] = Remembered(_MAX_REMEMBERED)
@@ -199,7 +212,7 @@ class Policy:
                 if route.methods is None or _names(route, method) or (method == "HEAD" and _names(route, "GET")):
                     if route.exact and not _is_whole(route, path):
                         raise Denied(Reason.TARGET_AMBIGUOUS, f"only the closing slash is not of the route {route.key}")
-                    return _matched(route, path)
+                    return self._matched(route, path, method)
                 allowed |= with_head(route.methods)
         if allowed:
             raise MethodNotAllowed(tuple(sorted(allowed)))
@@ -232,6 +245,16 @@ class Policy:
         found.sort(key=lambda item: (len(item[0]), item[0]), reverse=True)
         return [node for _, node in found]
 
+    def _matched(self, route: Route, path: Path, method: str) -> Match:
+        if path.has_encoded_slash and not route.upstream.keeps_encoded_slash:
+            said = "the path holds %2F (`encoded_slash: keep` on the upstream lets it pass)"
+            raise Denied(Reason.TARGET_AMBIGUOUS, said)
+        captures = {s.name: path.decoded(index) for index, s in enumerate(route.segments) if isinstance(s, Capture)}
+        if route.own_things is not None:
+            return Match(route, captures, {})  # what takes a name's place is taken out
+        own = route.upstream.own
+        return Match(route, captures, self.judged.of(method, path.segments, PREFIX if own is None else own.prefix))
+
 
 class _Node:
     """One segment of the tree of routes."""
@@ -254,6 +277,12 @@ class _Node:
         return self.literals[segment]
 
 
+def door_of(route: Route) -> Door:
+    """Return what of a route may judge by names in Mastra's paths."""
+    captures = tuple(one.name if isinstance(one, Capture) else "" for one in route.segments)
+    return Door(literals(route.segments), captures, (*route.allow, *route.deny))
+
+
 def with_head(methods: frozenset[str]) -> frozenset[str]:
     """Return methods with HEAD where GET is: it asks for the same, without the content (RFC 9110 section 9.3.2)."""
     return methods | {"HEAD"} if "GET" in methods else methods
@@ -266,10 +295,3 @@ def _names(route: Route, method: str) -> bool:
 def _is_whole(route: Route, path: Path) -> bool:
     # `/api/` is below `/api`; only the root is its own closing slash.
     return len(route.segments) == len(path.segments) and path.ends_with_slash == (not path.segments)
-
-
-def _matched(route: Route, path: Path) -> Match:
-    if path.has_encoded_slash and not route.upstream.keeps_encoded_slash:
-        raise Denied(Reason.TARGET_AMBIGUOUS, "the path holds %2F (`encoded_slash: keep` on the upstream lets it pass)")
-    captures = {s.name: path.decoded(index) for index, s in enumerate(route.segments) if isinstance(s, Capture)}
-    return Match(route, captures)

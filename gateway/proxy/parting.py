@@ -7,6 +7,7 @@ from gateway.policy.decision import Allow
 from gateway.policy.denied import Denied
 from gateway.policy.enquiries import Owning, Question, Sent, Told, owner_in
 from gateway.policy.json_bodies import check_json_head, is_form
+from gateway.policy.mastra_names import about_what_is_named
 from gateway.policy.mastra_routes import Way
 from gateway.policy.owners import Memo, Owners
 from gateway.policy.ownership import Ownership, owner_of, row_in
@@ -68,6 +69,8 @@ class Parting:
         row, allow = self._row, self.allow
         if row is None:
             return Sent(allow.target, None, "none")
+        if not self._ownership.has_owners:
+            return about_what_is_named(row, self._ownership.prefix, allow.target, body)
         try:
             owner = owner_of(self._ownership, allow.principal)
         except Denied:

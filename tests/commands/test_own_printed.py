@@ -38,6 +38,35 @@ def test_check_says_whose_is_what(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert report["mastra"]["own_false"] == ["/api/logs"]
 
 
+def test_check_says_where_only_the_path_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(FILE.replace("by: subject", "by: nobody"))
+    assert run_command(["check", "-c", str(file)]) == 0
+    printed = capsys.readouterr().out
+    assert "mastra: nothing has an owner; of Mastra's 416 routes below /api\n  302 are about what the path" in printed
+    assert "  own: false on /api/logs: there query and body may name another" in printed
+    assert run_command(["check", "-c", str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["own"]["mastra"]["by"] == "nobody"
+
+
+def test_explain_says_what_goes_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(FILE.replace("by: subject", "by: nobody"))
+    asked = ["explain", "-c", str(file), "POST", "/api/agents/open/generate?agentId=other", "--claims"]
+    claims = '{"sub": "ann", "exp": 9999999999}'
+    assert run_command([*asked, claims, "--body", '{"agentId": "other", "messages": "hi"}']) == 0
+    printed = capsys.readouterr().out
+    assert "yes own         none: what the path names counts, whatever query and body say\n" in printed
+    assert 'yes target      /api/agents/open/generate\n      yes body        {"messages": "hi"}' in printed
+    file.write_text(
+        FILE.replace("own: {by: subject}", "").replace(", own: false", "").replace("/api/logs", "/api/agents/open")
+    )
+    assert run_command([*asked, claims]) == 1
+    printed = capsys.readouterr().out
+    assert "NO  route       the query says 'agentid', which the path says otherwise" in printed
+    assert "400 target_ambiguous" in printed and "the one of the path." in printed
+
+
 def test_check_says_nothing_where_nothing_is_owned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "gateway.yaml"
     file.write_text(FILE.replace(", own: {by: subject}", "").replace(", own: false", ""))

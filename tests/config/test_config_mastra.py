@@ -100,7 +100,7 @@ def test_claim_of_the_role_is_named_on_the_provider() -> None:
 )
 def test_rule_that_can_never_hold_is_warned_of(routes: str, expected: str | None) -> None:
     said = [str(one) for one in read(file_with(routes=f"routes: {{{routes}}}")).warnings]
-    found = [line for line in said if "Mastra" in line or "asks for" in line]
+    found = [line for line in said if "of Mastra's lies" in line or "asks for" in line]
     assert len(found) == (expected is not None) and all(str(expected) in line for line in found), said
 
 

@@ -56,8 +56,8 @@ def test_it_counts_on_every_route_that_does_not_say_otherwise() -> None:
 @pytest.mark.parametrize(
     "own, expected",
     [
-        ("{by: sub}", "found 'sub', expected subject, organization or claim:NAME"),
-        ("{by: 'claim:'}", "expected subject, organization or claim:NAME"),
+        ("{by: sub}", "found 'sub', expected subject, organization, claim:NAME or nobody"),
+        ("{by: 'claim:'}", "expected subject, organization, claim:NAME or nobody"),
         (
             "{like: {/chat: genrate}}",
             "found 'genrate', expected generate, network, workflow, none or close (did you mean",
@@ -68,6 +68,8 @@ def test_it_counts_on_every_route_that_does_not_say_otherwise() -> None:
         ("{prefix: api}", "expected a path such as /api/agents"),
         ("{pre: /api}", "unknown key (did you mean 'prefix'?)"),
         ("true", "found 'true', expected a mapping"),
+        ("{by: nobody, like: {/chat: none}}", "found 'like' beside 'by: nobody': where nothing has an owner"),
+        ("{by: nobody, apart: false}", "found 'apart' beside 'by: nobody': where nothing has an owner"),
     ],
 )
 def test_mistake_of_an_upstream(own: str, expected: str) -> None:
@@ -81,6 +83,7 @@ def test_mistake_of_an_upstream(own: str, expected: str) -> None:
         ("own: true", "found 'true', expected 'false', or what is otherwise here"),
         ("own: [x]", "found a list, expected 'false', or what is otherwise here"),
         ("own: {prefix: /x}", "which is said at the upstream"),
+        ("own: {by: nobody, like: {/x: none}}", "found 'like' beside 'by: nobody'"),
     ],
 )
 def test_mistake_of_a_route(own: str, expected: str) -> None:
@@ -181,3 +184,71 @@ def test_other_door_to_the_same_server_is_told() -> None:
     assert not [one for one in read(text).warnings if "leads to the server of" in one]
     (warning,) = [one for one in read(text.replace("4112", "4111")).warnings if "leads to the server of" in one]
     assert "/o: leads to the server of 'mastra' by 'other', which has no 'own:'" in warning
+    (warning,) = read(text.replace('4112"', '4111", own: {by: nobody}')).warnings
+    assert "/o: leads to the server of 'mastra' by 'other', which has nobody's 'own:'" in warning
+
+
+def test_where_nothing_has_an_owner_nobody_is_told_apart() -> None:
+    routes = API + "  /api/x: {provider: [people, jobs], allow: authenticated, upstream: mastra}\n"
+    routes += "  /my-chat: {provider: jobs, allow: authenticated, upstream: mastra}\n"
+    text = file_of("{by: nobody, prefix: /mastra}", routes, JOBS)
+    assert [one for one in read(text).warnings if "routes" in one] == []
+    assert {route.own_things for route in read(text).policy.routes} == {Ownership("nobody", prefix=("mastra",))}
+
+
+def test_route_may_say_that_nothing_has_an_owner_there() -> None:
+    routes = routes_of(
+        file_of("{}", API + "  /api/x: {provider: people, allow: authenticated, upstream: mastra, own: {by: nobody}}\n")
+    )
+    assert routes["/api/x"].own_things == Ownership("nobody") and routes["/api"].own_things == Ownership()
+
+
+NAMED = "tells one 'agentId' from another by the path, and Mastra believes a body that says 'agentId' over it"
+
+
+@pytest.mark.parametrize(
+    "own, routes, expected",
+    [
+        ("", "/api/agents/secret: {allow: {role: x}}", "/api/agents/secret: "),
+        ("", "/api: {allow: authenticated}, /api/agents/secret: {allow: {role: x}}", "/api/agents/secret: "),
+        ("", "/api/agents/open: {public: true}", "/api/agents/open: "),
+        ("", "'/api/agents/{one}/stream': {allow: {when: one in claims.agents}}", "/api/agents/{one}/stream: "),
+        ("", "/api: {allow: {path: [/api/agents/open, /api/tools]}}", "/api: "),
+        ("", "/api: {allow: {mastra: 'agents:execute:open'}}", "/api: "),
+        ("own: {by: nobody}", "/api/agents/secret: {allow: {role: x}}", ""),
+        ("own: {by: subject}", "/api/agents/secret: {allow: {role: x}}", ""),
+        ("own: {}", "/api: {allow: authenticated, own: false}, /api/agents/x: {allow: {role: x}}", "/api/agents/x: "),
+        ("own: {}", "/api/logs: {allow: {role: x}, own: false}, /api/agents/secret: {allow: {role: x}}", ""),
+        ("", "GET /api/agents/secret: {allow: {role: x}}", ""),
+        ("", "/api/agents: {allow: {role: x}}", ""),
+        ("", "'/api/agents/{one}': {allow: {when: claims.team == 'a'}}", ""),
+        ("", "/api: {allow: {when: \"request.path.startsWith('/api/tools')\"}}", ""),
+        ("", "/agents/secret: {allow: {role: x}}", ""),
+        ("", "/api/custom/secret: {allow: {role: x}}", ""),
+        ("", "/api: {allow: {mastra: agents:execute}}", ""),
+        ("", "/api/memory/threads: {allow: {mastra: 'agents:read:x'}}", ""),
+    ],
+)  # fmt: skip
+def test_names_that_a_body_walks_round_are_told_once(own: str, routes: str, expected: str) -> None:
+    given = routes.replace("{allow", "{provider: people, allow")
+    text = f"""
+upstreams: {{mastra: {{url: "http://localhost:4111", {own}}}}}
+providers: {{people: {{type: jwt, secret: {SECRET}}}}}
+routes: {{{given}}}
+"""
+    told = [one for one in read(text).warnings if "believes a body" in one]
+    assert len(told) == bool(expected) and all(f"routes.{expected}{NAMED}" in one for one in told), told
+    if "own: false" in routes and told:
+        assert "'own: {by: nobody}' in place of 'own: false' at '/api'" in told[0]
+    elif told:
+        assert ": 'own:' at the upstream 'mastra' takes that out ('by: nobody' does nothing else)" in told[0]
+
+
+def test_several_of_them_are_told_in_one_line() -> None:
+    text = "\n".join(f"  /api/agents/a{number}: {{provider: people, allow: authenticated}}" for number in range(3))
+    (told,) = [
+        one
+        for one in read(file_of("{}", text.replace("people, ", "people, own: false, upstream: mastra, "))).warnings
+        if "believes" in one
+    ]
+    assert "routes./api/agents/a0: tells one 'agentId' from another by the path (and so do 2 more)" in told

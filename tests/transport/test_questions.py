@@ -194,6 +194,7 @@ async def test_every_engine_is_answered_what_the_proxy_does() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)  # 20 seconds on a quiet machine
 async def test_five_thousand_requests_get_the_proxys_verdict_through_every_engine() -> None:
     found = await compare(5000, seed=1)
     assert found["allowed"] > 500 and not found["beyond haproxy"]
