@@ -13,9 +13,11 @@ from gateway.config.readers import Mistake, Scalar, Schema, duration, integer, t
 from gateway.config.reading import Reading, Unreadable, attempt_each, nearest
 from gateway.config.records import Field, Record
 from gateway.policy.budgets import CLAIM, Budget, Rate
-from gateway.policy.providers import Provider
+from gateway.policy.providers import PRESETS, Provider
 
 _PER = ("subject", "organization", "client", "provider", "ip")
+# The claims of a client: an issuer writes them, whichever of them a provider reads.
+_CLIENT = {*PRESETS["oidc"].client_claims, "aud"}
 _MAX_COUNT, _MAX_STREAMS = 1_000_000, 100_000
 _MIN_SECONDS, _MAX_SECONDS = 1.0, 31 * 86400.0
 _DURATION = duration(at_most_seconds=_MAX_SECONDS)
@@ -142,7 +144,22 @@ def budgets_of(
     found: Mapping[str, Budget | None] | None, providers: Iterable[Provider | None]
 ) -> dict[str, Budget | None]:
     """Return the budgets of a file with their names, and whose issuers say who is who."""
-    pinned = frozenset(
-        one.name for one in providers if one is not None and (one.issuers is not None or one.issuer_templates)
-    )
-    return {name: replace(one, name=name, pinned=pinned) if one else None for name, one in (found or {}).items()}
+    pinned = [one for one in providers if one is not None and (one.issuers is not None or one.issuer_templates)]
+    names = frozenset(one.name for one in pinned)
+    return {
+        name: replace(one, name=name, pinned=names, named_by=_named_by(one.per, pinned)) if one else None
+        for name, one in (found or {}).items()
+    }
+
+
+def _named_by(per: str, providers: Iterable[Provider]) -> dict[str, str]:
+    """Return the claim in which each provider finds who is counted, of those that look into none of the usual."""
+    match per:
+        case "subject":
+            return {one.name: one.subject_claim for one in providers if one.subject_claim != "sub"}
+        case "organization":
+            claims = {one.name: one.organization_claim or "org_id" for one in providers}
+            return {name: claim for name, claim in claims.items() if claim != "org_id"}
+        case "client":
+            return {one.name: " ".join(one.client_claims) for one in providers if {*one.client_claims} - _CLIENT}
+    return {}

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.policy.addresses import UNKNOWN, network_of
@@ -45,6 +45,7 @@ class Budget:
     """What each caller may use up. `per`: subject, organization, client, provider, ip, or `claim:` and a name.
 
     `pinned` are the providers of the file that take tokens of issuers which it names, so that these say who is who.
+    `named_by` has the claim in which one of them finds that, where it is none of the usual.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Budget:
     requests: Rate | None = None
     failures: Rate | None = None  # 401 answers, of an address
     pinned: frozenset[str] = frozenset()
+    named_by: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def place(self) -> str:
@@ -130,7 +132,8 @@ def counted(budget: Budget, principal: Principal | None, client_ip: str) -> tupl
     """Return who is counted, in parts. Raises `Denied` (BUDGET_UNCOUNTED) where a caller is nobody to this budget.
 
     A subject is one of its issuer (OpenID Connect Core section 2): the same person with tokens of two providers that
-    name the same issuer is one, and a provider that checks no issuer cannot spend what is another's.
+    name the same issuer is one, and a provider that checks no issuer cannot spend what is another's. Nor can one that
+    reads another claim, in which people may write what they like: a nickname is not the `sub` of who is called so.
     """
     per = budget.per
     if per == "ip":
@@ -146,7 +149,8 @@ def counted(budget: Budget, principal: Principal | None, client_ip: str) -> tupl
     if value is None:
         raise _uncounted(budget, f"counts per {per}, and the token names none")
     if principal.issuer is not None and principal.provider in budget.pinned:
-        return per, "issuer", principal.issuer, value
+        claim = budget.named_by.get(principal.provider)
+        return (per, "issuer", principal.issuer, value, *(() if claim is None else (claim,)))
     return per, "provider", principal.provider, value
 
 

@@ -33,6 +33,11 @@ class Revocation:
     token: str | None = field(default=None, repr=False)  # the claim `jti`
     before: float | None = None
 
+    @property
+    def said(self) -> tuple[object, ...]:
+        """What it says, wherever it stands."""
+        return self.provider, self.subject, self.session, self.token, self.before
+
 
 class RevocationList:
     """The entries of a file, found by what they name. `keyed` are the providers whose tokens are keys of machines.
@@ -42,7 +47,7 @@ class RevocationList:
 
     def __init__(self, entries: Iterable[Revocation] = (), keyed: frozenset[str] = frozenset()) -> None:
         self.entries = tuple(entries)
-        self._keyed = keyed
+        self.keyed = keyed
         self._of_token: dict[str, tuple[Revocation, ...]] = {}
         self._of_session: dict[str, tuple[Revocation, ...]] = {}
         self._of_subject: dict[str, tuple[Revocation, ...]] = {}
@@ -56,6 +61,12 @@ class RevocationList:
                 self._of_subject[one.subject] = (*self._of_subject.get(one.subject, _NONE), one)
             else:
                 self._of_all = (*self._of_all, one)
+
+    def and_those_of(self, other: RevocationList) -> RevocationList:
+        """Return a list with the entries of both: this one, where the other has none that this has not."""
+        known = {one.said for one in self.entries}
+        more = [one for one in other.entries if one.said not in known]
+        return RevocationList((*self.entries, *more), self.keyed) if more else self
 
     def find(
         self, provider: str, subject: str, claims: Mapping[str, Any], begun_at: float | None = None
@@ -84,7 +95,7 @@ class RevocationList:
         return None
 
     def _is_older(self, before: float, provider: str, claims: Mapping[str, Any], begun_at: float | None) -> bool:
-        if provider in self._keyed:
+        if provider in self.keyed:
             return False
         # A session goes on with ever new tokens: it is as old as its login.
         issued_at = claims.get("iat") if begun_at is None else begun_at

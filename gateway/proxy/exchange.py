@@ -24,7 +24,7 @@ from gateway.proxy.cors import is_preflight
 from gateway.proxy.delivery import FEW, Delivery
 from gateway.proxy.heads import request_head, response_head, switching_head
 from gateway.proxy.host import Host
-from gateway.proxy.life import BY_OURSELVES, Ending, revoked_of
+from gateway.proxy.life import Ending, no_more, revoked_of
 from gateway.proxy.living import Living, life_of
 from gateway.proxy.owned import Owned
 from gateway.proxy.states import (
@@ -443,12 +443,11 @@ class Exchange(Owned):
         if self.state is ENDED:
             return
         if self.state in _UNANSWERED:
-            self._refuse(Deny(problem.reason, problem.detail, rule=problem.rule), ended or "refused")
+            self._refuse(no_more(problem, self._allowed), ended or "refused")
             return
-        is_clients = problem.reason.status < 500  # an upload that breaks, or is too slow or too large
-        self._outcome.ended = ended or ("client_gone" if is_clients else "upstream_cut")
-        self._outcome.detail = problem.detail
-        self._outcome.code = None if ended is None or ended in BY_OURSELVES else problem.reason.code
+        self._outcome.note_cut(problem, ended)
+        if self._runtime.audit is not None and self._outcome.has_passed:
+            self._runtime.audit.before_its_answer(self._outcome)
         self._delivery.cut()
         self._end(keeps_alive=False)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import Final
 
-from gateway.policy.decision import Allow
+from gateway.policy.decision import Allow, Deny
 from gateway.policy.denied import Denied
 from gateway.policy.reasons import Reason
 from gateway.policy.revocation import Revoked
@@ -16,7 +16,6 @@ from gateway.record.outcome import Ended
 
 # For the event that is under way to end, before the stream is cut. Revocation has two seconds for all that it takes.
 BORDER_SECONDS: Final = 0.5
-BY_OURSELVES: Final = frozenset({"expired", "too_long", "revoked"})  # an end of what was answered is no refusal
 _SAID: Final[Mapping[Reason, str]] = {
     Reason.TOKEN_EXPIRED: "the token has ended, and `streams.grace` is over",
     Reason.SESSION_EXPIRED: "the session has ended, and `streams.grace` is over",
@@ -124,6 +123,15 @@ def revoked_of(revoked: Revoked, allowed: Allow | None) -> Denied | None:
     if allowed is None or allowed.principal is None or not allowed.route.enforce:
         return None
     return revoked.refusal(allowed.principal)
+
+
+def no_more(problem: Denied, allowed: Allow | None) -> Deny:
+    """Return the refusal of a request that was allowed and goes no further; log and audit say whose it was."""
+    if allowed is None:
+        return Deny(problem.reason, problem.detail, rule=problem.rule)
+    principal = allowed.principal
+    had_token = principal is not None
+    return Deny(problem.reason, problem.detail, allowed.route, principal, had_token=had_token, rule=problem.rule)
 
 
 def _by_time(reason: Reason) -> Ending:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 from gateway.http1.response import ResponseRead
 from gateway.policy.decision import Allow
 from gateway.policy.denied import Denied
+from gateway.policy.login import Login
+from gateway.policy.model import Principal
 from gateway.policy.reasons import Reason
 from gateway.proxy.delivery import Delivery
 from gateway.proxy.event_stream import EVENT_STREAM, heartbeat_for, last_event
@@ -29,24 +32,27 @@ def life_of(
         return None
     now, are_events = client.now(), response is not None and _has_events(response)
     principal, login, grace_seconds = allowed.principal, runtime.config.policy.login, streams.grace_seconds
-    if principal is None or grace_seconds is None:
+    if principal is None or grace_seconds is None or end_of(host, login, principal) == inf:
         return Life(streams, now, has_events=are_events)
-    grace, session, ends_at = grace_seconds, principal.session, principal.expires_at
+    caller, grace = principal, grace_seconds
+
+    def left() -> float:
+        return end_of(host, login, caller) + grace - host.clock()
+
+    return Life(streams, now, left, reason_of_end(principal), has_events=are_events)
+
+
+def end_of(host: Host, login: Login | None, principal: Principal) -> float:
+    """Return when a caller's token or login session ends, in Unix seconds, as far as is known by now; `inf`: never."""
+    session = principal.session
     if session is not None and login is not None:
-        logged_in, seal = session, login.seal
+        return host.sessions.end_of(session, login.seal)
+    return inf if principal.expires_at is None else principal.expires_at
 
-        def left_of_session() -> float:
-            return host.sessions.end_of(logged_in, seal) + grace - host.clock()
 
-        return Life(streams, now, left_of_session, Reason.SESSION_EXPIRED, has_events=are_events)
-    if ends_at is None:  # a token that never ends
-        return Life(streams, now, has_events=are_events)
-    end = ends_at + grace
-
-    def left_of_token() -> float:
-        return end - host.clock()
-
-    return Life(streams, now, left_of_token, has_events=are_events)
+def reason_of_end(principal: Principal) -> Reason:
+    """Return what a caller is told whose token or login session has ended."""
+    return Reason.TOKEN_EXPIRED if principal.session is None else Reason.SESSION_EXPIRED
 
 
 def _has_events(response: ResponseRead) -> bool:

@@ -16,7 +16,8 @@ from gateway.policy.reasons import Reason
 from gateway.proxy.enquiry import JSON, Enquiry, enquiry_of
 from gateway.proxy.heads import request_head
 from gateway.proxy.holding import MAX_BODY_BYTES, SMALL_BYTES, Held
-from gateway.proxy.own import MAX_OWN_BODY_BYTES, OWN_BODY_SECONDS, WITH_BODY
+from gateway.proxy.living import end_of, reason_of_end
+from gateway.proxy.own import MAX_OWN_BODY_BYTES, OWN_BODY_SECONDS, WITH_BODY, OwnAnswer
 from gateway.proxy.parting import Parting
 from gateway.proxy.states import ENDED, HOLDING
 from gateway.proxy.upload import CONTINUE
@@ -60,6 +61,13 @@ class Owned(Waiting):
             self._refuse(Deny(Reason.BODY_TOO_LARGE, f"more than {MAX_OWN_BODY_BYTES} bytes came", allow.route))
         elif self._upload is None:
             Waiting._ask_ourselves(self, allow, self._host.clock())
+
+    def _publish(self, answer: OwnAnswer) -> None:
+        """Answer by ourselves; whose token does not count there has tried it as anywhere else, though it is no 401."""
+        no = None if self._allowed is None else self._allowed.would_deny
+        if no is not None and self._runtime.counts_failures and no.had_token and no.reason.status == 401:
+            self._host.note_failure(self._outcome.client_ip)
+        Waiting._publish(self, answer)
 
     # --- in this order ---
 
@@ -106,11 +114,28 @@ class Owned(Waiting):
             self._not_parted(parting.allow, Denied(Reason.BODY_TOO_LARGE, f"more than {MAX_BODY_BYTES} bytes came"))
         elif self._upload is None:
             try:
+                self._check_caller(parting.allow)
                 self._begin_to_part(parting)
+            except Denied as no:
+                self._fail(no)
             except Exception as surprise:  # not into the connection, whose next piece this is
                 self.fail_by_mistake(surprise)
         else:
             self._wait()
+
+    def _check_caller(self, allow: Allow) -> None:
+        """Look once more whether a caller's time is not over: a body may take as long as its sender likes.
+
+        Whoever could begin with a token and end without one would have an identity, signed anew, for ever.
+        Raises `Denied` (TOKEN_EXPIRED, SESSION_EXPIRED).
+        """
+        principal, route, now = allow.principal, allow.route, self._host.clock()
+        if principal is None or not route.enforce:
+            return
+        leeway = max([one.leeway_seconds for one in route.providers if one.name == principal.provider], default=0.0)
+        over = now - end_of(self._host, self._runtime.config.policy.login, principal)
+        if over >= leeway:
+            raise Denied(reason_of_end(principal), f"ended {over:.0f} s before all of the body was there")
 
     def _shed(self) -> None:
         self._fail(Denied(Reason.BODIES_FULL, "of all bodies that are held this caller's are largest"))

@@ -8,6 +8,7 @@ from json.encoder import encode_basestring_ascii as _text
 from typing import Any, Final, Literal, get_args
 
 from gateway.policy.decision import Allow, Deny
+from gateway.policy.denied import Denied
 from gateway.policy.mastra_routes import Way
 from gateway.policy.model import Principal
 from gateway.policy.reasons import Reason
@@ -25,6 +26,7 @@ Wire = Literal["fast", "aiohttp"]  # who read the request's head: our own gramma
 WAYS: Final[tuple[Own, ...]] = get_args(Own)
 WIRES: Final[tuple[Wire, ...]] = get_args(Wire)
 ENDINGS: Final[tuple[Ended, ...]] = get_args(Ended)
+BY_OURSELVES: Final = frozenset({"expired", "too_long", "revoked"})
 _MAX_FIELD_CHARACTERS: Final = 256
 _FAILED_STATUS: Final = 500
 _OF_UPSTREAMS: Final = frozenset({Reason.UPSTREAM_UNREACHABLE, Reason.UPSTREAM_BROKEN, Reason.UPSTREAM_TIMEOUT})
@@ -133,6 +135,13 @@ class Outcome:
         self.provider, self.subject, self.kind = principal.provider, principal.subject, principal.kind
         self.principal = principal
         self.credential = principal.credential
+
+    def note_cut(self, problem: Denied, ended: Ended | None) -> None:
+        """What was answered breaks off, and why; an end of ours by time or by revocation is no refusal."""
+        is_clients = problem.reason.status < _FAILED_STATUS  # an upload that breaks, or is too slow or too large
+        self.ended = ended or ("client_gone" if is_clients else "upstream_cut")
+        self.detail = problem.detail
+        self.code = None if ended is None or ended in BY_OURSELVES else problem.reason.code
 
     def note_first_byte(self) -> None:
         """The upstream's response has begun."""

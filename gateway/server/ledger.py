@@ -66,9 +66,17 @@ class Ledger(Leases):
         idle = [pair for pair in self._before if not pair[0].held]
         self._before = [pair for pair in self._before if pair[0].held]
         for pair in idle:
-            task = asyncio.ensure_future(_close(pair))
+            task = asyncio.ensure_future(self._retire(pair))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
+
+    async def _retire(self, pair: tuple[Counting, SharedStore]) -> None:
+        """Let go of a former store once it has answered those who wait, unless a stream of theirs has a place there."""
+        await pair[0].answered()
+        if pair[0].held:
+            self._before.append(pair)
+        else:
+            await _close(pair)
 
     def begin(self) -> None:
         """Connect to the store that replicas share, if there is something to count in it."""
@@ -80,9 +88,9 @@ class Ledger(Leases):
         if self._counting is not None and self.store is not None:
             self._before.append((self._counting, self.store))
             self._counting = self.store = None
+        await asyncio.gather(*self._closing, return_exceptions=True)
         for pair in self._before:
             await _close(pair)
-        await asyncio.gather(*self._closing, return_exceptions=True)
 
     # --- requests ---
 

@@ -55,6 +55,7 @@ class Revoking:
         self.error: str | None = None
         self.failed_at: float | None = None
         self._stamp: Stamp = ()  # it may have changed since it was read: it is read once more
+        self._shorter: Stamp = ()  # of the file in which entries were missing for the first time
         self.ended = EndedSessions(policy.login.seal) if policy.login is not None else None
         if self.ended is not None and former is not None:
             self.ended.take_over(former, self._clock())
@@ -113,17 +114,22 @@ class Revoking:
         return True
 
     async def look(self) -> None:
-        """Read the file if it has changed. A mistake keeps the former list, and is told."""
+        """Read the file if it has changed. A mistake keeps the former list, and is told.
+
+        What it adds counts at once; what it takes back, once it has stood still from one look to the next: a file that
+        is written in place is empty for a moment, and then half of itself, and either is a list without a mistake.
+        """
         path = self._config.revoked_file
         if path is None:
             return
         stamp = stamp_of((path,))
         if stamp == self._stamp:
             return
-        config, self._stamp = self._config, stamp
+        config, former, self._stamp = self._config, self.listed, stamp
         try:
             with letting_others_in():
                 listed = await asyncio.to_thread(load_revoked, path, config.providers)
+                both = await asyncio.to_thread(listed.and_those_of, former)
         except ConfigError as mistakes:
             self._keep_old([str(one) for one in mistakes.problems])
             return
@@ -135,6 +141,8 @@ class Revoking:
             return  # another configuration has come meanwhile, with a list of its own
         self.error = self.failed_at = None
         self.reads["ok"] += 1
+        if both is not listed and stamp != self._shorter:
+            listed, self._shorter, self._stamp = both, stamp, ()
         if listed.entries == self.listed.entries:
             return
         self.listed = listed

@@ -66,6 +66,10 @@ class Counting(Protocol):
         """Return places of a stream that nobody was asked for."""
         ...
 
+    async def answered(self) -> None:
+        """Return once nobody waits for a verdict any more."""
+        ...
+
     async def close(self) -> None:
         """Give back what is held, and stop."""
         ...

@@ -95,6 +95,11 @@ class SharedBudgets:
         keys = tuple([_stream_key(claim) for claim in claims if claim.streams is not None])
         return Held(secrets.token_bytes(12), keys) if keys else None
 
+    async def answered(self) -> None:
+        """Return once nobody waits for a verdict any more, and nobody does for longer than the time-out."""
+        while self._waiting or self._tasks:
+            await (asyncio.wait(self._tasks) if self._tasks else asyncio.sleep(0))
+
     async def close(self) -> None:
         """Give back what is held, if the store can be asked, and stop."""
         now = asyncio.get_running_loop().time()
@@ -258,6 +263,8 @@ async def _remove(client: Redis, pairs: Sequence[tuple[bytes, bytes]]) -> None:
 
 def _verdict_of(asked: _Asked, answer: list[int]) -> Verdict:
     number, what, wait = answer[:3]
+    if not 0 <= number <= len(asked.claims):
+        raise ValueError(f"budget {number} of {len(asked.claims)} refuses")
     verdict = Verdict([])
     if number:
         verdict.refused, verdict.what = number - 1, "streams" if what == 1 else "requests"

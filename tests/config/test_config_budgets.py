@@ -41,6 +41,23 @@ def test_what_budgets_become() -> None:
 
 
 @pytest.mark.parametrize(
+    ("per", "said", "named_by"),
+    [
+        ("subject", "subject_claim: nickname", {"jobs": "nickname"}),
+        ("subject", "subject_claim: sub", {}),
+        ("organization", "organization_claim: team", {"jobs": "team"}),
+        ("organization", "organization_claim: org_id", {}),
+        ("client", "client_claim: app", {"jobs": "app"}),
+        ("client", "client_claim: azp", {}),
+        ("'claim:team'", "subject_claim: nickname", {}),
+    ],
+)
+def test_who_is_counted_is_of_the_claim_that_names_him(per: str, said: str, named_by: dict[str, str]) -> None:
+    text = _file(f"{{per: {per}, streams: 3}}").replace(f"secret: {SECRET}", f"secret: {SECRET}, issuer: i, {said}")
+    assert read(text).policy.routes[0].budgets[0].named_by == named_by
+
+
+@pytest.mark.parametrize(
     ("budget", "said"),
     [
         ("{streams: 3}", "5:3: budgets.people: 'per' is missing"),

@@ -181,6 +181,17 @@ async def test_bad_token_is_nobody_and_never_a_401(path: str, line: str) -> None
     assert refused.status == 401, "only Studio's own questions are answered so"
 
 
+# CWE-307: an answer that says whether a token counts is one to a guess, whatever its status is.
+@pytest.mark.parametrize("path", ["/api/auth/capabilities", "/api/auth/me"])
+async def test_bad_token_counts_as_a_failure_there_too(path: str) -> None:
+    bad = f"Authorization: Bearer {mint({'sub': 'job-1', 'exp': NOW + 60}, b'another secret than the one of the file')}"
+    async with house(WITH_LOGIN + "budgets: {{guesses: {{per: ip, failures: 3/1h}}}}") as here:
+        for lines in ((), (bearer(),), (here.cookie(),)):
+            for _ in range(4):
+                assert (await here.ask(path, *lines)).status == 200, "who sends none, or a good one, has not failed"
+        assert [(await here.ask(path, bad)).status for _ in range(4)] == [200, 200, 200, 429]
+
+
 @pytest.mark.parametrize("path", ["/api/auth/capabilities", "/api/auth/me"])
 @pytest.mark.parametrize("kind", ["ended", "forged", "refused"])
 async def test_dead_session_is_nobody_and_its_cookies_are_cleared(path: str, kind: str) -> None:

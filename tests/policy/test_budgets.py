@@ -39,6 +39,7 @@ DIFFERENT = {
     "a provider that checks no issuer, and a token that says it has one": (_budget(), _principal(provider="jobs")),
     "a provider whose name is an issuer": (_budget(), _principal(provider="https://a/", issuer=None)),
     "another budget": (_budget(name="c"), _principal()),
+    "a provider that reads another claim of the same issuer": (_budget(named_by={"staff": "nickname"}), _principal()),
     "an organization of that name": (_budget("organization"), _principal("x", organization="ann")),
     "a client of that name": (_budget("client"), _principal("x", client="ann")),
     "a claim of that name": (_budget("claim:sub"), _principal("x", claims={"sub": "ann"})),

@@ -27,13 +27,20 @@ providers:
   people: {{type: jwt, secret: {one}, algorithms: [HS256], issuer: "{issuer}", audience: people}}
   staff: {{type: jwt, secret: {two}, algorithms: [HS512], issuer: "{issuer}", audience: staff}}
   jobs: {{type: jwt, secret: {two}, algorithms: [HS384]}}
+  named: {{type: jwt, secret: {one}, algorithms: [HS256], issuer: "{issuer}", audience: named, subject_claim: nickname}}
 budgets:
   calls: {{per: subject, requests: 1/1h}}
 routes:
   /api: {{provider: [people, staff, jobs], allow: authenticated, budget: calls}}
   /other: {{provider: [people, staff, jobs], allow: authenticated, budget: calls}}
+  /named: {{provider: named, allow: authenticated, budget: calls}}
 """.format(one=SECRET.decode(), two=LONG_SECRET.decode(), issuer=ISSUER)
-SIGNS = {"people": (SECRET, "HS256"), "staff": (LONG_SECRET, "HS512"), "jobs": (LONG_SECRET, "HS384")}
+SIGNS = {
+    "people": (SECRET, "HS256"),
+    "staff": (LONG_SECRET, "HS512"),
+    "jobs": (LONG_SECRET, "HS384"),
+    "named": (SECRET, "HS256"),
+}
 CASES = cases("budget")
 
 

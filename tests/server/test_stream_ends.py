@@ -201,6 +201,7 @@ async def test_revoked_caller_ends_at_once_wherever_he_is(tmp_path: Path) -> Non
         assert status == 401 and b'"token_revoked"' in said, "also from the memory of verified tokens"
         listed.write_text("revoked: []")
         await gateway.revoking.look()
+        await gateway.revoking.look()
         assert await (await ask(gateway, "/live/x", line)).status() == 200, "what is taken back counts"
 
 
@@ -223,9 +224,35 @@ async def test_file_with_a_mistake_keeps_the_old_list_and_is_told(
         assert (await (await ask(gateway, "/live/x", bearer())).answer())[0] == 401, "no list is no empty list"
         listed.write_text("# all was taken back\n")
         await gateway.revoking.look()
+        await gateway.revoking.look()
         assert gateway.is_ready()
         assert await (await ask(gateway, "/live/x", bearer())).status() == 200
         assert gateway.revoking.reads["failed"] == 2
+
+
+async def test_file_that_is_written_in_place_lets_nobody_in_meanwhile(tmp_path: Path) -> None:
+    listed = tmp_path / "revoked.yaml"
+    whole = "# by hand\nrevoked:\n  - {sub: user-3}\n  - {sub: user-1}\n"
+    listed.write_text("revoked:\n  - {sub: user-1}\n")
+    async with RawUpstream(ticks) as upstream, Running(tmp_path, upstream, "", "revoked_file: revoked.yaml") as gateway:
+
+        async def status(subject: str) -> int:
+            return await (await ask(gateway, "/live/x", bearer(sub=subject))).status()
+
+        for written in ("", "# by hand\n", whole[: whole.index("  - {sub: user-1")], whole):
+            with listed.open("w") as file:
+                file.write(written)
+            await gateway.revoking.look()
+            assert gateway.revoking.error is None, "each of these is a list"
+            assert await status("user-1") == 401, f"still revoked where the file is {written!r}"
+        assert await status("user-3") == 401, "what is added counts at once"
+        assert await status("user-2") == 200
+        await gateway.revoking.look()
+        assert len(gateway.revoking.listed.entries) == 2, "a line that only moved is no other entry"
+        listed.write_text("revoked: [{sub: user-3}]\n")
+        await gateway.revoking.look()
+        await gateway.revoking.look()
+        assert await status("user-1") == 200, "what is taken back counts once the file has stood still"
 
 
 async def test_revocation_counts_for_streams_that_began_before_a_reload(tmp_path: Path) -> None:
