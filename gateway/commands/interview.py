@@ -26,6 +26,9 @@ _AUDIENCE = {
     "oidc": "The audience of its tokens (mastra)",
     **{kind: one.audience for kind, one in PRESET_DRAFTS.items()},
 }
+_NOT_A_NAME = (
+    "(jwt: whoever has a secret that is shared, as with MastraJwtAuth; oidc: any issuer that has no word here)"
+)
 _INDENT = "  "
 _LATER = "asked-later"  # stands for an audience while the answers before it are checked
 
@@ -90,21 +93,27 @@ class Interview:
 
 def _ask_kind() -> str:
     while True:
-        kind = kind_in(_question(f"Who issues the tokens: {', '.join(TYPES)}?"))
+        kind = kind_in(_question(f"Who issues the tokens: {', '.join(TYPES)}? {_NOT_A_NAME}"))
         if kind in TYPES:
             return kind
         _tell(f"found no type of provider, expected {listed(TYPES)}{nearest(kind, TYPES)}")
 
 
 def _tell(why: str) -> None:
-    # Wrapped between words: the terminal would break them anywhere.
-    room = shutil.get_terminal_size().columns - len(_INDENT)
-    lines = textwrap.wrap(why, max(room, 20), break_long_words=False, break_on_hyphens=False)
-    print_lines((_INDENT + line, "yellow") for line in lines)
+    print_lines((_INDENT + line, "yellow") for line in _wrapped(why, len(_INDENT)))
+
+
+def _wrapped(words: str, taken: int) -> list[str]:
+    """Return lines that leave `taken` columns free. Between words: the terminal would break them anywhere."""
+    room = max(shutil.get_terminal_size().columns - taken, 20)
+    return textwrap.wrap(words, room, break_long_words=False, break_on_hyphens=False)
 
 
 def _question(words: str) -> str:
+    *lines, last = _wrapped(words, 1)
+    if lines:
+        print_lines((line, "") for line in lines)
     try:
-        return input(f"{words} ").strip()
+        return input(f"{last} ").strip()
     except EOFError:
         raise BadCall("the answers ended; gateway init --help shows the flags that say the same") from None

@@ -230,6 +230,11 @@ def _lint_spellings(route: Route, place: Place, reading: Reading) -> None:
 
 def _without_email(provider: Provider) -> str:
     tokens, way_out = _WITHOUT_EMAIL[provider.kind]
+    if provider.kind == "auth0" and any(source.place == "session" for source in provider.token_sources):
+        # Named, it would be asked of the ID tokens as well, and everybody who logs in would be refused.
+        way_out = (
+            "a login has it; for other tokens add https://yourcompany.com/email with an Action, and no 'email_claim'"
+        )
     return f"the rule asks for an email, and {tokens} ('{provider.name}') carry none by default ({way_out})"
 
 

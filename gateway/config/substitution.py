@@ -64,6 +64,6 @@ def _value(found: re.Match[str], environment: Mapping[str, str]) -> str:
     if default is not None:
         return value or default
     if value is None:
-        instead = set_instead(name, environment)
+        instead = set_instead(name, environment) or ", expected it there or in .env beside the file"
         raise SubstitutionError(f"the environment variable {name} is not set{instead}", found.start())
     return value

@@ -56,6 +56,18 @@ def safe_return(login: Login, asked: str) -> str:
     return f"{path}{query}{'#' + parts.fragment if parts.fragment else ''}"
 
 
+def page_elsewhere(login: Login, head: RequestHead, asked: str) -> str | None:
+    """Return the page to come back to, as a path, if a script asks from a page at another address than `public_url`.
+
+    None: it is at `public_url`. The cookie of a login that begins elsewhere would not be there at its end. Who rewrites
+    Host in front costs its browsers one redirect more: what is returned leads to `public_url`, whatever Host says.
+    """
+    host = (head.headers.first("host") or "").lower()
+    if host == urlsplit(login.public_url).netloc:
+        return None
+    return safe_return(login, asked.removeprefix(f"{head.scheme}://{host}"))
+
+
 def parameters_of(query: str) -> Mapping[str, str]:
     """Return what a query says; raises `Denied` (LOGIN_INVALID) for what says something twice."""
     pairs = parse_qsl(query.removeprefix("?"), keep_blank_values=True)

@@ -12,9 +12,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
+from urllib.parse import urlencode
 
 from gateway.endpoints.backchannel import Logouts
-from gateway.endpoints.begun import begun_login, parameters_of, safe_return, step_up_parameters
+from gateway.endpoints.begun import begun_login, page_elsewhere, parameters_of, safe_return, step_up_parameters
 from gateway.endpoints.issuer import Conversation, Fetch
 from gateway.endpoints.studio import studio_answer
 from gateway.keys.fetch import Fetcher
@@ -37,6 +38,7 @@ from gateway.proxy.own import (
     end_lines,
     is_page,
     json_answer,
+    login_address,
     redirect,
     session_lines,
     set_cookie,
@@ -157,11 +159,18 @@ class LoginDesk:
         return renewed
 
     async def _begin(self, question: OwnQuestion) -> OwnAnswer:
-        """Send a person to the issuer: a page's `fetch` gets the address, a browser that opens this a redirect."""
+        """Send a person to the issuer: a page's `fetch` gets the address, a browser that opens this a redirect.
+
+        A page at another address than `public_url` gets this one there, where the cookie is of use.
+        """
         login, talk = self._known()
-        state, nonce, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(32), secrets.token_urlsafe(64)
         given = parameters_of(question.query)
         asked = step_up_parameters(given)
+        page = None if is_page(question.head) else page_elsewhere(login, question.head, given.get("redirect_uri", ""))
+        if page is not None:
+            anew = login_address(login, page) + "".join(f"&{urlencode([one])}" for one in asked.items())
+            return json_answer({"url": anew}, [])
+        state, nonce, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(32), secrets.token_urlsafe(64)
         address = await talk.address(state, nonce, verifier, asked)
         where = safe_return(login, given.get("redirect_uri", ""))
         begun = {"state": state, "nonce": nonce, "verifier": verifier, "to": where, "at": question.now}

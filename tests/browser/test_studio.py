@@ -218,6 +218,18 @@ def test_studio_shows_its_own_login(mastra: str, issuer: str, browser: Any, tmp_
     ]
 
 
+def test_login_ends_well_where_studio_was_opened_by_another_name(
+    mastra: str, issuer: str, browser: Any, tmp_path: Path
+) -> None:
+    with gateway(mastra, issuer, tmp_path, with_login=True) as running:
+        other = f"http://127.0.0.1:{running.port}"
+        with studio(browser, running.port, issuer, beside=other) as opened:
+            opened.page.goto(f"{other}/agents")
+            opened.page.get_by_text("Sign in with").click()
+            opened.see("Weather Agent")
+            assert opened.page.url == f"{opened.address}/agents", "back to the page, at public_url"
+
+
 MENU = ("Agents", "Workflows", "MCP Servers", "Metrics", "Traces", "Logs", "Request Context")
 
 

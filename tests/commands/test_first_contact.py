@@ -170,6 +170,14 @@ def test_bad_answer_is_asked_for_again_with_the_reason_and_nothing_is_lost(
     assert run_command(["check"]) == 0
 
 
+def test_question_is_wrapped_between_words_and_says_what_is_no_name(folder: Path) -> None:
+    _, seen = converse(folder, ["http://mastra:4111", "jwt", "\x04"], columns=60)
+    question = seen[seen.index("Who issues") : seen.index("The variable that holds")]
+    assert max(map(len, question.split("\n"))) <= 60 + len("jwt")  # what was typed stands behind it
+    assert "keycloak, cognito, supabase" in " ".join(question.split())
+    assert "jwt: whoever has a secret that is shared" in " ".join(question.split())
+
+
 def test_reason_is_wrapped_between_words(folder: Path) -> None:
     _, seen = converse(folder, ["http://mastra:4111/api", "", "clerk", "sk_test_abcdefgh", "\x04"], columns=60)
     told = [line for line in seen.split("\n") if line.startswith("  ")]

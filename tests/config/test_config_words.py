@@ -40,6 +40,16 @@ def test_clean_file_has_no_warning() -> None:
     assert warnings("  /api: {provider: jobs, allow: {email_domain: yourcompany.com}}") == []
 
 
+def test_way_to_an_email_does_not_shut_out_who_logs_in() -> None:
+    # A claim that is named counts in place of `email`, which is what ID tokens call it.
+    route = "  /api: {provider: staff, allow: {email_domain: a.com}}"
+    login = f"{{provider: staff, client_id: i, session: {{secret: {SECRET}x}}, public_url: 'http://localhost'}}"
+    (of_tokens,) = warnings(route)
+    (of_login,) = warnings(route, login=f"login: {login}")
+    assert "then name it: 'email_claim:" in of_tokens
+    assert "a login has it" in of_login and "and no 'email_claim'" in of_login
+
+
 @pytest.mark.parametrize(
     ("route", "expected"),
     [

@@ -194,7 +194,8 @@ def test_reference_that_cannot_be_replaced_is_refused(text: str, offset: int, me
 
 def test_missing_variable_names_itself_and_its_place() -> None:
     found = mistakes(file_with(upstream='upstream: "http://${MASTRA_HOST}:4111"'))
-    assert found == ["1:19: upstream: the environment variable MASTRA_HOST is not set"]
+    expected = "is not set, expected it there or in .env beside the file"
+    assert found == [f"1:19: upstream: the environment variable MASTRA_HOST {expected}"]
 
 
 def test_variable_cannot_change_the_structure() -> None:

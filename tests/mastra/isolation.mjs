@@ -5,7 +5,7 @@ import { MastraClient } from '@mastra/client-js';
 
 const { BASE_URL: baseUrl, TOKEN_A, TOKEN_B } = process.env;
 const agentId = 'weatherAgent';
-const connect = token => new MastraClient({ baseUrl, headers: { Authorization: `Bearer ${token}` } });
+const connect = token => new MastraClient({ baseUrl, retries: 0, headers: { Authorization: `Bearer ${token}` } });
 const [a, b] = [connect(TOKEN_A), connect(TOKEN_B)];
 
 // Both claim to be somebody else.
@@ -25,5 +25,6 @@ const result = {
   bDeletes: await statusOf(foreign.delete()),
   bTakesOver: await statusOf(open(b, 'thread-a')),
   aReads: await statusOf(a.listThreadMessages('thread-a', { agentId })),
+  aAsksWithoutThread: await statusOf(a.getAgent(agentId).generate('n=1 ms=1')),
 };
 console.log(JSON.stringify(result));

@@ -280,6 +280,7 @@ def test_signed_identity_keeps_threads_apart_and_closes_the_side_door(
                 "bDeletes": 403,
                 "bTakesOver": 403,
                 "aReads": 200,
+                "aAsksWithoutThread": 200,
             }
             found = run_node("client.mjs", "memory", BASE_URL=address, TOKEN=a)
             assert found["failed"] == [], found
@@ -314,6 +315,8 @@ def test_mastra_alone_does_not_keep_people_apart(
     owners, reads = (["auth0|a", "auth0|b"], 403) if has_map else (["forged", "forged"], 200)
     assert (found["owners"], found["bReads"], found["bTakesOver"]) == (owners, reads, 200)
     assert (found["aReads"] == 200) is not has_map
+    # Why the guide would have the map taken out: `own` cannot help that.
+    assert found["aAsksWithoutThread"] == (500 if has_map else 200)
 
 
 def test_every_operation_of_mastra_has_a_route_and_a_caller(start_mastra: StartMastra, tmp_path: Path) -> None:
