@@ -243,6 +243,14 @@ def test_upstream_is_on_a_network_that_leads_nowhere_else() -> None:
     assert COMPOSE["networks"]["back"] == {"internal": True}
 
 
+def test_redis_asks_for_no_password_and_is_reached_by_gateways_alone() -> None:
+    reach = {name for name, service in SERVICES.items() if "store" in service.get("networks", ())}
+    assert SERVICES["redis"]["networks"] == ["store"] and COMPOSE["networks"]["store"] == {"internal": True}
+    assert reach == {"gateway", "decide-1", "decide-2", "redis"}
+    (offered,) = re.findall(r"# (shared: .*?)\s+#", (PROJECT / "config" / "compose.yaml").read_text())
+    assert yaml.safe_load(offered) == {"shared": {"url": "redis://redis:6379/0"}}
+
+
 @pytest.mark.parametrize("name", [*SERVICES, "balancer"])
 def test_service_may_do_no_more_than_it_must(name: str) -> None:
     service = SERVICES.get(name) or SCALED[name]

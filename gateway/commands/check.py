@@ -12,10 +12,20 @@ from gateway.commands.call import BadCall, Command, add_file_option, environment
 from gateway.commands.live import look_at_upstreams, print_seen, report_of_seen
 from gateway.commands.operations import print_survey, report_of, survey_of
 from gateway.commands.printing import print_lines, print_mistakes, print_table
-from gateway.config.describe import Row, describe, words_of_audit
+from gateway.config.describe import (
+    Row,
+    describe,
+    entries,
+    routes_with,
+    words_of_audit,
+    words_of_budgets,
+    words_of_ends,
+)
 from gateway.config.document import ConfigError, Problem
 from gateway.config.file import load
 from gateway.config.model import Config, Expansion
+from gateway.config.revoked import load_revoked
+from gateway.policy.budgets import Budget, Rate
 from gateway.policy.own_words import ownership_lines, ownership_report
 from gateway.policy.ownership import Ownership
 from gateway.policy.routes import Route, with_head
@@ -33,6 +43,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the server's OpenAPI document: print every operation with the route that takes it and who may pass",
     )
     parser.add_argument(
+        "--revoked",
+        metavar="FILE",
+        type=Path,
+        help="besides, every mistake of a list before it becomes that of revoked_file",
+    )
+    parser.add_argument(
         "--live", action="store_true", help="ask each upstream whether the Studio that it serves calls past the gateway"
     )
     parser.add_argument(
@@ -47,6 +63,7 @@ def _run(call: argparse.Namespace) -> int:
     file = require_file(call.file)
     try:
         config = load(file, environment_of(call))
+        listed = None if call.revoked is None else load_revoked(call.revoked, config.providers)
     except ConfigError as mistakes:
         if call.json:
             print(json.dumps(_report_mistakes(file, mistakes), indent=2))
@@ -60,14 +77,20 @@ def _run(call: argparse.Namespace) -> int:
     if call.json:
         surveyed: dict[str, Any] = {} if found is None else {"openapi": report_of(found)}
         surveyed |= {} if seen is None else {"live": report_of_seen(seen)}
+        surveyed |= {} if listed is None else {"revoked": {"file": str(call.revoked), "entries": len(listed.entries)}}
         print(json.dumps(_report(file, config) | surveyed, indent=2))
         return status
-    print_lines([(f"{file}: no mistakes", "green"), ("", "")])
+    print_lines([(f"{file}: no mistakes", "green")])
+    if listed is not None:
+        print_lines([(f"{call.revoked}: no mistakes, {entries(len(listed.entries))}", "green")])
+    print_lines([("", "")])
     for warning in config.warnings:
         print_lines([(f"warning: {warning}", "yellow"), ("", "")])
     print_table(_HEADINGS, [_cells(row) for row in describe(config)])
-    if config.audit is not None:
-        print_lines([("", ""), *((line, "") for line in words_of_audit(config.audit, config.digest))])
+    audit = [] if config.audit is None else words_of_audit(config.audit, config.digest)
+    for lines in (words_of_budgets(config), words_of_ends(config), audit):
+        if lines:
+            print_lines([("", ""), *((line, "") for line in lines)])
     _print_expansions(config)
     _print_ownership(config)
     if any(route.methods is not None and with_head(route.methods) != route.methods for route in config.policy.routes):
@@ -145,9 +168,26 @@ def _report(file: Path, config: Config) -> dict[str, Any]:
         "warnings": list(config.warnings),
         "digest": config.digest,
         "routes": routes,
+        "budgets": {one.name: _budget(one, config) for one in config.budgets},
         "presets": {one.provider: _preset(one) for one in config.expansions},
         "own": {name: ownership_report(own, free) for name, own, free in owned_upstreams(config)},
     }
+
+
+def _budget(budget: Budget, config: Config) -> dict[str, Any]:
+    shared = config.shared if budget.failures is None else None
+    return {
+        "per": budget.per,
+        "streams": budget.streams,
+        "requests": _rate(budget.requests),
+        "failures": _rate(budget.failures),
+        "counted_in": "memory" if shared is None else shared.where,
+        "routes": None if budget.failures is not None else routes_with(budget, config),
+    }
+
+
+def _rate(rate: Rate | None) -> dict[str, Any] | None:
+    return None if rate is None else {"count": rate.count, "seconds": rate.seconds}
 
 
 def _preset(expansion: Expansion) -> dict[str, Any]:
@@ -182,6 +222,7 @@ examples:
   gateway check                        gateway.yaml of the working directory
   gateway check -c /etc/gateway.yaml --json
   gateway check --openapi http://localhost:4111/api/openapi.json    who may call what of the server
+  gateway check --revoked new.yaml     a list, before it is renamed to what revoked_file names
   gateway check --live                 whether Studio, as the upstreams serve it, works through the gateway
 """
 COMMAND = Command(

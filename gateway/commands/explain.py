@@ -24,16 +24,20 @@ from gateway.commands.call import BadCall, Command, add_file_option, environment
 from gateway.commands.printing import Line, print_lines, progress
 from gateway.commands.reading import read_file
 from gateway.config.model import Config
-from gateway.explain.explain import explain, with_note_of_scheme
+from gateway.explain.explain import allowed, explain, with_note_of_scheme
 from gateway.explain.issuer import StandInIssuer, complete_claims
 from gateway.explain.request import Asked, NoProviderError, client_step, head_for, provider_for, route_of, token_in
+from gateway.explain.spent import Counted
 from gateway.explain.step import Explanation, Step, Verdict
 from gateway.explain.walk import source_asked
 from gateway.keys.fetch import Fetcher
 from gateway.keys.store import KeyStore
+from gateway.policy.key_lookup import Keys
 from gateway.policy.model import RequestHead
+from gateway.policy.reasons import Reason
+from gateway.server.ledger import Ledger
 
-_MARKS: dict[Verdict, str] = {"yes": "yes", "no": "NO", "unknown": "?"}
+_MARKS: dict[Verdict, str] = {"yes": "yes", "no": "NO", "unknown": "?", "note": "", "skipped": "-"}
 _STYLES: dict[Verdict, str] = {"yes": "green", "no": "bold red", "unknown": "yellow", "note": "dim", "skipped": "dim"}
 _NAME_WIDTH = 10
 _EXAMPLES = """\
@@ -114,7 +118,8 @@ async def _explain_with_keys(config: Config, head: RequestHead, now: float, body
         if asked is not None:
             with progress("asking the key server"):
                 await keys.fetch(*asked)
-        return explain(config.policy, keys, head, now, keys.status_of, body)
+        counted = await _left(config, keys, head, now)
+        return explain(config.policy, keys, head, now, keys.status_of, body, counted)
     finally:
         await keys.close()
         await fetcher.close()
@@ -128,10 +133,30 @@ def _explain_claims(
         provider = provider_for(claims, route_of(config, asked.method, asked.target), provider_name, config)
     except NoProviderError as problem:
         raise BadCall(str(problem)) from None
-    if provider_name is not None:
-        claims = complete_claims(provider, claims, now)
-    head = head_for(asked, config, issuer.token(claims, provider))
-    return explain(config.policy, issuer, head, now, issuer.status_of, body)
+    completed = complete_claims(provider, claims, now)
+    taken = claims if provider_name is None else completed
+    head = head_for(asked, config, issuer.token(taken, provider))
+    counted = None if config.shared is None else asyncio.run(_left(config, issuer, head, now))
+    explanation = explain(config.policy, issuer, head, now, issuer.status_of, body, counted)
+    filled_in = [name for name in completed if name not in taken]
+    if explanation.code != Reason.CLAIM_INVALID.code or not filled_in:
+        return explanation
+    note = f"The claims were taken for all of the token. `--provider {provider.name}` fills in: {', '.join(filled_in)}."
+    return replace(explanation, advice=(note, *explanation.advice))
+
+
+async def _left(config: Config, keys: Keys, head: RequestHead, now: float) -> Counted | None:
+    """Return what is left of the caller's budgets, where a store is shared that can be asked."""
+    allow = None if config.shared is None else allowed(config.policy, keys, head, now)
+    if allow is None or not allow.route.budgets:
+        return None
+    logging.getLogger("gateway.stores").addHandler(logging.NullHandler())  # the explanation says it
+    ledger = Ledger(config)
+    try:
+        with progress("asking the shared store"):
+            return await ledger.left_in_store(allow, head.client_ip)
+    finally:
+        await ledger.close()
 
 
 def _lines(explanation: Explanation) -> Iterator[Line]:

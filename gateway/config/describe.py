@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from gateway.config.document import printable
 from gateway.config.model import Audit, Config
+from gateway.policy.budgets import Budget, Rate
 from gateway.policy.routes import Capture, Route
+from gateway.policy.streams import Streams
 from gateway.policy.studio import ASKED
-from gateway.policy.words import words_of
+from gateway.policy.words import duration_of, words_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,66 @@ def words_of_audit(audit: Audit, digest: str) -> list[str]:
         f"  where it cannot be written, {lost}",
         f"  each names this configuration: {digest}",
     ]
+
+
+def words_of_budgets(config: Config) -> list[str]:
+    """Return in words, line by line, where budgets are counted, what each allows, and on which routes."""
+    counted, shared = "in the memory of each process", config.shared
+    if shared is not None:
+        down = "each process counts for itself" if shared.if_down == "local" else "what would be counted is refused"
+        counted = f"together in {shared.where}; while that is down, {down}"
+    lines = [f"budgets, counted {counted}"] if config.budgets else []
+    return lines + [f"  {one.name}, per {one.per}: {_allowed(one, config)}" for one in config.budgets]
+
+
+def words_of_ends(config: Config) -> list[str]:
+    """Return in words, line by line, when streams end by the gateway's will, on which routes, and who is revoked."""
+    kinds: dict[str, list[str]] = {}
+    for route in config.policy.routes:
+        if route.streams is not None and (words := _life(route.streams)):
+            kinds.setdefault(words, []).append(route.key)
+    lines = ["streams", *(f"  {words}; on {', '.join(keys)}" for words, keys in kinds.items())] if kinds else []
+    if config.revoked_file is not None:
+        count = len(config.policy.revoked.listed.entries) if config.policy.revoked is not None else 0
+        lines.append(f"revoked by {printable(config.revoked_file.name)}: {entries(count)}, read again when it changes")
+    return lines
+
+
+def entries(count: int) -> str:
+    """Return in words how long a list is."""
+    return "1 entry" if count == 1 else f"{count} entries"
+
+
+def _life(streams: Streams) -> str:
+    grace, most, silence = streams.grace_seconds, streams.max_seconds, streams.heartbeat_seconds
+    parts = [
+        f"end {f'{duration_of(grace)} after' if grace else 'with'} their token or session" if grace is not None else "",
+        f"last {duration_of(most)} at most" if most is not None else "",
+        f"say that they live after {duration_of(silence)} of silence" if silence is not None else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def routes_with(budget: Budget, config: Config) -> list[str]:
+    """Return the keys of the routes that name a budget, as the file has them."""
+    return [route.key for route in config.policy.routes if any(one.name == budget.name for one in route.budgets)]
+
+
+def _allowed(budget: Budget, config: Config) -> str:
+    if budget.failures is not None:
+        return f"{_rate(budget.failures, 'answers 401')}, then 429 on every route; in the memory of each process"
+    streams = [_streams(budget.streams)] if budget.streams is not None else []
+    requests = [_rate(budget.requests, "requests")] if budget.requests is not None else []
+    routes = ", ".join(routes_with(budget, config))
+    return f"{', '.join([*streams, *requests])}; on {routes or 'no route'}"
+
+
+def _streams(count: int) -> str:
+    return f"{count} streams at once" if count > 1 else "1 stream at once"
+
+
+def _rate(rate: Rate, what: str) -> str:
+    return f"{rate.count} {what} within {duration_of(rate.seconds)}"
 
 
 def _because(route: Route) -> str:

@@ -81,16 +81,20 @@ class Reading:
         return self._folder / node.text
 
     def mounted(
-        self, node: Text, max_bytes: int = _MAX_MOUNTED_BYTES, *, is_watched: bool = True
+        self, node: Text, max_bytes: int = _MAX_MOUNTED_BYTES, *, is_watched: bool = True, if_gone: str = ""
     ) -> tuple[Path, bytes]:
-        """Return the path and the bytes of a file that the file names. A relative path begins at the file's folder."""
+        """Return the path and the bytes of a file that the file names. A relative path begins at the file's folder.
+
+        `if_gone` is what to do where there is no such file.
+        """
         path = self.path_of(node)
         try:
             if is_watched:
                 self.files.append(path)
             content = self._read_file(path)
         except OSError as problem:
-            self.refuse(node, f"the file cannot be read: {problem.strerror or type(problem).__name__}")
+            note = if_gone if isinstance(problem, FileNotFoundError) else ""
+            self.refuse(node, f"the file cannot be read: {problem.strerror or type(problem).__name__}", note)
         if len(content) > max_bytes:
             self.refuse(node, f"found a file of {len(content)} bytes, expected at most {max_bytes // 1024**2} MiB")
         return path, content

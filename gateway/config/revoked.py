@@ -19,6 +19,7 @@ from gateway.policy.providers import Provider
 from gateway.policy.revocation import Revocation, RevocationList
 
 _LIST: Final = "revoked: [{sub: ...}, {sid: ...}, {jti: ...}, {before: 2026-11-21T05:00:00Z}]"
+_GONE: Final = "make it: an empty file revokes nothing"
 _JWS: Final = re.compile(r"[\w-]{10,}\.[\w-]{10,}\.[\w-]*")
 
 
@@ -181,7 +182,7 @@ def read_revoked_file(
 
     It is watched on its own: a mistake elsewhere must not keep a list old.
     """
-    path, content = reading.mounted(node, is_watched=False)
+    path, content = reading.mounted(node, is_watched=False, if_gone=_GONE)
     try:
         return path, read_revoked(path, content, providers, reading)
     except ConfigError as problem:

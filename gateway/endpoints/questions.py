@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from gateway.explain.explain import explain, with_note_of_scheme
+from gateway.explain.explain import allowed, explain, with_note_of_scheme
 from gateway.explain.request import Asked, head_for, token_in
 from gateway.explain.walk import source_asked
 from gateway.server.gateway import Gateway
@@ -25,7 +25,11 @@ async def answer(question: dict[str, Any], gateway: Gateway) -> tuple[int, dict[
     wanted = source_asked(config.policy, head, now, keys)
     if wanted is not None and getattr(keys.find(wanted[0], wanted[1], "", now), "fetch_may_help", False):
         await keys.fetch(*wanted)  # as a request with this token would; the store's own limits hold
-    explanation = explain(config.policy, keys, head, now, keys.status_of)
+    allow = allowed(config.policy, keys, head, now)
+    counted = None
+    if allow is not None and allow.route.budgets:
+        counted = await gateway.ledger.left(allow, head.client_ip)
+    explanation = explain(config.policy, keys, head, now, keys.status_of, counted=counted)
     if has_scheme:
         explanation = with_note_of_scheme(explanation, config.policy, keys, head_for(asked, config, pasted), now)
     return 200, explanation.as_json()

@@ -9,7 +9,7 @@ from gateway.explain.findings import Findings
 from gateway.explain.hiding import without_credentials
 from gateway.explain.identity import explain_identity
 from gateway.explain.own import explain_own
-from gateway.explain.spent import explain_budgets
+from gateway.explain.spent import Counted, explain_budgets
 from gateway.explain.step import Explanation, Step, shown
 from gateway.explain.walk import StatusOf, walk
 from gateway.policy.decision import Allow, Deny, NeedKey, NeedSession, decide
@@ -37,13 +37,19 @@ class Decided:
 
 
 def explain(
-    policy: Policy, keys: Keys, head: RequestHead, now: float, status_of: StatusOf, body: bytes = b""
+    policy: Policy,
+    keys: Keys,
+    head: RequestHead,
+    now: float,
+    status_of: StatusOf,
+    body: bytes = b"",
+    counted: Counted | None = None,
 ) -> Explanation:
     """Return why a request gets its answer. `now` is Unix seconds; keys are taken as they are, none is fetched.
 
-    Neither the token nor the body is kept.
+    `counted` is what is left of the caller's budgets; None: nobody knows. Neither the token nor the body is kept.
     """
-    decided = decide_whole(policy, keys, head, now, body)
+    decided = decide_whole(policy, keys, head, now, body, counted=counted)
     found = walk(policy, keys, head, now, status_of)
     found.steps += (*decided.budgets, decided.own, decided.identity)
     return _explained(decided.decision, found)
@@ -69,20 +75,37 @@ def with_note_of_scheme(
     return replace(explanation, advice=(note, *explanation.advice))
 
 
+def allowed(policy: Policy, keys: Keys, head: RequestHead, now: float) -> Allow | None:
+    """Return what lets a request pass, as far as budgets are not asked; None: it is refused."""
+    decision = _decided(policy, keys, head, now)
+    return decision if isinstance(decision, Allow) else None
+
+
+def _decided(policy: Policy, keys: Keys, head: RequestHead, now: float) -> Allow | Deny:
+    decision = decide(Policy(policy.routes, policy.header_rules, policy.login), keys, head, now, may_fetch=False)
+    if isinstance(decision, (NeedKey, NeedSession)):  # with may_fetch False there is none
+        raise AssertionError("a final decision was asked for")
+    return decision
+
+
 def decide_whole(
-    policy: Policy, keys: Keys, head: RequestHead, now: float, body: bytes = b"", owner: str | None = None
+    policy: Policy,
+    keys: Keys,
+    head: RequestHead,
+    now: float,
+    body: bytes = b"",
+    owner: str | None = None,
+    counted: Counted | None = None,
 ) -> Decided:
     """Return what `serve` would do, with what the upstream would be told: a claim that cannot be told is refused, too.
 
     `now` is Unix seconds. The decision is made by a copy of the policy with an empty cache. `owner` is whose the things
     are that an upstream would be asked about; None: the caller's.
     """
-    decision = decide(Policy(policy.routes, policy.header_rules, policy.login), keys, head, now, may_fetch=False)
-    if isinstance(decision, (NeedKey, NeedSession)):  # with may_fetch False there is none
-        raise AssertionError("a final decision was asked for")
+    decision = _decided(policy, keys, head, now)
     if isinstance(decision, Deny):
         return Decided(decision, Step("own", "skipped"), Step("identity", "skipped"))
-    spent, refusal = explain_budgets(decision, head)
+    spent, refusal = explain_budgets(decision, head, counted)
     if refusal is not None:
         skipped = Step("own", "skipped"), Step("identity", "skipped")
         return Decided(_denied(refusal, decision), *skipped, budgets=spent)

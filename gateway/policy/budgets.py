@@ -16,6 +16,7 @@ from gateway.policy.claim_names import read_claim
 from gateway.policy.denied import Denied
 from gateway.policy.model import Principal
 from gateway.policy.reasons import Reason
+from gateway.policy.words import duration_of
 
 CLAIM: Final = "claim:"  # how a claim is named in `per`, its name behind it
 KEY_BYTES: Final = 16
@@ -36,7 +37,7 @@ class Rate:
         return 0.0 if self.count <= EXACT_COUNT else self.seconds / EXACT_COUNT
 
     def __str__(self) -> str:
-        return f"{self.count}/{self.seconds:g}s"
+        return f"{self.count}/{duration_of(self.seconds)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,11 @@ class Budget:
     failures: Rate | None = None  # 401 answers, of an address
     pinned: frozenset[str] = frozenset()
     named_by: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def place(self) -> str:
+        """How the log calls it where it refuses, as `allow[0]` is called."""
+        return f"budgets.{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +101,12 @@ class Verdict:
 
 
 class OverBudget(Denied):
-    """A budget has nothing left. `lines` are those of the answer, `Retry-After` among them."""
+    """A budget has nothing left. `lines` are those of the answer, `Retry-After` among them; `budget` None: all have."""
 
-    def __init__(self, reason: Reason, detail: str, lines: bytes) -> None:
+    def __init__(self, reason: Reason, detail: str, lines: bytes, budget: Budget | None = None) -> None:
         super().__init__(reason, detail)
         self.lines = lines
+        self.rule = None if budget is None else budget.place
 
 
 def claims_of(
@@ -132,21 +139,25 @@ def counted(budget: Budget, principal: Principal | None, client_ip: str) -> tupl
     if per == "ip":
         network = network_of(client_ip)
         if network == UNKNOWN:
-            raise Denied(
-                Reason.BUDGET_UNCOUNTED, f"the budget '{budget.name}' counts addresses, and this one is unknown"
-            )
+            raise _uncounted(budget, "counts addresses, and this one is unknown")
         return per, network
     if principal is None:
-        raise Denied(Reason.BUDGET_UNCOUNTED, f"the budget '{budget.name}' counts per {per}, and nobody is known")
+        raise _uncounted(budget, f"counts per {per}, and nobody is known")
     if per == "provider":
         return per, principal.provider
     value = _value_of(per, principal)
     if value is None:
-        raise Denied(Reason.BUDGET_UNCOUNTED, f"the budget '{budget.name}' counts per {per}, and the token names none")
+        raise _uncounted(budget, f"counts per {per}, and the token names none")
     if principal.issuer is not None and principal.provider in budget.pinned:
         claim = budget.named_by.get(principal.provider)
         return (per, "issuer", principal.issuer, value, *(() if claim is None else (claim,)))
     return per, "provider", principal.provider, value
+
+
+def _uncounted(budget: Budget, why: str) -> Denied:
+    denied = Denied(Reason.BUDGET_UNCOUNTED, f"the budget '{budget.name}' {why}")
+    denied.rule = budget.place
+    return denied
 
 
 def _value_of(per: str, principal: Principal) -> str | None:
@@ -197,7 +208,8 @@ def over_budget(claims: Sequence[Claim], verdict: Verdict) -> OverBudget:
     claim = claims[number]
     limit = f"{claim.streams} streams at once" if verdict.what == "streams" else f"{claim.requests} requests"
     detail = f"the budget '{claim.budget.name}' per {claim.budget.per}: {limit}"
-    return OverBudget(Reason.BUDGET_EXCEEDED, detail, retry_line(verdict.wait_seconds) + told(claims, verdict))
+    lines = retry_line(verdict.wait_seconds) + told(claims, verdict)
+    return OverBudget(Reason.BUDGET_EXCEEDED, detail, lines, claim.budget)
 
 
 def retry_line(seconds: float) -> bytes:

@@ -26,6 +26,7 @@ class Denied(Exception):
         self.reason = reason
         self.detail = detail
         self.provider: str | None = None  # whose token it was, once that is known
+        self.rule: str | None = None  # what of the file refused, as it is called there
 
     def __str__(self) -> str:
         return f"{self.reason.code}: {self.detail}"

@@ -128,9 +128,10 @@ def revoked_of(revoked: Revoked, allowed: Allow | None) -> Denied | None:
 def no_more(problem: Denied, allowed: Allow | None) -> Deny:
     """Return the refusal of a request that was allowed and goes no further; log and audit say whose it was."""
     if allowed is None:
-        return Deny(problem.reason, problem.detail)
+        return Deny(problem.reason, problem.detail, rule=problem.rule)
     principal = allowed.principal
-    return Deny(problem.reason, problem.detail, allowed.route, principal, had_token=principal is not None)
+    had_token = principal is not None
+    return Deny(problem.reason, problem.detail, allowed.route, principal, had_token=had_token, rule=problem.rule)
 
 
 def _by_time(reason: Reason) -> Ending:

@@ -173,12 +173,12 @@ class Waiting(Relay):
             if isinstance(lease, Denied):
                 if isinstance(lease, OverBudget):
                     self._said += lease.lines
-                self._refuse(Deny(lease.reason, lease.detail, route, principal=principal))
+                self._refuse(Deny(lease.reason, lease.detail, route, principal=principal, rule=lease.rule))
                 return
             self._lease = lease
             self._said += lease.lines
-            if lease.would_deny is not None and allow.would_deny is None:
-                allow.would_deny = Deny(lease.would_deny.reason, lease.would_deny.detail, route)
+            if (no := lease.would_deny) is not None and allow.would_deny is None:
+                allow.would_deny = Deny(no.reason, no.detail, route, rule=no.rule)
             if allow.route.own_things is not None:
                 self._part(allow, allow.route.own_things)
             else:
@@ -208,7 +208,7 @@ class Waiting(Relay):
         locked = self._host.locked_out(self._request.client_ip)
         if locked is not None:
             self._said = locked.lines
-            self._refuse(Deny(locked.reason, locked.detail))
+            self._refuse(Deny(locked.reason, locked.detail, rule=locked.rule))
         return locked is not None
 
     # --- saying ---

@@ -39,7 +39,7 @@ class Failures:
             if count >= rate.count:
                 lines = retry_line(seconds) + told([Claim(budget, key, None, rate)], Verdict([Left(0, seconds)]))
                 detail = f"the budget '{budget.name}': {rate} answers 401"
-                return budget, OverBudget(Reason.BUDGET_EXCEEDED, detail, lines)
+                return budget, OverBudget(Reason.BUDGET_EXCEEDED, detail, lines, budget)
         return None
 
     def note(self, client_ip: str) -> None:

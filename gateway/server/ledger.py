@@ -9,15 +9,18 @@ import time
 from collections.abc import Callable
 
 from gateway.config.model import Config, Shared
+from gateway.explain.spent import Counted
 from gateway.policy.budgets import (
     Budget,
     Claim,
+    Left,
     OverBudget,
     Verdict,
     claims_of,
     over_budget,
     told,
 )
+from gateway.policy.decision import Allow
 from gateway.policy.denied import Denied
 from gateway.policy.model import Principal
 from gateway.policy.reasons import Reason
@@ -25,7 +28,7 @@ from gateway.policy.routes import Route
 from gateway.proxy.host import Lease
 from gateway.server.failures import Failures
 from gateway.server.leases import Leases, Spent, Then, unenforced
-from gateway.stores.counting import Counting, Held, SharedStore
+from gateway.stores.counting import Counting, Held, SharedStore, StoreDownError
 from gateway.stores.memory import Memory
 
 
@@ -161,6 +164,34 @@ class Ledger(Leases):
         self._open(spent, counting, held)
         then(spent)
 
+    # --- questions ---
+
+    async def left_in_store(self, allow: Allow, client_ip: str) -> Counted | None:
+        """Return what the shared store says is left for a caller; None: there is none, or nothing to ask for."""
+        claims = self._claims_of(allow, client_ip)
+        if self._counting is None or self.store is None or not claims:
+            return None
+        try:
+            found = await self._counting.left(claims)
+        except StoreDownError as problem:
+            return Counted({}, f"the shared store cannot be asked what is left: {problem}")
+        return Counted(_by_budget(claims, found), "as the shared store counts")
+
+    async def left(self, allow: Allow, client_ip: str) -> Counted:
+        """Return what is left for a caller, whoever counts now."""
+        shared = await self.left_in_store(allow, client_ip)
+        if shared is not None and (shared.left or self._if_down == "refuse"):
+            return shared
+        claims, words = self._claims_of(allow, client_ip), "as this process counts"
+        here = _by_budget(claims, self.memory.left(claims, self._clock()))
+        return Counted(here, words if shared is None else f"{words}: {shared.words}")
+
+    def _claims_of(self, allow: Allow, client_ip: str) -> tuple[Claim, ...]:
+        try:
+            return claims_of(allow.route.budgets, self._secret, allow.principal, client_ip)
+        except Denied:
+            return ()
+
     # --- streams ---
 
     def take_late(self, spent: Spent, cut: Callable[[OverBudget], None]) -> None:
@@ -215,6 +246,10 @@ class Ledger(Leases):
         for one in budgets:
             series = one.name, result
             self.results[series] = self.results.get(series, 0) + 1
+
+
+def _by_budget(claims: tuple[Claim, ...], left: list[Left]) -> dict[str, Left]:
+    return {claim.budget.name: one for claim, one in zip(claims, left, strict=True)}
 
 
 def _connect(shared: Shared) -> tuple[SharedStore, Counting]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
-from gateway.policy.budgets import Claim, Verdict
+from gateway.policy.budgets import Claim, Left, Verdict
 
 Then = Callable[[Verdict | None], None]  # told a verdict, or None: there was none in time
 
@@ -64,6 +64,10 @@ class Counting(Protocol):
 
     def held_for(self, claims: Sequence[Claim]) -> Held | None:
         """Return places of a stream that nobody was asked for."""
+        ...
+
+    async def left(self, claims: Sequence[Claim]) -> list[Left]:
+        """Return what is left of each, and count nothing. Raises `StoreDownError`."""
         ...
 
     async def answered(self) -> None:

@@ -42,6 +42,17 @@ class Memory:
                 left.streams += claim.streams is not None and is_stream
         return verdict
 
+    def left(self, claims: Sequence[Claim], now: float) -> list[Left]:
+        """Return what is left of each, and count nothing."""
+        found = []
+        for claim in claims:
+            left = Left(streams=0 if claim.streams is None else claim.streams - self._streams.get(claim.key, 0))
+            if claim.requests is not None:
+                count, seconds = self._window_of(claim.requests).count(claim.key, claim.requests, now)
+                left.requests, left.reset_seconds = claim.requests.count - count, seconds or claim.requests.seconds
+            found.append(left)
+        return found
+
     def note(self, claims: Sequence[Claim], now: float, *, is_stream: bool) -> None:
         """Count a request that passes, whatever is left."""
         for claim in claims:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import Final
 
 # KEYS: for each budget that of its streams, and that of its window. ARGV: the lease (empty: none is taken), for how
-# many milliseconds it is good, and for each budget how many streams (-1: any number), how many requests (-1: likewise),
-# and the lengths of window and granule in microseconds.
+# many milliseconds it is good (0: nothing is counted, it is only told what there is), and for each budget how many
+# streams (-1: any number), how many requests (-1: likewise), and the lengths of window and granule in microseconds.
 # Returns the number of the budget that refuses (0: none), 1 for its streams or 2 for its requests, after how many
 # microseconds it would not; and for each budget how many requests and streams there are, and for how long the first of
 # the requests counts.
@@ -75,7 +75,7 @@ for i = 1, #KEYS / 2 do
   end
   answer[3 * i + 1], answer[3 * i + 3] = count, first
 end
-if answer[1] ~= 0 then return answer end
+if answer[1] ~= 0 or life == 0 then return answer end
 
 for i = 1, #KEYS / 2 do
   if tonumber(ARGV[4 * i - 1]) >= 0 and lease ~= '' then

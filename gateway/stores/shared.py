@@ -21,6 +21,7 @@ from gateway.stores.scripts import RENEW, SPEND
 _log = logging.getLogger("gateway.stores")
 LIFE_SECONDS: Final = 30.0  # of a lease that nobody renews: how long a process that died holds its places
 _RENEWALS_IN_A_LIFE: Final = 4
+_PATIENCE_SECONDS: Final = 2.0  # of who only wants to know, to connect included
 _AT_ONCE: Final = 3  # batches under way; the store has a connection more, for leases
 _MAX_BATCH: Final = 100
 _MAX_KEYS: Final = 500  # in one step of Redis, which serves nobody else meanwhile
@@ -94,6 +95,12 @@ class SharedBudgets:
         """Return places that nobody was asked for yet: of a stream that began while the store was down."""
         keys = tuple([_stream_key(claim) for claim in claims if claim.streams is not None])
         return Held(secrets.token_bytes(12), keys) if keys else None
+
+    async def left(self, claims: Sequence[Claim]) -> list[Left]:
+        """Return what is left of each, and count nothing. Raises `StoreDownError`."""
+        asked = _Asked(claims, None, lambda verdict: None, 0.0)
+        answers = await self.store.ask(lambda client: _run(client, SPEND, [_words_of(asked, b"0")]), _PATIENCE_SECONDS)
+        return _left_of(claims, answers[0])
 
     async def answered(self) -> None:
         """Return once nobody waits for a verdict any more, and nobody does for longer than the time-out."""
@@ -265,19 +272,28 @@ def _verdict_of(asked: _Asked, answer: list[int]) -> Verdict:
     number, what, wait = answer[:3]
     if not 0 <= number <= len(asked.claims):
         raise ValueError(f"budget {number} of {len(asked.claims)} refuses")
-    verdict = Verdict([])
+    verdict = Verdict(_left_of(asked.claims, answer))
     if number:
         verdict.refused, verdict.what = number - 1, "streams" if what == 1 else "requests"
         verdict.wait_seconds = wait / _MICROSECONDS
-    taken = 0 if number else 1
-    for place, claim in enumerate(asked.claims):
+    else:  # it was taken
+        for claim, left in zip(asked.claims, verdict.left, strict=True):
+            left.requests -= claim.requests is not None
+            left.streams -= claim.streams is not None and asked.held is not None
+    return verdict
+
+
+def _left_of(claims: Sequence[Claim], answer: list[int]) -> list[Left]:
+    """Return what there was of each when it was asked for."""
+    found = []
+    for place, claim in enumerate(claims):
         count, open_streams, first = answer[3 * place + 3 : 3 * place + 6]
         rate = claim.requests
-        verdict.left.append(
+        found.append(
             Left(
-                0 if rate is None else rate.count - count - taken,
+                0 if rate is None else rate.count - count,
                 0.0 if rate is None else first / _MICROSECONDS if count else rate.seconds,
-                0 if claim.streams is None else claim.streams - open_streams - (taken and asked.held is not None),
+                0 if claim.streams is None else claim.streams - open_streams,
             )
         )
-    return verdict
+    return found

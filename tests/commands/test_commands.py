@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import stat
 import subprocess
 import sys
@@ -238,6 +239,18 @@ def test_check_never_prints_a_secret(folder: Path, capsys: pytest.CaptureFixture
 def test_everyday_file_gives_no_warning(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["check", "-c", str(PROJECT / "config" / "gateway.yaml")]) == 0
     assert "warning" not in capsys.readouterr().out
+
+
+def test_what_the_everyday_file_offers_can_be_taken(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (PROJECT / "config" / "gateway.yaml").read_text()
+    taken, count = re.subn(r"(?m)^( *)# (?=(own|budgets|streams|revoked_file|audit): )", r"\1", text)
+    (folder / "revoked.yaml").write_text("")
+    (folder / "gateway.yaml").write_text(
+        taken.replace("    allow: company\n", "    allow: company\n    budget: person\n")
+    )
+    assert (run_command(["check"]), count) == (0, 5)
+    printed = capsys.readouterr().out
+    assert "mastra: things belong" in printed and "person, per subject" in printed and "audit in" in printed
 
 
 def see_on_terminal(folder: Path, **environment: str) -> str:

@@ -108,6 +108,17 @@ def test_claims_of_a_key_servers_provider_need_no_key_server(folder: Path, capsy
     assert ask(capsys, "GET", "/api", "--provider", "people", "--claims", claims)[0] == 0
 
 
+@pytest.mark.parametrize(("more", "is_said"), [((), True), (("--provider", "jobs"), False)])
+def test_claims_that_lack_what_all_tokens_have_are_told_how_to_get_it(
+    more: tuple[str, ...], is_said: bool, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = "{}" if not more else '{"exp": "soon"}'
+    status, said = ask(capsys, "GET", "/jobs", "--claims", given, *more)
+    assert (status, said["code"]) == (1, "claim_invalid")
+    note = "The claims were taken for all of the token. `--provider jobs` fills in: sub, iat, exp."
+    assert (said["advice"][0] == note) is is_said
+
+
 def test_claims_without_provider_are_taken_as_they_are(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "claims.json").write_text('{"iss": "https://clerk.example.com", "email": "ann@yourcompany.com"}')
     status, said = ask(capsys, "GET", "/api", "--claims", "claims.json")

@@ -74,6 +74,27 @@ def test_check_says_nothing_where_nothing_is_owned(tmp_path: Path, capsys: pytes
     assert json.loads(capsys.readouterr().out)["own"] == {}
 
 
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        (
+            '{"threadId": "t1"}',
+            0,
+            "look-up     GET /api/memory/threads/t1   (expected: an answer that says: the caller's)",
+        ),
+        ('{"threadId": 5}', 1, "403 not_owner"),
+    ],
+)
+def test_explanation_shows_what_would_be_asked(
+    body: str, status: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(FILE)
+    asked = ["explain", "POST", "/api/memory/threads", "-c", str(file), "--provider", "people", "--claims", "{}"]
+    assert run_command([*asked, "--body", body]) == status
+    assert said in capsys.readouterr().out
+
+
 def test_drafted_file_offers_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

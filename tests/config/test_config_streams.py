@@ -9,7 +9,7 @@ import pytest
 from gateway.config.document import ConfigError
 from gateway.config.revoked import load_revoked
 from gateway.policy.streams import Streams
-from tests.configuring import SECRET, file_with, mistakes, read
+from tests.configuring import SECRET, file_with, full, mistakes, read
 from tests.machines import line_of
 
 ALL = "streams: {end: with_token, grace: 10s, max: 2h, heartbeat: 15s}"
@@ -78,6 +78,12 @@ def test_entries_are_read() -> None:
 def test_nobody_is_revoked_by_an_empty_file(text: str) -> None:
     assert revoked(text) == []
     assert read(file_with(revoked="revoked_file: revoked.yaml"), mounted={"revoked.yaml": text.encode()}).policy.revoked is None  # fmt: skip # noqa: E501
+
+
+def test_file_that_is_not_there_can_be_made() -> None:
+    said = full(file_with(revoked="revoked_file: revoked.yaml"))
+    assert "revoked_file: the file cannot be read: No such file or directory" in said
+    assert "  make it: an empty file revokes nothing\n" in said
 
 
 MISTAKES = {

@@ -120,4 +120,4 @@ def test_what_is_left_is_told_as_structured_fields() -> None:
     )
     refused = over_budget(claims, Verdict([Left(0, 4.2, 1)], 0, "requests", 4.2))
     assert refused.lines.startswith(b"Retry-After: 5\r\nRateLimit-Policy: ")
-    assert refused.detail == "the budget 'people' per subject: 60/60s requests"
+    assert refused.detail == "the budget 'people' per subject: 60/1m requests"

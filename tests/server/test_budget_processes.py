@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -125,6 +130,52 @@ def test_the_fourth_stream_is_429_on_either_and_cancelled_ones_leave_nothing(
         assert _open(redis) == 1
     assert _open(redis) == 0  # who is stopped gives back what it holds
     _leave(connection)
+
+
+def _explained(gateway: Served, token: str = ANN) -> dict[str, Any]:
+    """Return what the status page's explanation says of the budgets of a POST."""
+    question = json.dumps({"method": "POST", "path": "/api/stream", "token": token}).encode()
+    asked = urllib.request.Request(  # loopback
+        f"http://127.0.0.1:{gateway.admin}/explain", question, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(asked, timeout=20) as answer:
+        told = json.loads(answer.read())
+    (step,) = [step for step in told["steps"] if step["name"] == "budget"]
+    return {"decision": told["decision"], "code": told.get("code"), **step}
+
+
+def test_explanations_say_how_much_is_left_and_use_up_nothing(
+    upstream: str, redis: RedisServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "one" / "gateway.yaml"
+    ask = [sys.executable, "-m", "gateway", "explain", "-c", str(file), "POST", "/api/stream", "--token", ANN]
+    with _two(upstream, redis, tmp_path) as (one, two):
+        held = [_begin(one)[1], _begin(two)[1]]
+        for gateway in (one, two, one):
+            told = _explained(gateway)
+            assert (told["decision"], told["found"]) == ("allow", "as the shared store counts")
+            assert [part["found"].partition("; ")[2] for part in told["parts"]] == [
+                "left: 1 streams", "left: 998 requests",
+            ]  # fmt: skip
+        printed = subprocess.run(ask, capture_output=True, text=True, timeout=60, check=False)
+        assert printed.returncode == 0 and "budget      as the shared store counts\n" in printed.stdout, printed.stdout
+        assert "; left: 1 streams\n" in printed.stdout and printed.stderr == ""
+        held.append(_begin(two)[1])
+        told = _explained(one)
+        assert (told["decision"], told["code"], told["parts"][0]["verdict"]) == ("deny", "budget_exceeded", "no")
+        printed = subprocess.run(ask, capture_output=True, text=True, timeout=60, check=False)
+        assert printed.returncode == 1 and "\n429 budget_exceeded" in printed.stdout, printed.stdout
+        redis.kill()
+        assert _status(one) == 200  # it has seen that nobody can be asked
+        told = _explained(one)
+        # What it has seen by itself: one stream.
+        assert (told["decision"], told["parts"][0]["found"][-20:]) == ("allow", "ann; left: 2 streams")
+        assert told["found"].startswith("as this process counts: the shared store cannot be asked what is left: ")
+        printed = subprocess.run(ask, capture_output=True, text=True, timeout=60, check=False)
+        assert "the shared store cannot be asked what is left: ConnectionError: " in printed.stdout, printed.stdout
+        assert printed.stderr == ""
+        for connection in held:
+            _leave(connection)
 
 
 def test_whatever_is_done_to_the_store_costs_100_ms_at_most_and_no_error(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -246,6 +247,29 @@ async def test_who_has_no_organization_is_refused_and_told_so_in_the_log(upstrea
         status, _, body = await ask(gateway.port, _head("/api/x"))
         assert (status, json.loads(body)["code"]) == (403, "budget_uncounted")
         assert (await ask(gateway.port, _head("/api/x", org_id="org-1")))[0] == 200
+
+
+async def test_log_names_the_budget_as_a_rule(upstream: RawUpstream, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "gateway.access")
+    async with running(
+        _config(upstream, PEOPLE, COMPANY, Budget("one", "organization", requests=Rate(1, 60.0)))
+    ) as gateway:
+        for claims in ({}, {"org_id": "org-1"}, {"org_id": "org-1"}):
+            await ask(gateway.port, _head("/api/x", **claims))
+    async with running(_config(upstream, Budget("one", "subject", requests=Rate(1, 60.0)), enforce=False)) as gateway:
+        for _ in range(2):
+            await ask(gateway.port, _head("/api/x"))
+    async with running(_config(upstream, GUESSES)) as gateway:
+        for _ in range(4):
+            await ask(gateway.port, TestFailures.BAD)
+    lines = [dict(cast(dict[str, Any], record.msg)) for record in caplog.records if record.name == "gateway.access"]
+    named = [(line.get("code") or line.get("would_deny"), line["rule"]) for line in lines if "rule" in line]
+    assert named == [
+        ("budget_uncounted", "budgets.company"),
+        ("budget_exceeded", "budgets.one"),
+        ("budget_exceeded", "budgets.one"),
+        ("budget_exceeded", "budgets.guesses"),
+    ]
 
 
 async def test_where_rules_are_not_enforced_neither_are_budgets(upstream: RawUpstream) -> None:

@@ -79,6 +79,10 @@ async def test_it_says_what_memory_says(redis: RedisServer) -> None:
             assert [(one.requests, one.streams) for one in verdict.left] == [
                 (one.requests, one.streams) for one in expected.left
             ]
+            there, here = await budgets.left(claims), memory.left(claims, 1000.0)  # told twice: nothing was counted
+            for _ in range(2):
+                assert [(one.requests, one.streams) for one in there] == [(one.requests, one.streams) for one in here]
+                there = await budgets.left(claims)
             if held is not None:
                 open_here.append((claims, held))
             if open_here and chance.random() < 0.4:
