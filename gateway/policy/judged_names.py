@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from gateway.policy.mastra_names import Names, names_in
+from gateway.policy.mastra_names import NO_NAMES, Names, names_in
 from gateway.policy.mastra_roles import MastraPermission, covers, permissions_of, place_of_id
 from gateway.policy.mastra_routes import Row, may_meet, row_of
 from gateway.policy.rules import PathUnder, Rule, When, rules_within
@@ -20,6 +20,12 @@ class Door:
     segments: tuple[str, ...]
     captures: tuple[str, ...]  # by segment, empty for a literal
     rules: tuple[Rule, ...]
+
+    @property
+    def may_judge(self) -> bool:
+        """False where no name in any row's path matters: a row's first segment below Mastra's prefix is a literal."""
+        asked = (one for rule in self.rules for one in rules_within(rule))
+        return any(self.segments[1:]) or any(isinstance(one, When | PathUnder | MastraPermission) for one in asked)
 
     def names(self, row: Row, prefix: Sequence[str], *, may_be: bool = True) -> set[str]:
         """Return the folded names in a row's path by which this route, or a rule of its, judges.
@@ -49,13 +55,13 @@ class JudgedNames:
     """Says of requests which names in their paths are judged by."""
 
     def __init__(self, doors: Iterable[Door]) -> None:
-        self._doors = tuple(doors)
+        self._doors = tuple(door for door in doors if door.may_judge)
         self._known: dict[tuple[str, str, tuple[str, ...]], Names] = {}
 
     def of(self, method: str, segments: Sequence[str], prefix: tuple[str, ...]) -> Names:
         """Return the names by which a request to the path is judged, and where in it each stands; most often none."""
-        row = row_of(method, segments, prefix)
-        return {} if row is None else self.of_row(row, prefix)
+        row = row_of(method, segments, prefix) if self._doors else None
+        return NO_NAMES if row is None else self.of_row(row, prefix)
 
     def of_row(self, row: Row, prefix: tuple[str, ...]) -> Names:
         """Return the names by which requests to a row are judged, and where in the path each stands."""

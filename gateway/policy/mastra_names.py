@@ -22,7 +22,7 @@ from gateway.policy.paths import Path, split_target
 from gateway.policy.reasons import Reason
 
 Names = Mapping[str, int]  # folded, and which segment of the path each stands for
-_NONE: Final[Names] = {}
+NO_NAMES: Final[Names] = {}
 
 
 def names_in(row: Row, prefix: Sequence[str] = PREFIX) -> Names:

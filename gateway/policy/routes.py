@@ -13,7 +13,7 @@ from gateway.policy.denied import Denied, MethodNotAllowed
 from gateway.policy.fields import MASTRA_COOKIES, MASTRA_PARAMETER, HeaderRules
 from gateway.policy.judged_names import Door, JudgedNames
 from gateway.policy.login import Login
-from gateway.policy.mastra_names import Names
+from gateway.policy.mastra_names import NO_NAMES, Names
 from gateway.policy.mastra_routes import PREFIX
 from gateway.policy.memory import Remembered
 from gateway.policy.onward import AUTHORIZATION, NOTHING, Withheld
@@ -251,7 +251,7 @@ class Policy:
             raise Denied(Reason.TARGET_AMBIGUOUS, said)
         captures = {s.name: path.decoded(index) for index, s in enumerate(route.segments) if isinstance(s, Capture)}
         if route.own_things is not None:
-            return Match(route, captures, {})  # what takes a name's place is taken out
+            return Match(route, captures, NO_NAMES)  # what takes a name's place is taken out
         own = route.upstream.own
         return Match(route, captures, self.judged.of(method, path.segments, PREFIX if own is None else own.prefix))
 
