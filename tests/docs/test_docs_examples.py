@@ -26,6 +26,16 @@ def test_links_lead_to_files(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
+# Whoever copies a file runs into the first variable that nobody told of.
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_variables_of_a_file_are_told_of_beside_it(page: Path) -> None:
+    text = page.read_text()
+    files = re.findall(r"^```yaml\n(# \S+\.yaml\n.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    told = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    needed = {name for file in files for name in re.findall(r"(?<!\$)\$\{(\w+)\}", file)}
+    assert not {name for name in needed if f"`{name}`" not in told}
+
+
 def test_every_metric_has_a_row() -> None:
     for family in families(Metrics(), Gauges()):
         assert f"`{family.name}" in OPERATIONS, family.name
