@@ -82,11 +82,14 @@ def safe_return(login: Login, asked: str) -> str:
 def page_elsewhere(login: Login, head: RequestHead, asked: str) -> str | None:
     """Return the page to come back to, as a path, if a script asks from a page at another address than `public_url`.
 
-    None: it is at `public_url`. The cookie of a login that begins elsewhere would not be there at its end. Who rewrites
-    Host in front costs its browsers one redirect more: what is returned leads to `public_url`, whatever Host says.
+    None: it is at `public_url`, or no browser asks. The cookie of a login that begins elsewhere would not be there at
+    its end. A browser says that it is one in `Sec-Fetch-Site`, to addresses that it trusts, or in `Referer`. Who
+    rewrites Host in front costs its browsers one redirect more: what is returned leads to `public_url`, whatever Host
+    says.
     """
-    host = (head.headers.first("host") or "").lower()
-    if host == urlsplit(login.public_url).netloc:
+    headers = head.headers
+    host = (headers.first("host") or "").lower()
+    if host == urlsplit(login.public_url).netloc or not ("sec-fetch-site" in headers or "referer" in headers):
         return None
     return safe_return(login, asked.removeprefix(f"{head.scheme}://{host}"))
 

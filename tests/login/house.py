@@ -128,7 +128,6 @@ class House:
 
     async def ask(self, path: str, method: str, headers: dict[str, str]) -> Answer:
         url = f"http://127.0.0.1:{self.gateway.port}{path}"
-        headers = {"Host": PUBLIC_URL.removeprefix("http://"), **headers}
         async with self.client.request(method, url, headers=headers, allow_redirects=False) as response:
             return Answer(response.status, response.headers, await response.read())
 

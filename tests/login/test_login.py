@@ -62,11 +62,13 @@ async def test_a_browser_that_opens_the_beginning_is_sent_on() -> None:
 
 
 @pytest.mark.parametrize("page", ["http://127.0.0.1:4000/agents?a=1", "/agents?a=1"])
-async def test_a_login_that_a_page_elsewhere_begins_begins_where_it_ends(page: str) -> None:
+@pytest.mark.parametrize("told", ["Sec_Fetch_Site", "Referer"])
+async def test_a_login_that_a_page_elsewhere_begins_begins_where_it_ends(page: str, told: str) -> None:
     # Studio, opened at 127.0.0.1 in place of localhost: a cookie of the one is none of the other.
     async with house() as here:
         ann = here.browser()
-        begun = await ann.ask(f"{BEGIN}?redirect_uri={quote(page)}&max_age=600", Host="127.0.0.1:4000")
+        begin = f"{BEGIN}?redirect_uri={quote(page)}&max_age=600"
+        begun = await ann.ask(begin, Host="127.0.0.1:4000", **{told: "x"})
         assert not begun.set_cookies
         where = begun.json["url"]
         assert where == f"{PUBLIC_URL}{BEGIN}?redirect_uri=/agents%3Fa%3D1&max_age=600"
@@ -78,7 +80,7 @@ async def test_a_login_that_a_page_elsewhere_begins_begins_where_it_ends(page: s
 async def test_host_leads_nowhere(host: str) -> None:
     async with house() as here:
         for page in ("https://evil.example/x", f"http://{host}//evil.example", f"http://{host}.evil.example/x"):
-            begun = await here.browser().ask(f"{BEGIN}?redirect_uri={quote(page)}", Host=host)
+            begun = await here.browser().ask(f"{BEGIN}?redirect_uri={quote(page)}", Host=host, Referer=page)
             assert begun.json["url"] == f"{PUBLIC_URL}{BEGIN}?redirect_uri=/", page
             opened = await here.browser().open(f"{BEGIN}?redirect_uri={quote(page)}")
             assert opened.location.startswith(f"{here.idp.issuer}/authorize?")
@@ -136,8 +138,8 @@ async def test_one_comes_back_to_the_page_that_asked(asked: str, to: str) -> Non
 async def test_the_host_of_a_request_changes_nothing() -> None:
     async with house() as here:
         ann = here.browser()
-        opened = {"Host": "evil.example", "X_Forwarded_Host": "evil.example", "Sec_Fetch_Mode": "navigate"}
-        assert query_of((await ann.ask(BEGIN, **opened)).location)["redirect_uri"] == f"{PUBLIC_URL}{CALLBACK}"
+        begun = await ann.ask(BEGIN, Host="evil.example", X_Forwarded_Host="evil.example")
+        assert query_of(begun.json["url"])["redirect_uri"] == f"{PUBLIC_URL}{CALLBACK}"
         sent = await ann.ask("/page", Host="evil.example", Sec_Fetch_Mode="navigate")
         assert sent.location == f"{PUBLIC_URL}{BEGIN}?redirect_uri=/page"
 
