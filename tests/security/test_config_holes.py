@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from tests.keyserver import private_pem
 from tests.minting import b64
 from tests.security.casebook import Case, cases
 from tests.security.forge import HS_SECRET, jwk, key_named
+from tests.security.forked import start
 from tests.security.judge import Reached
 from tests.security.tally import Tally
 
@@ -67,37 +67,38 @@ class Runs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._started: dict[str, subprocess.Popen[str]] = {}
+        self._started: dict[str, BaseProcess] = {}
 
     def of(self, case: Case) -> tuple[int, str]:
-        """Return exit status and output of a case's gateway. Raises `TimeoutExpired` if it does not end."""
+        """Return exit status and output of a case's gateway. Raises `TimeoutError` if it does not end."""
         number = CASES.index(case)
         for one in CASES[number : number + 2]:
             if one.id not in self._started:
                 self._started[one.id] = self._start(one)
         process = self._started.pop(case.id)
-        try:
-            output, _ = process.communicate(timeout=30)
-        finally:
+        process.join(30)
+        if process.exitcode is None:
             process.kill()
-        return process.returncode, output
+            raise TimeoutError
+        return process.exitcode, (self._folder_of(case) / "printed").read_text()
 
     def close(self) -> None:
         """End what still runs."""
         for process in self._started.values():
             process.kill()
-            process.communicate()
 
-    def _start(self, case: Case) -> subprocess.Popen[str]:
-        folder = self._folder / str(CASES.index(case))
+    def _folder_of(self, case: Case) -> Path:
+        return self._folder / str(CASES.index(case))
+
+    def _start(self, case: Case) -> BaseProcess:
+        folder = self._folder_of(case)
         folder.mkdir(exist_ok=True)
         file = folder / "gateway.yaml"
         file.write_text(file_of(case.spec))
         for name, content in case.spec.get("files", {}).items():
             (folder / name).write_bytes(_content(content))
         # A good file is only checked: the same reading, and it ends by itself.
-        command = [sys.executable, "-m", "gateway", "serve" if case.is_attack else "check", "-c", str(file)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return start(["serve" if case.is_attack else "check", "-c", str(file)], folder / "printed")
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,7 @@ def test_case(runs: Runs, tally: Tally, case: Case) -> None:
     with tally.of(case):
         try:
             status, said = runs.of(case)
-        except subprocess.TimeoutExpired:
+        except TimeoutError:
             raise Reached("the gateway started") from None
         if not case.is_attack:
             assert status == 0, said
