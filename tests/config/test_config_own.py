@@ -224,6 +224,7 @@ NAMED = "tells one 'agentId' from another by the path, and Mastra believes a bod
         ("", "'/api/agents/{one}': {allow: {when: claims.team == 'a'}}", ""),
         ("", "/api: {allow: {when: \"request.path.startsWith('/api/tools')\"}}", ""),
         ("", "/agents/secret: {allow: {role: x}}", ""),
+        ("", "/api/mcp/one: {allow: {role: x}}, /api/tools/one: {allow: {role: x}}", ""),
         ("", "/api/custom/secret: {allow: {role: x}}", ""),
         ("", "/api: {allow: {mastra: agents:execute}}", ""),
         ("", "/api/memory/threads: {allow: {mastra: 'agents:read:x'}}", ""),

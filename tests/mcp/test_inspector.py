@@ -42,7 +42,8 @@ def test_inspector_logs_in_and_lists_the_tools(node: str, tmp_path: Path) -> Non
             ]  # fmt: skip
             done = subprocess.run(command, capture_output=True, text=True, env=own, timeout=120, check=False)
             assert done.returncode == 0, done.stdout + done.stderr
-            codes = [json.loads(line).get("code") for line in gateway.log.read_text().splitlines() if "path" in line]
+            said = [json.loads(line) for line in gateway.log.read_text().splitlines()]
+            codes = [line.get("code") for line in said if "path" in line]
     (tool,) = json.loads(done.stdout.splitlines()[-1])["result"]["tools"]
     assert tool["name"] == "weather-one"
     assert codes[0] == "token_missing" and set(codes) == {"token_missing", None}
