@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from gateway.policy.enquiries import Asking, Question, Told
 from gateway.policy.own_ids import is_own_id, own_id
-from gateway.policy.own_names import text_of, unknown_shape
+from gateway.policy.own_names import CARRIERS, text_of, unknown_shape
 from gateway.policy.own_query import folded
 from gateway.policy.own_treatment import Treatment, need
 
@@ -53,8 +53,7 @@ def pin_messages(treatment: Treatment, path: _Path, messages: Any, thread: str |
 
 def _pin_owner(treatment: Treatment, place: _Path, message: dict[str, Any], thread: str | None) -> Asking:
     for key, value in message.items():
-        name = folded(key)
-        if name not in ("resourceid", "threadid", "resource", "thread"):
+        if folded(key) not in CARRIERS:
             continue
         if key == "resourceId":
             treatment.put((*place, key), treatment.owner)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.policy.denied import Denied
@@ -65,6 +65,7 @@ _VALUES = st.recursive(
 )
 _BODIES = st.dictionaries(_NAMES, _VALUES, max_size=6)
 _QUERIES = st.lists(st.tuples(_NAMES, st.sampled_from([OTHER, "mine", "", '{"user":1}'])), max_size=4)
+_GENERATE = next(row for row in rows() if row.path == "/agents/:agentId/generate")
 _ROWS = st.sampled_from([row for row in rows() if row.way in ("pin", "look_up")])
 BOTH = {OTHER: OTHER, "mine": OWNER}
 SPANS = {one: [{"parentSpanId": None, "resourceId": owner}] for one, owner in BOTH.items()}
@@ -79,7 +80,10 @@ def _places(value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
         for key, inner in value.items():
             yield key, inner
-            if key not in _CONTENT | {"requestContext"}:  # of that only the keys are looked at
+            if key == "messages":  # what is within a member of a message is content: a tool's arguments, say
+                for message in inner if isinstance(inner, list) else [inner]:
+                    yield from message.items() if isinstance(message, dict) else ()
+            elif key not in _CONTENT | {"requestContext"}:  # of that only the keys are looked at
                 yield from _places(inner)
     elif isinstance(value, list):
         for inner in value:
@@ -94,6 +98,8 @@ def _target(row: Row) -> str:
 
 @settings(max_examples=500, deadline=None)
 @given(row=_ROWS, body=_BODIES, query=_QUERIES)
+@example(row=_GENERATE, body={"messages": {"runId": OTHER}}, query=[])
+@example(row=_GENERATE, body={"messages": [{"memory": {"thread": OTHER}}]}, query=[])
 def test_nothing_that_goes_on_names_another(row: Row, body: dict[str, Any], query: list[tuple[str, str]]) -> None:
     method = "POST" if row.method == "ALL" else row.method
     written = "&".join(f"{name}={quote(value)}" for name, value in query)
