@@ -62,10 +62,10 @@ async def _script(visit: Visit) -> None:
 
 
 @asynccontextmanager
-async def _mastra(folder: Path) -> AsyncIterator[tuple[Gateway, RawUpstream]]:
+async def _mastra(folder: Path, text: str = FILE) -> AsyncIterator[tuple[Gateway, RawUpstream]]:
     async with RawUpstream(_script) as upstream:
         (folder / "revoked.yaml").write_text("revoked: [{sub: somebody}]\n")
-        (folder / "gateway.yaml").write_text(FILE.replace("UPSTREAM", upstream.url))
+        (folder / "gateway.yaml").write_text(text.replace("UPSTREAM", upstream.url))
         gateway = Gateway(load(folder / "gateway.yaml", dict(WIRE)))
         await gateway.start()
         try:
@@ -155,24 +155,18 @@ async def test_a_stream_that_is_refused_late_has_its_line(tmp_path: Path) -> Non
         text = text.replace("allow: authenticated}", "allow: authenticated, budget: b}")
         text += "budgets: {b: {per: subject, streams: 1}}\n"
         text += f"shared: {{url: 'redis://127.0.0.1:{store.port}/0', timeout: 2s}}\n"
-        async with RawUpstream(_script) as upstream:
-            (tmp_path / "revoked.yaml").write_text("revoked: []\n")
-            (tmp_path / "gateway.yaml").write_text(text.replace("UPSTREAM", upstream.url))
-            gateway = Gateway(load(tmp_path / "gateway.yaml", dict(WIRE)))
-            await gateway.start()
-            try:
-                async with RawClient.connect(gateway.port) as first, RawClient.connect(gateway.port) as second:
-                    token = mint({"sub": "ann", "exp": time.time() + 60})
-                    for client, method in ((first, "POST"), (second, "GET")):
-                        lines = "Content-Length: 0\r\n" if method == "POST" else ""
-                        head = (
-                            f"{method} /api/stream HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n{lines}\r\n"
-                        )
-                        await client.send(head.encode())
-                        await client.head()
-                    assert not (await second.rest()).endswith(b"0\r\n\r\n"), "it is cut: its answer had begun"
-            finally:
-                await gateway.stop()
+        async with (
+            _mastra(tmp_path, text) as (gateway, _),
+            RawClient.connect(gateway.port) as first,
+            RawClient.connect(gateway.port) as second,
+        ):
+            token = mint({"sub": "ann", "exp": time.time() + 60})
+            for client, method in ((first, "POST"), (second, "GET")):
+                lines = "Content-Length: 0\r\n" if method == "POST" else ""
+                head = f"{method} /api/stream HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n{lines}\r\n"
+                await client.send(head.encode())
+                await client.head()
+            assert not (await second.rest()).endswith(b"0\r\n\r\n"), "it is cut: its answer had begun"
         lines_of = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
         assert [(one["event"], one.get("code"), one["subject"]) for one in lines_of] == [
             ("write", None, "ann"),
